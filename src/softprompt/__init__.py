@@ -1,0 +1,1 @@
+"""Every prompt-tuning method on every backbone, under one protocol."""

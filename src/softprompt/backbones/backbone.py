@@ -1,0 +1,158 @@
+"""A pretrained language model behind three steps that are alike for every architecture: embed, encode, project.
+
+Axes: R rows, T tokens, D word-embedding size, H hidden size, V vocabulary.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from softprompt.config import Kind
+from softprompt.errors import UserError
+from softprompt.files import sha256_of_folder
+
+LOADERS = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
+
+# The module of a masked model that turns hidden states into vocabulary logits; other kinds use the output embeddings.
+MASKED_PROJECTIONS = {"bert": "cls", "roberta": "lm_head", "albert": "predictions"}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded model in evaluation mode with gradients off. `has_lm_head` is false for a bare encoder."""
+
+    name: str
+    kind: Kind
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    revision: str  # sha256 over the files of its folder
+    has_lm_head: bool
+
+    @property
+    def embedding_size(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.model.config.hidden_size)
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest input the positions allow; 512 where positions are relative."""
+        if self.kind == "seq2seq":
+            return 512
+        return int(self.model.config.max_position_embeddings) - self._first_position()
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def word_embeddings(self) -> Float[Tensor, "V D"]:
+        """The word embedding matrix on the CPU, apart from the graph."""
+        return self.model.get_input_embeddings().weight.detach().cpu()
+
+    def embed(self, ids: Int[Tensor, "R T"]) -> Float[Tensor, "R T D"]:
+        """Word embeddings before positions, token types and normalisation."""
+        return self.model.get_input_embeddings()(ids)
+
+    def encode(
+        self, embeddings: Float[Tensor, "R T D"], attention_mask: Int[Tensor, "R T"], read_at: Int[Tensor, "R"]
+    ) -> Float[Tensor, "R H"]:
+        """The hidden state from which each row's answer is read: at `read_at`, or the decoder's answer position."""
+        if self.kind == "seq2seq":
+            return self._decode_answer(embeddings, attention_mask)
+        positions = torch.arange(embeddings.shape[1], device=embeddings.device) + self._first_position()
+        hidden = self.model.base_model(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            position_ids=positions.expand(embeddings.shape[0], -1),
+        ).last_hidden_state  # (R, T, H)
+        return hidden[torch.arange(len(read_at), device=hidden.device), read_at]
+
+    def project(self, hidden: Float[Tensor, "R H"]) -> Float[Tensor, "R V"]:
+        """Vocabulary logits of hidden states, one a row."""
+        if self.kind == "masked":
+            projection = getattr(self.model, MASKED_PROJECTIONS[self.model.config.model_type])
+            return projection(hidden)
+        if self.kind == "seq2seq" and self.model.config.scale_decoder_outputs:
+            hidden = hidden * self.model.config.d_model**-0.5
+        return self.model.get_output_embeddings()(hidden)
+
+    def tuned_copy(self) -> "Backbone":
+        """The same backbone with weights of its own that may be trained."""
+        model = copy.deepcopy(self.model)
+        model.requires_grad_(True)
+        return self.with_model(model)
+
+    def with_model(self, model: PreTrainedModel) -> "Backbone":
+        """The same backbone around other weights."""
+        return replace(self, model=model)
+
+    def randomly_initialised(self, seed: int) -> "Backbone":
+        """The same architecture with fresh weights, frozen: what a prompt does without pretraining."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = type(self.model)(self.model.config)
+        model = model.to(self.device).eval()
+        model.requires_grad_(False)
+        return self.with_model(model)
+
+    def _first_position(self) -> int:
+        """RoBERTa counts positions from its padding index + 1, all others from 0."""
+        return int(self.model.config.pad_token_id) + 1 if self.model.config.model_type == "roberta" else 0
+
+    def _decode_answer(
+        self, embeddings: Float[Tensor, "R T D"], attention_mask: Int[Tensor, "R T"]
+    ) -> Float[Tensor, "R H"]:
+        """Decoder state after `<start> <extra_id_0>`, where span corruption puts the missing word."""
+        start = [self.model.config.decoder_start_token_id, self.tokenizer.convert_tokens_to_ids("<extra_id_0>")]
+        decoder_ids = torch.tensor([start], device=embeddings.device).expand(embeddings.shape[0], -1)  # (R, 2)
+        encoded = self.model.encoder(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
+        return self.model.decoder(
+            input_ids=decoder_ids, encoder_hidden_states=encoded, encoder_attention_mask=attention_mask
+        ).last_hidden_state[:, -1]
+
+
+def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> Backbone:
+    """The model and tokenizer of a local folder, in float32, frozen, in evaluation mode.
+
+    Raises UserError where the folder or its architecture cannot serve as a backbone of this kind.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"backbone {name}: {folder / 'config.json'} is missing; run `dvc repro backbone@{name}` first")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model, loading = LOADERS[kind].from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+    )
+    model_type = model.config.model_type
+    if kind == "masked" and model_type not in MASKED_PROJECTIONS:
+        raise UserError(
+            f"backbone {name}: masked models of type {model_type!r} are not supported; "
+            f"known: {', '.join(sorted(MASKED_PROJECTIONS))}"
+        )
+    model.requires_grad_(False)
+    return Backbone(
+        name=name,
+        kind=kind,
+        model=model.to(device).eval(),
+        tokenizer=tokenizer,
+        revision=sha256_of_folder(folder),
+        has_lm_head=not _head_is_fresh(model, loading["missing_keys"]),
+    )
+
+
+def _head_is_fresh(model: PreTrainedModel, missing_keys: list[str]) -> bool:
+    """Whether the vocabulary projection was not in the checkpoint and so is random."""
+    return any(not key.startswith(model.base_model_prefix) for key in missing_keys)

@@ -1,0 +1,83 @@
+"""The backbone stage: put a model folder in place that later stages load offline, and measure which facts it knows."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.knowledge import RelationFacts, facts_known
+from softprompt.backbones.pretraining import pretrain
+from softprompt.config import BackboneSettings
+from softprompt.data.prepared import load_split, splits
+from softprompt.data.prepared import tasks as prepared_tasks
+from softprompt.errors import UserError
+from softprompt.files import write_atomically
+from softprompt.paths import Paths
+from softprompt.progress import Progress
+from softprompt.tasks.load import relation_templates
+
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> None:
+    """Write models/<name>; for a pretrained one also results/pretraining/<name>/{loss,facts}.csv.
+
+    Raises UserError where a local folder is no model or there is no text to pretrain on.
+    """
+    out = paths.backbone(name)
+    if settings.source == "local":
+        copy_model(name, Path(settings.path), out)
+        load_backbone(name, settings.kind, out, device)
+        return
+    report = _pretrain(name, settings, paths, device)
+    backbone = load_backbone(name, settings.kind, out, device)
+    _write_table(paths.pretraining(name) / "loss.csv", pd.DataFrame(report, columns=["step", "loss"]))
+    _write_table(paths.pretraining(name) / "facts.csv", known_facts(backbone, paths.suite("lama")))
+
+
+def copy_model(name: str, folder: Path, out: Path) -> None:
+    """The model's own files, beside the target and then renamed."""
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"backbones.{name}.path is {folder}, which has no config.json; name a folder in Hugging Face format"
+        )
+    temporary = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for pattern in MODEL_FILES:
+        for path in sorted(folder.glob(pattern)):
+            shutil.copy(path, temporary / path.name)
+    shutil.rmtree(out, ignore_errors=True)
+    temporary.rename(out)
+
+
+def known_facts(backbone: Backbone, suite: Path) -> pd.DataFrame:
+    """P@1 of every manual template on every split of every relation that was in the pretraining text, and on the withheld."""
+    relations = []
+    for task in prepared_tasks(suite):
+        facts = pd.concat([load_split(suite, task, split).assign(split=split) for split in splits(suite, task)])
+        templates = relation_templates(suite / task / "templates.json")
+        texts = {entry["id"]: entry["text"] for entry in templates}
+        relations.append(RelationFacts(task, texts, facts.reset_index(drop=True)))
+    return facts_known(backbone, relations)
+
+
+def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> list[tuple[int, float]]:
+    texts = [paths.suite("lama") / "text" / "facts.jsonl", paths.suite("superglue") / "text" / "documents.jsonl"]
+    missing = [str(text) for text in texts if not text.is_file()]
+    if missing:
+        raise UserError(
+            f"backbone {name} is pretrained on {', '.join(missing)}, which no suite made; "
+            "give lama and superglue the source `embedded`"
+        )
+    answers = json.loads((paths.suite("lama") / "text" / "answers.json").read_text())
+    with Progress(f"pretraining {name}", settings.pretraining.steps if settings.pretraining else 0, "step") as progress:
+        report = pretrain(settings, texts, answers, paths.backbone(name), device=device, progress=progress.reach)
+    return report.losses
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

@@ -1,0 +1,162 @@
+"""Pretraining text as token rows of one width: short documents one after another, each at a varied position.
+
+Axes: N rows, T tokens. A row begins with the end of some other line, of random length, and goes on with whole lines; so a
+sentence may stand anywhere, as in real corpora, and a model learns its facts without leaning on a position.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from softprompt.errors import UserError
+
+LONGEST_TAIL = 14  # tokens of another line before a row's first whole line
+WITHOUT_TAIL = 1 / 3  # share of the rows that begin with a whole line
+SAME_PARAGRAPH = 0.5  # share of the lines that follow after a blank, not after a line break
+
+Tokens = tuple[list[int], list[bool]]  # ids of a line, and which of them are answers
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Lines in the two forms they take: at the start of a paragraph, and after a blank."""
+
+    first: list[Tokens]
+    following: list[Tokens]
+    line_break: list[int]  # tokens of a line break; none where the tokenizer drops it
+    before: list[int]
+    after: list[int]
+    padding: int
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest line with the special tokens around it."""
+        return max(map(self.room, range(len(self.first)))) + len(self.before) + len(self.after)
+
+    def room(self, line: int) -> int:
+        """Most tokens that a line takes after another one."""
+        return max(len(self.following[line][0]), len(self.line_break) + len(self.first[line][0]))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Packed rows: ids, the answers of whole lines, a random sample of all tokens, and how many tokens are no padding."""
+
+    ids: NDArray[np.int64]  # (N, T)
+    answers: NDArray[np.bool_]  # (N, T)
+    sampled: NDArray[np.bool_]  # (N, T)
+    lengths: NDArray[np.int64]  # (N,)
+
+
+def read_texts(path: Path) -> list[dict[str, Any]]:
+    """The lines of a text file: `text`, and in `answers` the character spans to predict."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if not lines:
+        raise UserError(f"{path} holds no text; prepare the embedded suites first")
+    return lines
+
+
+def text_beside_answers(lines: list[dict[str, Any]]) -> Iterator[str]:
+    """The lines without their answers, which need no word pieces since they become tokens of their own."""
+    for line in lines:
+        end = 0
+        for start, stop in line["answers"]:
+            yield line["text"][end:start]
+            end = stop
+        yield line["text"][end:]
+
+
+def read_corpus(path: Path, tokenizer: PreTrainedTokenizerBase, before: list[int], after: list[int]) -> Corpus:
+    """Tokenize a text file; `before` and `after` are the special tokens around a row."""
+    lines = read_texts(path)
+    texts = [line["text"] for line in lines]
+    spans = [line["answers"] for line in lines]
+    line_break = list(tokenizer("\n", add_special_tokens=False)["input_ids"])
+    first = tokenize_lines(texts, spans, "", tokenizer)
+    following = tokenize_lines(texts, spans, " ", tokenizer)
+    return Corpus(first, following, line_break, before, after, int(tokenizer.pad_token_id))
+
+
+def tokenize_lines(
+    texts: list[str], spans: list[list[list[int]]], blank: str, tokenizer: PreTrainedTokenizerBase
+) -> list[Tokens]:
+    encoded = tokenizer([blank + text for text in texts], add_special_tokens=False, return_offsets_mapping=True)
+    lines = []
+    for ids, offsets, line_spans in zip(encoded["input_ids"], encoded["offset_mapping"], spans, strict=True):
+        moved = [(start + len(blank), end + len(blank)) for start, end in line_spans]
+        lines.append((ids, [any(start < right and left < end for left, right in moved) for start, end in offsets]))
+    return lines
+
+
+def endless_batches(
+    corpus: Corpus, width: int, batch_size: int, rng: np.random.Generator, *, sample: float
+) -> Iterator[Rows]:
+    """Batches without end, every line once an epoch, packed anew each time; a last small batch is dropped."""
+    width = max(width, corpus.longest)
+    while True:
+        rows = pack_epoch(corpus, width, rng, sample=sample)
+        if len(rows.ids) < batch_size:
+            rows = Rows(*(np.concatenate([values] * (batch_size // len(values) + 1)) for values in vars(rows).values()))
+        for start in range(0, len(rows.ids) - batch_size + 1, batch_size):
+            part = slice(start, start + batch_size)
+            yield Rows(*(values[part] for values in vars(rows).values()))
+
+
+def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: float) -> Rows:
+    """Every line once, in random order, in as many rows as it takes."""
+    limit = width - len(corpus.before) - len(corpus.after)
+    packed: list[Tokens] = []
+    row = open_row(corpus, limit, rng)
+    for index in rng.permutation(len(corpus.first)).tolist():
+        ids, answers = next_line(corpus, index, rng, at_start=not row[0])
+        if len(row[0]) + len(ids) > limit:
+            packed.append(row)
+            row = open_row(corpus, limit - corpus.room(index), rng)
+            ids, answers = next_line(corpus, index, rng, at_start=not row[0])
+        row = (row[0] + ids, row[1] + answers)
+    packed.append(row)
+    order = rng.permutation(len(packed)).tolist()
+    ids, answers, lengths = frame_rows([packed[i] for i in order], corpus, width)
+    sampled = (rng.random(ids.shape) < sample) & (np.arange(width) < lengths[:, None])
+    return Rows(ids, answers, sampled, lengths)
+
+
+def next_line(corpus: Corpus, index: int, rng: np.random.Generator, *, at_start: bool) -> Tokens:
+    if at_start:
+        return corpus.first[index]
+    if not corpus.line_break or rng.random() < SAME_PARAGRAPH:
+        return corpus.following[index]
+    ids, answers = corpus.first[index]
+    return corpus.line_break + ids, [False] * len(corpus.line_break) + answers
+
+
+def open_row(corpus: Corpus, room: int, rng: np.random.Generator) -> Tokens:
+    """A new row that holds the end of some line, of random length, whose answers are not asked."""
+    if rng.random() < WITHOUT_TAIL:
+        return [], []
+    wanted = int(rng.integers(1, LONGEST_TAIL + 1))
+    ids = corpus.following[int(rng.integers(len(corpus.following)))][0][1:]
+    tail = ids[max(0, len(ids) - min(wanted, room)) :] if room > 0 else []
+    return list(tail), [False] * len(tail)
+
+
+def frame_rows(
+    packed: list[Tokens], corpus: Corpus, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Ids (N, T), answers (N, T) and lengths (N,) of rows with special tokens around them."""
+    ids = np.full((len(packed), width), corpus.padding, dtype=np.int64)
+    answers = np.zeros((len(packed), width), dtype=np.bool_)
+    lengths = np.zeros(len(packed), dtype=np.int64)
+    offset = len(corpus.before)
+    for i, (tokens, asked) in enumerate(packed):
+        whole = corpus.before + tokens + corpus.after
+        ids[i, : len(whole)] = whole
+        answers[i, offset : offset + len(asked)] = asked
+        lengths[i] = len(whole)
+    return ids, answers, lengths

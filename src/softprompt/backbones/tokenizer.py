@@ -1,0 +1,127 @@
+"""Tokenizers trained on the pretraining text, in which every answer is one token where it stands after a blank."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from softprompt.errors import UserError
+
+WORDPIECE_TYPES = ("bert", "albert")
+SENTINELS = [f"<extra_id_{i}>" for i in range(16)]
+SPECIALS: dict[str, dict[str, str]] = {
+    "bert": {
+        "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"
+    },
+    "roberta": {
+        "bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>",
+        "cls_token": "<s>", "sep_token": "</s>",
+    },
+    "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
+    "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
+}
+SPECIALS |= {"albert": SPECIALS["bert"], "llama": SPECIALS["gpt2"]}
+FRAMES = {  # special tokens around a text
+    "bert": ("[CLS]", "[SEP]"),
+    "albert": ("[CLS]", "[SEP]"),
+    "roberta": ("<s>", "</s>"),
+    "gpt2": (None, None),
+    "llama": (None, None),
+    "t5": (None, "</s>"),
+}
+
+
+def train_tokenizer(
+    model_type: str, texts: Iterable[str], answers: Sequence[str], vocabulary_size: int
+) -> PreTrainedTokenizerBase:
+    """WordPiece for BERT and ALBERT, byte-level BPE for the others; cased. Answers come on top of `vocabulary_size`."""
+    specials = list(dict.fromkeys(SPECIALS[model_type].values())) + (SENTINELS if model_type == "t5" else [])
+    make = wordpiece if model_type in WORDPIECE_TYPES else byte_pairs
+    tokenizer = make(texts, answers, vocabulary_size, specials)
+    frame_texts(tokenizer, *FRAMES[model_type])
+    extra = {"extra_special_tokens": SENTINELS} if model_type == "t5" else {}
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIALS[model_type], **extra)
+    refuse_split_answers(wrapped, answers)
+    return wrapped
+
+
+def wordpiece(texts: Iterable[str], answers: Sequence[str], size: int, specials: list[str]) -> Tokenizer:
+    """Greedy longest match takes an answer whole as soon as it is in the vocabulary."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    prepare_wordpiece(tokenizer)
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=specials, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    vocabulary = tokenizer.get_vocab()
+    for answer in answers:
+        vocabulary.setdefault(answer, len(vocabulary))
+    complete = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    prepare_wordpiece(complete)
+    complete.add_special_tokens(specials)
+    return complete
+
+
+def prepare_wordpiece(tokenizer: Tokenizer) -> None:
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+
+
+def byte_pairs(texts: Iterable[str], answers: Sequence[str], size: int, specials: list[str]) -> Tokenizer:
+    """Merges that build the answers are appended last, so they change no other word that was one token before."""
+    tokenizer = Tokenizer(models.BPE())
+    prepare_byte_level(tokenizer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=specials,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    state = json.loads(tokenizer.to_str())["model"]
+    vocabulary, merges = state["vocab"], [tuple(pair) for pair in state["merges"]]
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    for answer in answers:
+        pieces = merged_pieces([*f"Ġ{answer}"], ranks)
+        while len(pieces) > 1:
+            pair = (pieces[-2], pieces[-1])  # from the end, because answers share their endings
+            ranks[pair] = len(ranks)
+            vocabulary.setdefault("".join(pair), len(vocabulary))
+            pieces = merged_pieces([*pieces[:-2], "".join(pair)], ranks)
+    complete = Tokenizer(models.BPE(vocab=vocabulary, merges=list(ranks)))
+    prepare_byte_level(complete)
+    complete.add_special_tokens(specials)
+    return complete
+
+
+def merged_pieces(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """BPE of one word: merge the pair of the lowest rank until none is left."""
+    while True:
+        known = [(ranks[pair], i) for i, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in ranks]
+        if not known:
+            return pieces
+        _, i = min(known)
+        pieces = [*pieces[:i], pieces[i] + pieces[i + 1], *pieces[i + 2 :]]
+
+
+def prepare_byte_level(tokenizer: Tokenizer) -> None:
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+
+
+def frame_texts(tokenizer: Tokenizer, before: str | None, after: str | None) -> None:
+    """Let the tokenizer put special tokens around a text, and between the two of a pair."""
+    frame = [token for token in (before, after) if token]
+    if not frame:
+        return
+    single = " ".join(filter(None, (before, "$A", after)))
+    pair = f"{single} " + " ".join(filter(None, ("$B", after)))
+    ids = [(token, tokenizer.token_to_id(token)) for token in frame]
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
+
+
+def refuse_split_answers(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> None:
+    for answer in answers:
+        ids = tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
+        if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+            raise UserError(f"answer {answer!r} is not one token but {len(ids)}; answers must be single words of letters")

@@ -1,0 +1,72 @@
+"""What no single section of params.yaml can know: settings that are impossible together. Checked before any work starts."""
+
+from pathlib import Path
+
+from softprompt.config import BackboneSettings, Params
+from softprompt.errors import UserError
+from softprompt.methods import build_method
+from softprompt.methods.base import Method, TrainedMethod
+from softprompt.params import load_params
+from softprompt.tasks.load import nlu_names
+
+
+def load_checked_params(path: Path) -> Params:
+    """The parsed file with every method's section parsed too. Raises UserError with one line a fault."""
+    params = load_params(path)
+    methods = {name: build_method(name, section) for name, section in params.methods.items()}
+    faults = [
+        fault
+        for name in params.run.methods
+        for backbone in params.run.backbones
+        for fault in _faults(name, methods[name], backbone, params)
+    ]
+    faults += _unknown_tasks(params)
+    if faults:
+        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+    return params
+
+
+def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:
+    settings = params.backbones[backbone]
+    return _too_long(name, method, backbone, settings) + _outside_range(name, method, settings)
+
+
+def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettings) -> list[str]:
+    """A prompt may take at most half of the positions, so that the input keeps the other half."""
+    if not isinstance(method, TrainedMethod) or method.settings.prompt_length is None or settings.architecture is None:
+        return []
+    positions, longest = settings.architecture.positions, method.settings.prompt_length.high
+    if longest <= positions // 2:
+        return []
+    return [
+        f"methods.{name}.prompt_length.high is {longest}, but backbones.{backbone} has {positions} positions; "
+        f"at most {positions // 2} leave room for the input"
+    ]
+
+
+def _outside_range(name: str, method: Method, settings: BackboneSettings) -> list[str]:
+    """The paper's own setting is trial 0 of the same search."""
+    if not isinstance(method, TrainedMethod) or settings.kind not in method.settings.paper:
+        return []
+    paper = method.settings.paper[settings.kind]
+    faults = []
+    for key in ("learning_rate", "prompt_length"):
+        value, searched = getattr(paper, key), getattr(method.settings, key)
+        if (value is None) != (searched is None):
+            faults.append(f"methods.{name}: {key} must stand in both the search ranges and paper.{settings.kind}")
+        elif value is not None and not searched.low <= value <= searched.high:
+            faults.append(
+                f"methods.{name}.paper.{settings.kind}.{key} is {value}, outside its range; "
+                f"a valid value lies between {searched.low} and {searched.high}"
+            )
+    return faults
+
+
+def _unknown_tasks(params: Params) -> list[str]:
+    return [
+        f"suites.{suite}.tasks names {name!r}; known: {', '.join(nlu_names())}"
+        for suite, settings in params.suites.items()
+        if suite != "lama" and settings.tasks != "all"
+        for name in settings.tasks
+        if name not in nlu_names()
+    ]

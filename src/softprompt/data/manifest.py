@@ -1,0 +1,69 @@
+"""Writing prepared tasks: parquet tables, further files, and the manifest that accounts for every row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from softprompt.data.prepared_task import PreparedTask, overlap, repeated
+from softprompt.data.rows import RawSplit
+from softprompt.files import sha256_of_file
+
+MANIFEST = "manifest.json"
+VOCABULARY = "vocabulary.json"  # the words that answers are chosen among, where the source restricts them
+CLOSED_LABELS = 10  # more different labels than this are counted, not listed
+
+
+def write_task(task: PreparedTask, folder: Path, root: Path) -> dict[str, Any]:
+    """Write a task's tables and files into `folder`; returns its entry in the manifest."""
+    folder.mkdir(parents=True)
+    for name, content in task.files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    splits = {split: _write_table(table, folder / f"{split}.parquet") for split, table in task.tables.items()}
+    test = task.tables["test"]
+    return {
+        "licence": task.licence,
+        "splits": splits,
+        "also_in_test": {split: overlap(task.tables[split], test) for split in ("train", "dev")},
+        "files": {name: sha256_of_file(folder / name) for name in task.files},
+        "raw": describe_raw(task.raw, root),
+    }
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> dict[str, Any]:
+    """Plain string columns without pandas metadata, so that equal tables are equal bytes."""
+    columns = {name: pa.array(table[name].tolist(), pa.string()) for name in table.columns}
+    pq.write_table(pa.table(columns), path, compression="zstd")
+    counts = {str(label): int(count) for label, count in table["label"].value_counts().items()}
+    labels = {"labels": counts} if len(counts) <= CLOSED_LABELS else {}
+    return {
+        "file": path.name,
+        "rows": len(table),
+        "distinct_labels": len(counts),
+        **labels,
+        "repeated": repeated(table),
+        "sha256": sha256_of_file(path),
+    }
+
+
+def describe_raw(raw: list[RawSplit], root: Path) -> dict[str, Any]:
+    """Per raw file what was read, dropped and repaired, by its path below the source's root."""
+    return {
+        split.path.relative_to(root).as_posix(): {
+            "lines": split.lines,
+            "read": split.read,
+            "dropped": dict(split.dropped),
+            "repaired": dict(split.repaired),
+            "sha256": sha256_of_file(split.path),
+        }
+        for split in raw
+    }
+
+
+def write_manifest(folder: Path, content: dict[str, Any]) -> None:
+    """Deterministic bytes: sorted keys, no dates, no absolute paths."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")

@@ -1,0 +1,120 @@
+"""`prepare`: a suite from its source to typed tables and a manifest, all of it or nothing."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from softprompt.config import SuiteSettings, WorldSettings
+from softprompt.data.embedded import write_world
+from softprompt.data.lama_suite import missing_facts, prepare_relation, relations_of, shared_vocabulary
+from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
+from softprompt.data.nlu_suites import UNANSWERABLE, missing_parts, prepare_nlu_task, read_nlu_task
+from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
+from softprompt.data.validation import one_of
+from softprompt.errors import UserError
+from softprompt.files import sha256_of_file
+
+GENERATED = "generated, Apache-2.0"
+SUITES = ("lama", "superglue", "fewglue")
+PRETRAINING_TEXT = {"lama": ("facts.jsonl", "answers.json"), "superglue": ("documents.jsonl",), "fewglue": ()}
+
+log = logging.getLogger(__name__)
+
+
+def prepare_suite(suite: str, settings: SuiteSettings, world: WorldSettings, out: Path) -> None:
+    """Read, check and write one suite as the folder `out`. After an error `out` is as it was before."""
+    one_of([suite], SUITES, what="suite")
+    with _source(suite, settings, world) as root, _replaced_folder(out) as folder:
+        if suite == "lama":
+            tasks, left_out = _lama(root, settings)
+        else:
+            tasks, left_out = _nlu(root, suite, settings)
+        entries = {}
+        for task in tasks:
+            if settings.source == "embedded":
+                task.licence = GENERATED
+            refuse_shared_ids(task)
+            entries[task.name] = write_task(task, folder / task.name, root)
+            log.info("%s/%s: %s", suite, task.name, {split: len(table) for split, table in task.tables.items()})
+        manifest = {
+            "suite": suite,
+            "source": settings.source,
+            "settings": settings.model_dump(include={"dev_share", "train_limit", "test_limit"}),
+            "tasks": entries,
+            "left_out": left_out,
+            "files": _further_files(suite, root, folder),
+        }
+        write_manifest(folder, manifest)
+
+
+@contextmanager
+def _source(suite: str, settings: SuiteSettings, world: WorldSettings) -> Iterator[Path]:
+    """The root of the raw files: the user's folder, or the generated world for as long as it is needed."""
+    if settings.source == "local":
+        root = Path(settings.path)
+        if not settings.path or not (root / suite).is_dir():
+            raise UserError(
+                f"suites.{suite}.path is {settings.path!r}; expected a folder that holds {suite}/; "
+                f"set it to where the official files are"
+            )
+        yield root
+        return
+    with tempfile.TemporaryDirectory(prefix="softprompt-world-") as folder:
+        write_world(world, Path(folder))
+        yield Path(folder)
+
+
+@contextmanager
+def _replaced_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends well, and vanishes when it does not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in out.parent.glob(f".{out.name}.*.tmp"):
+        shutil.rmtree(leftover)
+    folder, previous = (out.with_name(f".{out.name}.{os.getpid()}.{part}.tmp") for part in ("new", "old"))
+    folder.mkdir()
+    try:
+        yield folder
+        if out.exists():
+            out.rename(previous)
+        folder.rename(out)
+    finally:
+        for leftover in (folder, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
+    relations = relations_of(root)
+    missing = missing_facts(root, relations)
+    names = chosen_tasks("lama", settings.tasks, missing)
+    left_out = {name: {"reason": lack} for name, lack in missing.items() if lack}
+    return [prepare_relation(root, relations[name], settings) for name in names], left_out
+
+
+def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
+    missing = missing_parts(root, suite)
+    names = chosen_tasks(suite, settings.tasks, missing)
+    left_out: dict[str, Any] = {name: {"reason": lack} for name, lack in missing.items() if lack}
+    for name in UNANSWERABLE if settings.tasks == "all" else ():
+        checked = read_nlu_task(root, suite, name)
+        left_out[name] |= {"raw": describe_raw(list(checked.values()), root)} if checked else {}
+    return [prepare_nlu_task(root, suite, name, settings) for name in names], left_out
+
+
+def _further_files(suite: str, root: Path, folder: Path) -> dict[str, str]:
+    """Copy what belongs to the suite as a whole: pretraining text and the restricted vocabulary."""
+    for name in PRETRAINING_TEXT[suite]:
+        if (root / "text" / name).exists():
+            (folder / "text").mkdir(exist_ok=True)
+            shutil.copyfile(root / "text" / name, folder / "text" / name)
+    vocabulary = shared_vocabulary(root) if suite == "lama" else None
+    if vocabulary is not None:
+        text = json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n"
+        (folder / VOCABULARY).write_text(text, encoding="utf-8")
+    paths = sorted([*folder.glob("text/*"), *folder.glob(VOCABULARY)])
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in paths}

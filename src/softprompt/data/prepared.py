@@ -1,0 +1,65 @@
+"""Reading what `prepare` wrote. `folder` is always the folder of a suite, data/prepared/<suite>."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from softprompt.data.manifest import MANIFEST, VOCABULARY
+from softprompt.errors import UserError
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a suite."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a prepared suite; run `dvc repro prepare@{folder.name}` first")
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def tasks(folder: Path) -> list[str]:
+    """Names of the prepared tasks, sorted."""
+    return sorted(read_manifest(folder)["tasks"])
+
+
+def _entry(folder: Path, task: str) -> dict[str, Any]:
+    entries = read_manifest(folder)["tasks"]
+    if task not in entries:
+        raise UserError(f"{folder / MANIFEST}: no task {task!r}; prepared are {', '.join(sorted(entries))}")
+    entry: dict[str, Any] = entries[task]
+    return entry
+
+
+def splits(folder: Path, task: str) -> list[str]:
+    """Names of a task's splits: train, dev, test, and where there are any withheld or unlabeled."""
+    found = _entry(folder, task)["splits"]
+    return [split for split in ("train", "dev", "test", "withheld", "unlabeled") if split in found]
+
+
+def load_split(folder: Path, task: str, split: str) -> pd.DataFrame:
+    """A table of texts: id, group, label, then the task's fields."""
+    if split not in splits(folder, task):
+        raise UserError(f"{folder / task}: no split {split!r}; it has {', '.join(splits(folder, task))}")
+    table = pq.read_table(folder / task / f"{split}.parquet")
+    return pd.DataFrame({name: table.column(name).to_pylist() for name in table.column_names}, dtype=object)
+
+
+def load_vocabulary(folder: Path) -> list[str] | None:
+    """The words that answers are chosen among (LAMA's restricted vocabulary); None where the source has none."""
+    path = folder / VOCABULARY
+    if not path.is_file():
+        return None
+    words: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    return words
+
+
+def fingerprint(folder: Path, task: str) -> str:
+    """Hex digest that changes when a table or the templates of the task or the suite's vocabulary do, only then."""
+    entry = _entry(folder, task)
+    hashes = {split: content["sha256"] for split, content in entry["splits"].items()} | entry["files"]
+    hashes[VOCABULARY] = read_manifest(folder)["files"].get(VOCABULARY, "")
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()

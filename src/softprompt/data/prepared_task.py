@@ -1,0 +1,70 @@
+"""A task between reading and writing, and which tasks of a suite can be prepared."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from softprompt.data.rows import RawSplit
+from softprompt.data.validation import one_of
+from softprompt.errors import UserError
+
+
+@dataclass
+class PreparedTask:
+    """The tables of a task, the raw files they come from, and further files of the task by name."""
+
+    name: str
+    licence: str
+    raw: list[RawSplit]
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def chosen_tasks(suite: str, wanted: tuple[str, ...] | str, missing: dict[str, str]) -> list[str]:
+    """The tasks to prepare. `missing` says of every known task what it lacks ("" if nothing).
+
+    `all` means the complete ones; a task that is named has to be complete.
+    """
+    if isinstance(wanted, str):
+        complete = [name for name, lack in missing.items() if not lack]
+        if not complete:
+            lacks = "; ".join(f"{name}: {lack}" for name, lack in missing.items())
+            raise UserError(f"suite {suite} has no complete task ({lacks}); check suites.{suite}.path")
+        return complete
+    known = [name for name, lack in missing.items() if not lack]
+    one_of([name for name in wanted if name not in missing], known, what=f"task of suites.{suite}.tasks")
+    for name in wanted:
+        if missing[name]:
+            raise UserError(
+                f"suites.{suite}.tasks names {name!r}, which cannot be prepared: {missing[name]}; "
+                f"mend that or choose from {', '.join(known)}"
+            )
+    return list(dict.fromkeys(wanted))
+
+
+def overlap(first: pd.DataFrame, second: pd.DataFrame) -> int:
+    """How many different examples (label and fields) of the first table also stand in the second."""
+    return len(_contents(first) & _contents(second))
+
+
+def repeated(table: pd.DataFrame) -> int:
+    """How many rows say the same, label and fields, as a row before them."""
+    return len(table) - len(_contents(table))
+
+
+def _contents(table: pd.DataFrame) -> set[tuple[str, ...]]:
+    return set(table.drop(columns=["id", "group"]).itertuples(index=False, name=None))
+
+
+def refuse_shared_ids(task: PreparedTask) -> None:
+    """Raises a UserError when two splits of a task have an id in common."""
+    owner: dict[str, str] = {}
+    for split, table in task.tables.items():
+        for identity in table["id"]:
+            if identity in owner:
+                raise UserError(
+                    f"task {task.name}: the id {identity!r} stands in the splits {owner[identity]} and {split}; "
+                    f"expected an id in one split only; remove the row from one of "
+                    f"{', '.join(str(raw.path) for raw in task.raw)}"
+                )
+        owner.update(dict.fromkeys(table["id"], split))

@@ -1,0 +1,136 @@
+"""Rows of JSON-lines files, read with their place, so that whatever is refused is named by file, line and field."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from softprompt.errors import UserError
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+RESTORE = "restore the official file or mend the row"
+
+
+class Record:
+    """A JSON object of a file and where it stands. Its accessors return a checked value or raise a UserError."""
+
+    def __init__(self, path: Path, line: int, value: dict[str, Any], prefix: str = "") -> None:
+        self.path = path
+        self.line = line
+        self.value = value
+        self.prefix = prefix
+
+    def refuse(self, field: str, found: object, expected: str, fix: str = RESTORE) -> NoReturn:
+        shown = repr(found) if len(repr(found)) <= 80 else f"{repr(found)[:77]}..."
+        raise UserError(f"{self.path}:{self.line}: field `{self.prefix}{field}` is {shown}; expected {expected}; {fix}")
+
+    def _get(self, field: str, expected: str) -> Any:
+        if field not in self.value:
+            held = ", ".join(sorted(self.value)) or "no fields"
+            raise UserError(
+                f"{self.path}:{self.line}: field `{self.prefix}{field}` is missing (the row has {held}); "
+                f"expected {expected}; {RESTORE}"
+            )
+        return self.value[field]
+
+    def text(self, field: str, *, may_be_empty: bool = False) -> str:
+        """A string as it stands, blanks included."""
+        value = self._get(field, "a text")
+        if not isinstance(value, str):
+            self.refuse(field, value, f"a text, not a {type(value).__name__}")
+        if not may_be_empty and not value.strip():
+            self.refuse(field, value, "a text that is not empty")
+        return value
+
+    def integer(self, field: str) -> int:
+        """An integer of at least 0; true and false are not numbers here."""
+        value = self._get(field, "a whole number")
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            self.refuse(field, value, "a whole number of at least 0")
+        return value
+
+    def choice(self, field: str, options: dict[object, str]) -> str:
+        """The name that `options` gives the value found. The type counts: 1 is not true."""
+        shown = ", ".join(json.dumps(option) for option in options)
+        value = self._get(field, f"one of {shown}")
+        found = [name for option, name in options.items() if type(option) is type(value) and option == value]
+        if not found:
+            self.refuse(field, value, f"one of {shown}")
+        return found[0]
+
+    def child(self, field: str) -> "Record":
+        """A nested object."""
+        value = self._get(field, "an object")
+        if not isinstance(value, dict):
+            self.refuse(field, value, "an object")
+        return Record(self.path, self.line, value, f"{self.prefix}{field}.")
+
+    def children(self, field: str, *, may_be_empty: bool = False) -> "list[Record]":
+        """A list of nested objects."""
+        value = self._get(field, "a list of objects")
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.refuse(field, value, "a list of objects")
+        if not value and not may_be_empty:
+            self.refuse(field, value, "a list that is not empty")
+        return [
+            Record(self.path, self.line, item, f"{self.prefix}{field}[{number}].") for number, item in enumerate(value)
+        ]
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Every row of a JSON-lines file that has at least one. A missing newline after the last row is allowed."""
+    lines = _lines(path)
+    last = len(lines)
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise UserError(f"{path}:{number}: the line is empty; expected a JSON object; delete the line")
+        yield Record(path, number, _parse(path, number, line, last=number == last))
+
+
+def _lines(path: Path) -> list[bytes]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected JSON lines; put the official file there")
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    if not content.strip():
+        raise UserError(f"{path}: the file is empty; expected JSON lines; put the official file there again")
+    return content.removesuffix(b"\n").split(b"\n")
+
+
+def _parse(path: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; expected UTF-8 text; {RESTORE}"
+        ) from None
+    except json.JSONDecodeError as error:
+        why = "the last line, so the file is probably cut short; copy it again" if last else RESTORE
+        raise UserError(
+            f"{path}:{number}: not JSON at character {error.pos + 1} ({error.msg}); expected a JSON object; {why}"
+        ) from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}:{number}: a {type(value).__name__}; expected a JSON object; {RESTORE}")
+    if b"\\u" in line and LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        raise UserError(f"{path}:{number}: half a character (a lone \\ud800..\\udfff); expected whole ones; {RESTORE}")
+    return value
+
+
+class UniqueIds:
+    """Refuses the second row with an id that another row had."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        self.lines: dict[object, int] = {}
+
+    def add(self, record: Record, identity: object) -> None:
+        if identity in self.lines:
+            record.refuse(self.field, identity, f"an id that occurs once (line {self.lines[identity]} has it already)")
+        self.lines[identity] = record.line
+
+
+def one_of(names: Sequence[str], known: Sequence[str], *, what: str) -> None:
+    """Raises a UserError that lists the known names when one of `names` is not among them."""
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown {what} {name!r}; valid ones: {', '.join(known)}")

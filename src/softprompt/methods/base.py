@@ -1,0 +1,102 @@
+"""What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Frozen, Kind, TrainedMethodSettings
+from softprompt.errors import UserError
+from softprompt.registry import Registry
+from softprompt.results import State
+from softprompt.seeding import torch_generator
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+
+METHODS: Registry["Method"] = Registry("method")
+
+
+class NoSettings(Frozen):
+    """The section of a method with nothing to set: `{}`."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a member is built from. `generator` draws its initialisation and nothing else."""
+
+    backbone: Backbone
+    task: Task
+    prompt_length: int
+    generator: torch.Generator
+
+
+class Method(ABC):
+    """A way to ask a backbone. Subclasses say how; untrained ones leave `settings_model` as it is.
+
+    `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
+    `chooses_template_on_dev` whether only the template with the best dev score is asked on test.
+    """
+
+    state: ClassVar[State] = "frozen"
+    seeded: ClassVar[bool] = True
+    chooses_template_on_dev: ClassVar[bool] = False
+    settings_model: ClassVar[type[Frozen]] = NoSettings
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        """The templates that a cell asks, the first of them where only one is used."""
+        raise NotImplementedError
+
+    def uses_head(self, task: Task) -> bool:  # noqa: ARG002 - some methods decide by task
+        """Whether answers come from a classification head instead of the language model's vocabulary."""
+        return False
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+        """Why this method cannot meet this task on this backbone, or nothing."""
+        if not self.uses_head(task) and not backbone.has_lm_head:
+            return f"{backbone.name} has no language-model head to answer with"
+        if not self.templates(task, backbone.kind):
+            return f"{task.key} has no template for {backbone.kind} backbones"
+        return ""
+
+    def prepared_backbone(self, backbone: Backbone) -> Backbone:
+        """The backbone as this method uses it."""
+        return backbone
+
+    def trainable(self, setup: Setup) -> Trainable:  # noqa: ARG002 - untrained methods have nothing to build
+        """A fresh set of parameters; empty for methods that ask in words only."""
+        return Trainable()
+
+
+class TrainedMethod(Method):
+    """A method whose parameters are tuned and trained on the common budget."""
+
+    settings: TrainedMethodSettings
+    settings_model = TrainedMethodSettings
+
+
+def fresh_trainable(method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str) -> Trainable:
+    """A new member's parameters on the backbone's device, drawn from the stream that its identity names.
+
+    A tuned method gets a copy of the backbone's weights for itself.
+    """
+    own = backbone.tuned_copy() if method.state == "tuned" else backbone
+    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"))
+    return method.trainable(setup).to(backbone.device)
+
+
+def build_method(name: str, section: dict[str, Any]) -> Method:
+    """The method of that name with its section of params.yaml parsed.
+
+    Raises UserError naming the key where the section is wrong, or the methods there are where the name is.
+    """
+    from softprompt.params import parse_section  # params parses methods too
+
+    if name not in METHODS:
+        raise UserError(f"methods.{name}: no such method; known: {', '.join(sorted(METHODS))}")
+    method = METHODS[name]
+    return method(parse_section(method.settings_model, section, f"methods.{name}: "))

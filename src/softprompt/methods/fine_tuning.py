@@ -1,0 +1,39 @@
+"""Fine-tuning: all weights of the backbone train, no prompt.
+
+SuperGLUE and FewGLUE: a new linear head on the first token (masked) or the last (causal), as in Devlin et al. 2019, section 4.
+LAMA: the language model itself learns to continue `subject [MASK]`, the FT row of P-tuning (Liu et al. 2021, table 1).
+Changed: the same head for every backbone (no pooler), dropout as in the backbone's own configuration.
+"""
+
+from torch import nn
+
+from typing import ClassVar
+
+from softprompt.config import Kind
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.results import State
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+
+
+@METHODS.register("fine_tuning")
+class FineTuning(TrainedMethod):
+    state: ClassVar[State] = "tuned"
+
+    def uses_head(self, task: Task) -> bool:
+        return bool(task.labels)
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        head = new_head(setup) if self.uses_head(setup.task) else None
+        return Trainable(head=head, model=setup.backbone.model)
+
+
+def new_head(setup: Setup) -> nn.Linear:
+    """A linear classifier on one hidden state, normal weights of standard deviation 0.02 as BERT's, zero bias."""
+    head = nn.Linear(setup.backbone.hidden_size, len(setup.task.labels))
+    nn.init.normal_(head.weight, std=0.02, generator=setup.generator)
+    nn.init.zeros_(head.bias)
+    return head

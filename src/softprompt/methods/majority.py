@@ -1,0 +1,20 @@
+"""Control: always the commonest answer of the training split. What any method has to beat."""
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Kind
+from softprompt.methods.base import METHODS, Method
+from softprompt.tasks.task import Task, Template
+
+
+@METHODS.register("majority")
+class Majority(Method):
+    seeded = False
+
+    def uses_head(self, task: Task) -> bool:
+        return bool(task.labels)
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:  # noqa: ARG002 - asks nothing
+        return ()
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:  # noqa: ARG002 - meets everything
+        return ""

@@ -1,0 +1,16 @@
+"""Manual templates, as written by people, with nothing trained (LAMA: Petroni et al. 2019; PET's patterns for SuperGLUE).
+
+Every template of the task is asked: the spread over wordings is itself a result, and the headline is their mean.
+"""
+
+from softprompt.config import Kind
+from softprompt.methods.base import METHODS, Method
+from softprompt.tasks.task import Task, Template
+
+
+@METHODS.register("manual")
+class Manual(Method):
+    seeded = False
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return task.templates("manual", kind)

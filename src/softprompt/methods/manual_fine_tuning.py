@@ -1,0 +1,24 @@
+"""Manual prompt with fine-tuning (MP+FT): the task's standard template, all weights of the backbone train.
+
+P-tuning (Liu et al. 2021, table 1) for LAMA; for SuperGLUE the single-pattern case of PET (Schick and Schütze 2021),
+whose loss runs over the verbalizer's words. The published code saves the prompt encoder but not the tuned model; we keep the model.
+"""
+
+from typing import ClassVar
+
+from softprompt.config import Kind
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.results import State
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+
+
+@METHODS.register("manual_fine_tuning")
+class ManualFineTuning(TrainedMethod):
+    state: ClassVar[State] = "tuned"
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return task.templates("manual", kind)[:1]
+
+    def trainable(self, setup: Setup) -> Trainable:
+        return Trainable(model=setup.backbone.model)

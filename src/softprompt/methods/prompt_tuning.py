@@ -1,0 +1,59 @@
+"""Prompt tuning: P free vectors in front of the input, the backbone frozen.
+
+Lester, Al-Rfou and Constant 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning", https://arxiv.org/abs/2104.08691;
+google-research/prompt-tuning, configs/models/t5_1_1_prompt.gin and configs/runs/prompt_finetune.gin: Adafactor without parameter
+scaling, constant learning rate 0.3, weight decay 1e-5, 100 vectors.
+Changed: the answer is one word at the place of the mask (masked), after the input (causal) or of the sentinel (T5), since the paper knows T5 only.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.tasks.task import Task, Template
+from softprompt.training.encoding import first_token
+from softprompt.training.member import Trainable
+from softprompt.training.prompts import PromptEncoder
+
+COMMON_WORDS = 5000  # section 3.2: initial vectors are sampled from the 5,000 commonest tokens
+
+
+class PromptTuningSettings(TrainedMethodSettings):
+    initialisation: Literal["random", "vocabulary", "labels"] = "vocabulary"
+
+
+@METHODS.register("prompt_tuning")
+class PromptTuning(TrainedMethod):
+    settings_model = PromptTuningSettings
+    settings: PromptTuningSettings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
+
+    def trainable(self, setup: Setup) -> Trainable:
+        return Trainable(prompt=PromptEncoder(self._initial(setup), "identity"))
+
+    def _initial(self, setup: Setup) -> Float[Tensor, "P D"]:
+        embeddings = setup.backbone.word_embeddings()
+        if self.settings.initialisation == "random":
+            uniform = torch.rand(setup.prompt_length, embeddings.shape[1], generator=setup.generator)
+            return (uniform - 0.5).to(embeddings.dtype)  # section 3.2: uniform in [-0.5, 0.5]
+        tokens = common_tokens(setup)[: setup.prompt_length]
+        if self.settings.initialisation == "labels":
+            labels = [first_token(setup.backbone, word) for word in setup.task.verbalizer.values()]
+            tokens = torch.cat([torch.tensor(labels, dtype=torch.long), tokens])[: setup.prompt_length]
+        return embeddings[tokens]
+
+
+def common_tokens(setup: Setup) -> Tensor:
+    """The commonest ordinary tokens in random order, repeated where the prompt is longer; ids run from common to rare in
+    vocabularies built by merging (WordPiece, BPE) and by SentencePiece."""
+    special = set(setup.backbone.tokenizer.all_special_ids)
+    ordinary = torch.tensor([i for i in range(len(setup.backbone.tokenizer)) if i not in special][:COMMON_WORDS])
+    order = torch.randperm(len(ordinary), generator=setup.generator)
+    repeats = -(-setup.prompt_length // len(order))
+    return ordinary[order].repeat(repeats)

@@ -1,0 +1,25 @@
+"""Control: a prompt of random vectors in P-tuning's slots, as large as word embeddings, never trained."""
+
+from softprompt.config import Frozen, Kind, Positive
+from softprompt.methods.base import METHODS, Method, Setup
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+from softprompt.training.prompts import PromptEncoder, random_prompt, vocabulary_scale
+
+
+class RandomPromptSettings(Frozen):
+    prompt_length: Positive
+
+
+@METHODS.register("random_prompt")
+class RandomPrompt(Method):
+    settings_model = RandomPromptSettings
+    settings: RandomPromptSettings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return task.templates("p_tuning", kind)[:1]
+
+    def trainable(self, setup: Setup) -> Trainable:
+        embeddings = setup.backbone.word_embeddings()
+        initial = random_prompt(self.settings.prompt_length, embeddings, vocabulary_scale(embeddings), setup.generator)
+        return Trainable(prompt=PromptEncoder(initial, "identity"))

@@ -1,0 +1,38 @@
+"""Where the stages keep things, relative to the project's root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one working copy."""
+
+    root: Path = Path()
+
+    @property
+    def prepared(self) -> Path:
+        return self.root / "data" / "prepared"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def suite(self, suite: str) -> Path:
+        return self.prepared / suite
+
+    def backbone(self, name: str) -> Path:
+        return self.root / "models" / name
+
+    def pretraining(self, backbone: str) -> Path:
+        return self.results / "pretraining" / backbone
+
+    def train(self, method: str, backbone: str) -> Path:
+        return self.results / "train" / backbone / method
+
+    def evaluate(self, backbone: str) -> Path:
+        return self.results / "evaluate" / backbone

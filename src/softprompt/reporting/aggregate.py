@@ -1,0 +1,60 @@
+"""results/ -> reports/: tables, figures and pages, byte for byte the same for the same results (but for timings.*)."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+
+from softprompt.files import write_atomically
+from softprompt.reporting.collect import collect
+from softprompt.reporting.context import ReportContext
+from softprompt.reporting.figures import draw_all
+from softprompt.reporting.pages import render_readme, render_suite, render_timings
+from softprompt.reporting.report import Report, build_report
+from softprompt.reporting.summary import metric_means
+from softprompt.reporting.timings import timings
+
+OWN_FILES = ("*.md", "plots/*.svg", "plots/*.csv")
+
+
+def aggregate(
+    results: Path, prepared: Path, out: Path, context: ReportContext, *, pretraining: Path | None = None
+) -> None:
+    """Write the report on all results in the planned grid. Pages of suites that are no longer planned are removed."""
+    report = build_report(collect(results, prepared, context), context, pretraining)
+    files: dict[str, bytes | str] = {**_tables(report), **_pages(report)}
+    for figure in draw_all(report):
+        files[f"plots/{figure.name}.svg"] = figure.svg
+        files[f"plots/{figure.name}.csv"] = to_csv(figure.data)
+    costs = timings(report.collected.cells)
+    files |= {"timings.csv": to_csv(costs), "timings.md": render_timings(costs)}
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    for stale in [path for pattern in OWN_FILES for path in out.glob(pattern)]:
+        if stale.relative_to(out).as_posix() not in files:
+            stale.unlink()
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Six decimals for every float, so that rounding noise far behind the point is no difference."""
+    buffer = StringIO()
+    frame.to_csv(buffer, index=False, float_format="%.6f", lineterminator="\n")
+    return buffer.getvalue()
+
+
+def _tables(report: Report) -> dict[str, str]:
+    means = metric_means(report.scores, report.suites)
+    return {
+        "scores.csv": to_csv(report.scores),
+        "templates.csv": to_csv(report.templates),
+        "hyperparameters.csv": to_csv(report.settings),
+        "comparisons.csv": to_csv(report.comparisons),
+        "curves.csv": to_csv(report.curves),
+        "metrics.json": json.dumps(means, indent=1, sort_keys=True) + "\n",
+    }
+
+
+def _pages(report: Report) -> dict[str, str]:
+    suites = {f"{suite}.md": render_suite(report, suite) for suite in report.context.suites}
+    return {"README.md": render_readme(report), **suites}

@@ -1,0 +1,31 @@
+"""What a report has to know about the run that the results themselves do not say."""
+
+from dataclasses import dataclass
+
+from softprompt.config import Budget
+
+CONTROLS = ("majority", "random_prompt", "random_backbone")
+BASELINES = ("manual", "manual_best")
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """The planned grid, in the order of params.yaml, and its budget. Cells outside are ignored, holes inside named."""
+
+    profile: str
+    suites: tuple[str, ...]
+    backbones: tuple[str, ...]
+    methods: tuple[str, ...]
+    budget_name: str
+    budget: Budget
+    seeds: tuple[int, ...]
+    tuning_seed: int
+
+    def rows(self) -> tuple[str, ...]:
+        """Methods in table order: controls, then untrained baselines, then the rest."""
+        first = [method for method in (*CONTROLS, *BASELINES) if method in self.methods]
+        return (*first, *(method for method in self.methods if method not in first))
+
+    def position(self, method: str) -> int:
+        """Place of a method in params.yaml, which fixes its colour and marker in all figures."""
+        return self.methods.index(method)

@@ -1,0 +1,108 @@
+"""The findings in words and small tables: effect and interval first, then p."""
+
+from typing import Any
+
+from softprompt.reporting.comparisons import ALPHA
+from softprompt.reporting.frames import rows_of, select
+from softprompt.reporting.gaps import Gap
+from softprompt.reporting.markdown import interval, joined, p_value, percent, points, table
+from softprompt.reporting.report import Report
+from softprompt.reporting.wordings import WIDE
+
+OPPONENTS = {"manual": "the mean manual template", "manual_best": "the best manual template, chosen on dev"}
+CONTROL_NAMES = {
+    "p_tuning": "p_tuning on withheld facts",
+    "random_backbone": "p_tuning on a random backbone",
+    "random_prompt": "random prompt",
+}
+SHOWN_CELLS = 3
+
+
+def key_lines(report: Report) -> list[str]:
+    """A line a backbone: p_tuning against manual templates on held-out facts."""
+    lines = []
+    for backbone in report.context.backbones:
+        sentences = [_against(report, row) for row in rows_of(_family(report, "key", backbone=backbone))]
+        if sentences:
+            own = percent(suite_mean(report, backbone, "p_tuning", "test"))
+            lines.append(f"**{backbone}**: `p_tuning` {own}. {' '.join(sentences)}")
+    return lines
+
+
+def control_table(report: Report) -> str:
+    """What must stay at chance, against the majority answer on the same facts."""
+    rows = []
+    for row in rows_of(_family(report, "controls")):
+        difference = f"{points(row.effect)} ({interval(row.low, row.high)})"
+        own, majority = (suite_mean(report, row.backbone, name, row.split) for name in (row.method, "majority"))
+        scores = [percent(own), percent(majority)]
+        rows.append([CONTROL_NAMES[row.method], row.backbone, *scores, difference, p_value(row.p_holm)])
+    header = ["control", "backbone", "P@1", "majority", "difference (95 % interval)", "p (Holm)"]
+    return table(header, rows, left=2) if rows else ""
+
+
+def control_verdict(report: Report) -> str:
+    """Whether any control is above chance."""
+    rows = _family(report, "controls")
+    above = rows[(rows["effect"] > 0) & (rows["p_holm"] < ALPHA)]
+    if above.empty:
+        return f"None of the {len(rows)} controls is significantly above the majority answer."
+    names = [f"{CONTROL_NAMES[row.method]} ({row.backbone})" for row in rows_of(above)]
+    return f"**Above the majority answer: {joined(names)}.**"
+
+
+def spread_lines(report: Report, suite: str) -> list[str]:
+    """A line a backbone: how far wordings of one relation lie apart."""
+    lines = []
+    for backbone in report.context.backbones:
+        ranges = 100 * select(report.spread, suite=suite, backbone=backbone)["range"]
+        if not ranges.empty:
+            wide = int((ranges >= 100 * WIDE).sum())
+            lines.append(
+                f"**{backbone}**: best and worst wording of a relation lie {ranges.median():.1f} points apart "
+                f"(median; {ranges.min():.1f} to {ranges.max():.1f}), "
+                f"{100 * WIDE:.0f} or more in {wide} of {len(ranges)} relations."
+            )
+    return lines
+
+
+def edge_sentence(report: Report) -> str:
+    """How many chosen hyper-parameters sit on the edge of their range."""
+    values = len(report.settings)
+    edges = int((report.settings["edge"] != "").sum())
+    if not edges:
+        return f"None of the {values} chosen values sits on the edge of its range."
+    return (
+        f"{edges} of the {values} chosen values sit on the edge of their range: there a wider search might do better."
+    )
+
+
+def gap_lines(gaps: list[Gap]) -> list[str]:
+    """A line a reason."""
+    return [
+        f"{gap.status}: `{gap.method}` on {gap.backbone}, {gap.suite} ({_cells(gap)}): {gap.reason}" for gap in gaps
+    ]
+
+
+def suite_mean(report: Report, backbone: str, method: str, split: str) -> float | None:
+    """LAMA's macro mean, or nothing."""
+    rows = select(report.suites, suite="lama", backbone=backbone, method=method, split=split)
+    return None if rows.empty else float(rows["macro"].iloc[0])
+
+
+def _against(report: Report, row: Any) -> str:
+    """`+12.3 points (95 % interval +8.1 to +16.5; p < 0.001) against the mean manual template (72.7).`"""
+    other = percent(suite_mean(report, row.backbone, row.against, "test"))
+    verdict = "" if row.p_holm < ALPHA else ", a tie at 5 %"
+    numbers = f"95 % interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
+    return f"{points(row.effect)} points ({numbers}) against {OPPONENTS[row.against]} ({other}){verdict}."
+
+
+def _family(report: Report, family: str, **place: str) -> Any:
+    return select(report.comparisons, family=family, **place)
+
+
+def _cells(gap: Gap) -> str:
+    if len(gap.cells) <= SHOWN_CELLS:
+        return "; ".join(gap.cells)
+    return f"{len(gap.cells)} cells, first {gap.cells[0]}"

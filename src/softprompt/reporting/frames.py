@@ -1,0 +1,24 @@
+"""Three ways to read a table by the names of its columns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+
+def select(frame: pd.DataFrame, **place: object) -> pd.DataFrame:
+    """The rows whose columns equal the values given, such as suite="lama", split="test"."""
+    kept = pd.Series(True, index=frame.index)
+    for column, value in place.items():
+        kept &= frame[column] == value
+    return frame[kept]
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """Named tuples, a row each; values are what the column holds."""
+    return iter(frame.itertuples(index=False))
+
+
+def groups_of(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """(values of the columns, their rows), sorted by the values."""
+    return iter(frame.groupby(columns))

@@ -1,0 +1,44 @@
+"""Where the numbers come from: data, backbones and packages, without dates, hosts or paths."""
+
+from collections import defaultdict
+
+from softprompt.reporting.collect import Collected
+from softprompt.reporting.markdown import counted, joined
+from softprompt.results import Cell
+
+DIGEST_LENGTH = 12
+SHOWN_VALUES = 3
+
+
+def data_lines(collected: Collected) -> list[str]:
+    """A suite's source, licences and fingerprint (the digest of its manifest)."""
+    lines = []
+    for suite, manifest in collected.manifests.items():
+        licences = sorted({str(entry["licence"]) for entry in manifest.content["tasks"].values()})
+        source, digest = manifest.content["source"], manifest.fingerprint[:DIGEST_LENGTH]
+        count = counted(len(manifest.tasks), "task")
+        lines.append(f"{suite}: {count}, source {source}, licence {joined(licences)}, manifest `{digest}`")
+    return lines
+
+
+def run_lines(cells: list[Cell]) -> list[str]:
+    """Every entry of the cells' provenance: one value, one a backbone, or how many differ."""
+    by_key: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for cell in cells:
+        for key, value in cell.provenance.items():
+            by_key[key][cell.backbone].add(_short(value))
+    return [f"{key}: {_values(by_backbone)}" for key, by_backbone in sorted(by_key.items())]
+
+
+def _values(by_backbone: dict[str, set[str]]) -> str:
+    every = sorted(set().union(*by_backbone.values()))
+    if len(every) == 1:
+        return every[0]
+    if all(len(values) == 1 for values in by_backbone.values()):
+        return ", ".join(f"{next(iter(values))} ({backbone})" for backbone, values in sorted(by_backbone.items()))
+    return ", ".join(every) if len(every) <= SHOWN_VALUES else f"{len(every)} values, one a task"
+
+
+def _short(value: str) -> str:
+    is_digest = len(value) >= 40 and all(letter in "0123456789abcdef" for letter in value)
+    return f"`{value[:DIGEST_LENGTH]}`" if is_digest else value

@@ -1,0 +1,71 @@
+"""Everything that tables, pages and figures show, computed once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from softprompt.reporting.collect import Collected
+from softprompt.reporting.comparisons import (
+    against_best,
+    compare,
+    control_pairs,
+    example_means,
+    key_pairs,
+    places_of,
+)
+from softprompt.reporting.context import ReportContext
+from softprompt.reporting.curves import mean_curves, pretraining_report
+from softprompt.reporting.gaps import Gap, find_gaps
+from softprompt.reporting.hyperparameters import chosen_settings
+from softprompt.reporting.summary import cell_scores, headline_scores, suite_means, task_means
+from softprompt.reporting.wordings import template_scores, template_spread
+
+
+@dataclass(frozen=True)
+class Report:
+    """One frame a question; the columns are told where each is made."""
+
+    context: ReportContext
+    collected: Collected
+    gaps: list[Gap]
+    scores: pd.DataFrame
+    headline: pd.DataFrame
+    tasks: pd.DataFrame
+    suites: pd.DataFrame
+    comparisons: pd.DataFrame
+    places: dict[tuple[str, str, str, str], str]  # (family, task, backbone, method) -> best or tie
+    templates: pd.DataFrame
+    spread: pd.DataFrame
+    settings: pd.DataFrame
+    curves: pd.DataFrame
+    losses: pd.DataFrame
+    facts: pd.DataFrame
+
+
+def build_report(collected: Collected, context: ReportContext, pretraining: Path | None) -> Report:
+    """The numbers of a report; nothing is written."""
+    scores = cell_scores(collected.scores)
+    headline = headline_scores(scores)
+    tasks, suites = task_means(headline), suite_means(headline, collected)
+    pairs = [*key_pairs(context), *control_pairs(context), *against_best(suites, tasks)]
+    comparisons = compare(pairs, example_means(collected.examples))
+    templates = template_scores(collected.scores, collected.cells)
+    losses, facts = pretraining_report(pretraining, context.backbones)
+    return Report(
+        context=context,
+        collected=collected,
+        gaps=find_gaps(collected, context),
+        scores=scores,
+        headline=headline,
+        tasks=tasks,
+        suites=suites,
+        comparisons=comparisons,
+        places=places_of(comparisons),
+        templates=templates,
+        spread=template_spread(templates),
+        settings=chosen_settings(collected.cells),
+        curves=mean_curves(collected.cells),
+        losses=losses,
+        facts=facts,
+    )

@@ -1,0 +1,145 @@
+"""What a cell and a prediction look like on disk. Written by train and evaluate, read by aggregate and publish."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from softprompt.files import write_atomically
+
+SCHEMA_VERSION = 1
+
+State = Literal["frozen", "tuned"]
+Status = Literal["done", "failed", "not_applicable"]
+Setting = float | int | str
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CurvePoint(Record):
+    """One look at the dev split: `train_loss` is the mean since the last look."""
+
+    step: int
+    train_loss: float
+    dev_loss: float
+    dev_score: float
+
+
+class SearchedSetting(Record):
+    """A tuned hyper-parameter of a study: what it could be and what was chosen."""
+
+    name: str
+    low: float
+    high: float
+    log: bool
+    chosen: float
+
+    def on_edge(self) -> bool:
+        """Whether the best value sits on the border of its range (within 1 %), where a wider search might do better."""
+        near = 1.01
+        if self.log:
+            return self.chosen <= self.low * near or self.chosen >= self.high / near
+        margin = 0.01 * (self.high - self.low)
+        return self.chosen <= self.low + margin or self.chosen >= self.high - margin
+
+
+class Cost(Record):
+    """What a cell cost. Never part of a deterministic report."""
+
+    train_seconds: float
+    member_steps_per_second: float
+    peak_memory_bytes: int
+
+
+class Cell(Record):
+    """One (method, backbone, task, seed): what was asked, what happened on train and dev, and where."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    suite: str
+    task: str
+    backbone: str
+    method: str
+    state: State
+    seed: int
+    status: Status
+    reason: str = ""
+    settings: dict[str, Setting] = {}
+    searched: list[SearchedSetting] = []
+    dropped: dict[str, int] = {}  # split -> examples whose answer is not one token of the backbone
+    templates: list[str] = []  # ids of the templates asked, in order; more than one only for `manual`
+    dev_metric: str = ""
+    dev_score: float | None = None
+    best_step: int | None = None
+    curve: list[CurvePoint] = []
+    parameters_trained: int = 0
+    parameters_kept: int = 0
+    fleet: str = ""  # key of the fleet that trained it
+    provenance: dict[str, str] = {}  # data sha256, backbone revision, device, package versions
+    cost: Cost | None = None
+
+
+class TrialRecord(Record):
+    """One hyper-parameter setting of a study, as told to Optuna."""
+
+    study: str  # suite, or suite/task
+    number: int
+    settings: dict[str, Setting]
+    dev_score: float
+    paper: bool  # the paper's own setting
+
+
+class TrainResult(Record):
+    """Everything `train` hands on for one (method, backbone): `<train dir>/result.json`."""
+
+    schema_version: int = SCHEMA_VERSION
+    method: str
+    backbone: str
+    cells: list[Cell]
+    trials: list[TrialRecord] = []
+
+
+class Prediction(Record):
+    """A row of `predictions.parquet`: one test example answered by one cell under one template.
+
+    `gold_rank` counts from 1 among the candidates; `correct` is 1.0 or 0.0.
+    """
+
+    suite: str
+    task: str
+    backbone: str
+    method: str
+    state: State
+    seed: int
+    template: str
+    split: str  # test, or a control split such as withheld
+    id: str
+    group: str
+    gold: str
+    prediction: str
+    gold_rank: int
+    correct: float
+
+
+class Score(Record):
+    """A row of `scores.csv`: one metric of one cell on one split."""
+
+    suite: str
+    task: str
+    backbone: str
+    method: str
+    state: State
+    seed: int
+    template: str
+    split: str
+    metric: str
+    value: float
+    n_examples: int
+    higher_is_better: bool
+
+
+def write_record(path: Path, record: Record) -> None:
+    """One JSON file, sorted by field order of its model, written atomically."""
+    write_atomically(path, record.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,129 @@
+"""YAML definition -> Task, refused with file and template id where a template could not be asked."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from softprompt.config import Kind
+from softprompt.errors import UserError
+from softprompt.tasks.metrics import METRICS
+from softprompt.tasks.task import Role, Task, Template
+
+DEFINITIONS = Path(__file__).parent / "definitions"
+LAMA = "lama"
+SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
+
+
+def nlu_names() -> list[str]:
+    """The tasks that SuperGLUE and FewGLUE share."""
+    return sorted(path.stem for path in DEFINITIONS.glob("*.yaml") if path.stem != LAMA)
+
+
+def load_task(suite: str, name: str, prepared: Path) -> Task:
+    """The task of a suite. `prepared` is the folder of all suites: a relation's manual templates come from
+    <prepared>/lama/<name>/templates.json."""
+    if suite == LAMA:
+        path = DEFINITIONS / f"{LAMA}.yaml"
+        manual = relation_templates(prepared / LAMA / name / "templates.json")
+        return read_definition(path, suite, name, manual)
+    if name not in nlu_names():
+        raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {', '.join(nlu_names())}")
+    return read_definition(DEFINITIONS / f"{name}.yaml", suite, name)
+
+
+def read_definition(path: Path, suite: str, name: str, manual: list[dict[str, Any]] | None = None) -> Task:
+    """A checked Task from one YAML file; `manual`, where given, stands in for the file's own manual templates."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = {} if manual is None else {"manual": manual}
+        task = Task.model_validate({**content, **given, "suite": suite, "name": name})
+    except (OSError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a task definition ({error}); expected a YAML mapping") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        advice = "quote Yes, No, true and false"
+        raise UserError(f"{path}: `{where}` is {first['input']!r}: {first['msg']}; {advice}") from None
+    check_task(task, path)
+    return task
+
+
+def relation_templates(path: Path) -> list[dict[str, Any]]:
+    """The manual templates of a LAMA relation. One that has its subject after the blank cannot suit causal models."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the templates of a prepared relation; run prepare@lama first")
+    templates = json.loads(path.read_text(encoding="utf-8"))["templates"]
+    return [{**template, "kinds": kinds_of(template["text"])} for template in templates]
+
+
+def kinds_of(text: str) -> list[Kind]:
+    """The kinds of backbone that a template suits: a causal one reads nothing that follows {mask}."""
+    kinds: list[Kind] = list(get_args(Kind))
+    return [kind for kind in kinds if kind != "causal" or "{" not in text.partition("{mask}")[2]]
+
+
+def check_task(task: Task, path: Path) -> None:
+    """Raises a UserError that names the file, and the template if it is one, where a definition contradicts itself."""
+    _check_labels(task, path)
+    roles: dict[Role, tuple[Template, ...]] = {
+        "manual": task.manual,
+        "p_tuning": task.p_tuning,
+        "plain": (task.plain,),
+    }
+    for role, templates in roles.items():
+        ids = [template.id for template in templates]
+        for template in templates:
+            problem = _problem(template, role, task.fields)
+            if ids.count(template.id) > 1:
+                problem = "another template has this id; give it its own"
+            if problem:
+                raise UserError(f"{path}: {role} template {template.id!r} ({template.text!r}): {problem}")
+
+
+def _check_labels(task: Task, path: Path) -> None:
+    words = list(task.verbalizer.values())
+    problems = {
+        f"`verbalizer` has {sorted(task.verbalizer)}; expected a word for each of {sorted(task.labels)}": (
+            set(task.verbalizer) != set(task.labels)
+        ),
+        f"`verbalizer` has the words {words}; expected different single words": (
+            len(set(words)) < len(words) or any(len(word.split()) != 1 for word in words)
+        ),
+        f"`metrics` is {list(task.metrics)}; expected some of {', '.join(METRICS)}": (
+            not task.metrics or not set(task.metrics) <= set(METRICS)
+        ),
+        f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(task.fields)}": (
+            len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= set(task.fields)
+        ),
+        "`manual`, `p_tuning`: expected at least one template each": not (task.manual and task.p_tuning),
+    }
+    for problem, applies in problems.items():
+        if applies:
+            raise UserError(f"{path}: {problem}")
+
+
+def _problem(template: Template, role: Role, fields: tuple[str, ...]) -> str:
+    """What is wrong with a template, in words; "" if nothing."""
+    slots = template.slots()
+    valid = [*fields, *SLOTS]
+    unknown = sorted(set(slots) - set(valid))
+    if unknown:
+        return f"unknown slot {{{unknown[0]}}}; valid ones: {', '.join(valid)}"
+    if template.text.count("{") != len(slots) or template.text.count("}") != len(slots):
+        return "a brace that belongs to no {slot}; remove it"
+    if slots.count("mask") != 1:
+        return f"{slots.count('mask')} slots {{mask}}; expected exactly one"
+    if not set(slots) & set(fields):
+        return f"no field; expected at least one of {', '.join(fields)}"
+    if role == "p_tuning" and "prompt" not in slots:
+        return "no {prompt}; expected at least one block of trainable vectors"
+    if role != "p_tuning" and "prompt" in slots:
+        return "a {prompt}; expected none outside p_tuning"
+    if not template.kinds:
+        return "no kinds; expected at least one of masked, causal, seq2seq"
+    if "causal" in template.kinds and "causal" not in kinds_of(template.text):
+        return "a slot after {mask}, which a causal backbone never reads; set kinds: [masked, seq2seq]"
+    return ""

@@ -1,0 +1,89 @@
+"""Metrics by their official definitions, computed from prediction rows and nothing else.
+
+Each takes a table with the columns of `results.Prediction` for one cell, template and split. The direction travels with
+the metric.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from softprompt.data.rows import question_of
+
+POSITIVE = "1"  # MultiRC's label of an answer that is right
+P_AT = 10
+
+Predictions = pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number between 0 and 1 for a table of predictions with at least one row."""
+
+    name: str
+    higher_is_better: bool
+    function: Callable[[Predictions], float]
+
+    def __call__(self, predictions: Predictions) -> float:
+        if predictions.empty:
+            raise ValueError(f"{self.name} of no predictions is undefined")
+        return self.function(predictions)
+
+
+def accuracy(predictions: Predictions) -> float:
+    """Share of examples whose prediction is the gold label."""
+    return float((predictions["gold"] == predictions["prediction"]).mean())
+
+
+def _f1(predictions: Predictions, label: str) -> float:
+    """Harmonic mean of precision and recall for one label; 0 where neither gold nor predictions hold it."""
+    gold, predicted = predictions["gold"] == label, predictions["prediction"] == label
+    total = int(gold.sum() + predicted.sum())
+    return 2 * int((gold & predicted).sum()) / total if total else 0.0
+
+
+def macro_f1(predictions: Predictions) -> float:
+    """Mean of the F1 of every label that occurs in gold or predictions, as scikit-learn has it."""
+    labels = sorted(set(predictions["gold"]) | set(predictions["prediction"]))
+    return sum(_f1(predictions, label) for label in labels) / len(labels)
+
+
+def f1a(predictions: Predictions) -> float:
+    """MultiRC: F1 of the label "1" over all answers, whatever their question."""
+    return _f1(predictions, POSITIVE)
+
+
+def exact_match(predictions: Predictions) -> float:
+    """MultiRC: share of questions all of whose answers are predicted right. Example ids name the question."""
+    right = predictions["gold"] == predictions["prediction"]
+    return float(right.groupby(question_of(predictions["id"])).all().mean())
+
+
+def p_at_1(predictions: Predictions) -> float:
+    """Share of facts whose gold object is ranked first among the candidate tokens."""
+    return float((predictions["gold_rank"] == 1).mean())
+
+
+def p_at_10(predictions: Predictions) -> float:
+    """Share of facts whose gold object is among the first ten candidate tokens."""
+    return float((predictions["gold_rank"] <= P_AT).mean())
+
+
+def mean_reciprocal_rank(predictions: Predictions) -> float:
+    """Mean of 1 / rank of the gold object among the candidate tokens."""
+    return float((1 / predictions["gold_rank"]).mean())
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", True, accuracy),
+        Metric("macro_f1", True, macro_f1),
+        Metric("f1a", True, f1a),
+        Metric("em", True, exact_match),
+        Metric("p_at_1", True, p_at_1),
+        Metric("p_at_10", True, p_at_10),
+        Metric("mrr", True, mean_reciprocal_rank),
+    )
+}

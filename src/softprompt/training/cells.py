@@ -1,0 +1,60 @@
+"""Cells: what every one of them says about what was asked and where."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Frozen
+from softprompt.methods.base import Method
+from softprompt.results import Cell
+from softprompt.tasks.task import Task
+from softprompt.training.task_data import TaskData
+
+RECORDED_PACKAGES = ("torch", "transformers", "optuna")
+
+
+@dataclass(frozen=True)
+class CellFactory:
+    """Makes the cells of one (method, backbone)."""
+
+    name: str
+    method: Method
+    backbone: Backbone
+
+    def refused(self, task: Task, seed: int, reason: str) -> Cell:
+        """A cell that cannot be: not applicable, and why."""
+        return self._cell(task, seed, "", status="not_applicable", reason=reason)
+
+    def asked(self, data: TaskData, seed: int, key: str, **fields: Any) -> Cell:
+        """A cell that was trained or asked. `fields` are those of Cell."""
+        provenance = {
+            "data": data.fingerprint,
+            "backbone": self.backbone.revision,
+            "device": self.backbone.device.type,
+            "python": platform.python_version(),
+            **{package: version(package) for package in RECORDED_PACKAGES},
+        }
+        return self._cell(data.task, seed, key, provenance=provenance, dropped=data.dropped, **fields)
+
+    def _cell(self, task: Task, seed: int, key: str, **fields: Any) -> Cell:
+        return Cell.model_validate(
+            {
+                "key": key,
+                "suite": task.suite,
+                "task": task.name,
+                "backbone": self.backbone.name,
+                "method": self.name,
+                "state": self.method.state,
+                "seed": seed,
+                "dev_metric": task.metrics[0],
+                "status": "done",
+                **fields,
+            }
+        )
+
+
+def fixed_settings(settings: Frozen) -> dict[str, Any]:
+    """A method's section without its search ranges: what a single member depends on."""
+    return settings.model_dump(mode="json", exclude={"learning_rate", "prompt_length", "paper"})

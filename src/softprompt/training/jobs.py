@@ -1,0 +1,42 @@
+"""What there is to train, before anything is built: jobs, their content keys, and their fleets."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to be: a trial's (on the tuning seed) or a cell's (on a reported seed)."""
+
+    key: str  # content key: equal keys mean equal results
+    identity: str  # names its random streams; all trials of a task share one, so that they differ by their setting only
+    task: str  # suite/task
+    seed: int
+    seed: int
+    learning_rate: float
+    prompt_length: int
+    tokens: int  # longest row of its train split, prompt included
+
+
+def content_key(parts: dict[str, Any]) -> str:
+    """A name for a result that changes when anything it depends on does."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def fleet_key(jobs: Sequence[Job]) -> str:
+    """The key of a fleet, fixed by its members and their order."""
+    return content_key({"members": [asdict(job) for job in jobs]})
+
+
+def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
+    """All jobs in fleets of at most `members`, rows of like length together.
+
+    Planned from everything that a stage has to do, never from what happens to be missing, because the shape of a batch
+    decides how floats round.
+    """
+    unique = list({job.key: job for job in jobs}.values())
+    ordered = sorted(unique, key=lambda job: job.tokens)
+    return [ordered[start : start + members] for start in range(0, len(ordered), members)]

@@ -1,0 +1,161 @@
+"""The one training loop. It knows members, never methods: every member trains as if it were alone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget, Recipe
+from softprompt.results import CurvePoint
+from softprompt.seeding import stream_seed, torch_generator
+from softprompt.training.batches import Pool, shuffled_rows
+from softprompt.training.fleet import Fleet
+from softprompt.training.member import Answered, Member, Trained
+from softprompt.training.optimizers import build_optimizer, build_schedule
+from softprompt.training.prompts import fleet_prompts
+
+
+@dataclass(frozen=True)
+class FleetCost:
+    """Shared by all members: wall seconds, optimiser steps summed over members, peak GPU bytes (0 on a CPU)."""
+
+    seconds: float
+    member_steps: int
+    peak_memory_bytes: int
+
+
+def train_fleet(
+    backbone: Backbone, members: Sequence[Member], budget: Budget, recipe: Recipe, inference_tokens: int
+) -> tuple[list[Trained], FleetCost]:
+    """Train all members together; each keeps its best state on dev (higher score, then lower loss, then later step)."""
+    started = time.perf_counter()
+    if backbone.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(backbone.device)
+    run = _Run(backbone, members, budget, recipe, inference_tokens)
+    with _dropout_of(members):
+        for step in range(1, budget.steps + 1):
+            if not run.active:
+                break
+            run.step(step)
+            if step % budget.eval_every == 0 or step == budget.steps:
+                run.look(step)
+    peak = torch.cuda.max_memory_allocated(backbone.device) if backbone.device.type == "cuda" else 0
+    cost = FleetCost(time.perf_counter() - started, sum(trained.steps for trained in run.trained), peak)
+    return run.trained, cost
+
+
+class _Run:
+    """A fleet under way: who still trains, in what order data comes, what each has reached."""
+
+    def __init__(
+        self, backbone: Backbone, members: Sequence[Member], budget: Budget, recipe: Recipe, inference_tokens: int
+    ) -> None:
+        self.members = members
+        self.budget = budget
+        self.recipe = recipe
+        self.inference_tokens = inference_tokens
+        self.fleet = Fleet(backbone, [member.space for member in members])
+        self.active = list(range(len(members)))
+        self.trained = [Trained() for _ in members]
+        self.train_pool = Pool([member.train for member in members], backbone.device)
+        self.dev_pool = Pool([member.dev for member in members], backbone.device)
+        self.orders = [
+            shuffled_rows(len(m.train), budget.batch_size, torch_generator(m.identity, "order")) for m in members
+        ]
+        self.optimizer = build_optimizer(members, recipe)
+        self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
+        self.loss_sum = torch.zeros(len(members), device=backbone.device)
+
+    def step(self, step: int) -> None:
+        """One optimiser step of every active member on a batch of its own."""
+        rows = torch.cat([next(self.orders[index]) for index in self.active])
+        member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
+        batch = self.train_pool.batch(member, rows)
+        losses = self.fleet.losses(self.fleet.logits(batch, self._prompts(), self._heads()), batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.sum() / self.budget.batch_size)
+        self._clip()
+        self.optimizer.step()
+        self.schedule.step()
+        self.loss_sum.index_add_(0, batch.member, losses.detach().float() / self.budget.batch_size)
+        for index in self.active:
+            self.trained[index].steps = step
+
+    def look(self, step: int) -> None:
+        """Score the active members on dev, keep what is best, let go who is done."""
+        with _evaluating(self.members), torch.no_grad():
+            answered = self.fleet.answer(
+                self.dev_pool, self.active, self._prompts(), self._heads(), self.inference_tokens
+            )
+        since_last = (step - 1) % self.budget.eval_every + 1
+        train_losses = (self.loss_sum / since_last).tolist()
+        self.loss_sum.zero_()
+        for index, answers in zip(list(self.active), answered, strict=True):
+            self._record(self.trained[index], self.members[index], step, train_losses[index], answers)
+            if self.trained[index].failure or self.trained[index].looks_since_best >= self.budget.patience:
+                self.active.remove(index)
+
+    def _record(self, trained: Trained, member: Member, step: int, train_loss: float, answers: Answered) -> None:
+        score, loss = member.dev_score(answers), float(answers.loss.mean())
+        trained.curve.append(CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score))
+        if not torch.isfinite(torch.tensor(train_loss)):
+            trained.failure = "" if trained.kept else f"the training loss was not finite by step {step}"
+            trained.looks_since_best = self.budget.patience
+            return
+        if (score, -loss) >= (trained.dev_score, -trained.dev_loss):
+            trained.kept = member.trainable.kept()
+            trained.best_step, trained.dev_score, trained.dev_loss = step, score, loss
+            trained.looks_since_best = 0
+        else:
+            trained.looks_since_best += 1
+
+    def _prompts(self) -> Float[Tensor, "F P D"] | None:
+        encoders = [member.trainable.prompt for member in self.members]
+        present = [encoder for encoder in encoders if encoder is not None]
+        return fleet_prompts(present) if present else None
+
+    def _heads(self) -> list[nn.Linear] | None:
+        heads = [member.trainable.head for member in self.members]
+        return [head for head in heads if head is not None] or None
+
+    def _clip(self) -> None:
+        if self.recipe.clip_norm is not None:
+            for member in self.members:
+                nn.utils.clip_grad_norm_(member.trainable.parameters(), self.recipe.clip_norm)
+
+
+@contextmanager
+def _dropout_of(members: Sequence[Member]) -> Iterator[None]:
+    """Dropout on in a backbone that trains, drawn from its member's own stream; a frozen backbone never drops out,
+    so that a row's gradient does not depend on the fleet around it."""
+    models = [member.trainable.model for member in members if member.trainable.model is not None]
+    if not models:
+        yield
+        return
+    devices = [model.device for model in models if model.device.type == "cuda"]
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(stream_seed(members[0].identity, "dropout"))
+        models[0].train()
+        try:
+            yield
+        finally:
+            models[0].eval()
+
+
+@contextmanager
+def _evaluating(members: Sequence[Member]) -> Iterator[None]:
+    """Dropout off while dev is scored."""
+    models = [member.trainable.model for member in members if member.trainable.model is not None]
+    was_training = [model.training for model in models]
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for model, training in zip(models, was_training, strict=True):
+            model.train(training)

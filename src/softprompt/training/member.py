@@ -1,0 +1,106 @@
+"""A member of a fleet: one trial or cell with everything of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from softprompt.results import CurvePoint
+from softprompt.training.batches import Split
+from softprompt.training.prompts import PromptEncoder
+
+
+@dataclass(frozen=True)
+class AnswerSpace:
+    """What a row may be answered with. Output W is a vocabulary entry, or a class of a classification head.
+
+    `allowed` are the outputs that can be predicted, `in_loss` those that the softmax of the loss runs over: LAMA trains over the
+    whole vocabulary and predicts from the restricted one (THUDM/P-tuning LAMA/p_tuning/modeling.py).
+    """
+
+    allowed: Bool[Tensor, "W"]
+    in_loss: Bool[Tensor, "W"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was answered to each example: output, the gold answer's rank among the allowed ones, its loss."""
+
+    prediction: Int[Tensor, "N"]
+    gold_rank: Int[Tensor, "N"]
+    loss: Float[Tensor, "N"]
+
+
+class Trainable(nn.Module):
+    """What a member may train: a prompt, a head, the backbone's own weights; absent parts are None."""
+
+    def __init__(
+        self, prompt: PromptEncoder | None = None, head: nn.Linear | None = None, model: PreTrainedModel | None = None
+    ) -> None:
+        super().__init__()
+        self.prompt = prompt
+        self.head = head
+        self.model = model
+
+    def parameter_count(self) -> int:
+        """Numbers that get gradients."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def kept(self) -> dict[str, Tensor]:
+        """What prediction needs later: the prompt's vectors without their encoder, the head, the tuned weights."""
+        tensors: dict[str, Tensor] = {}
+        if self.prompt is not None:
+            tensors["prompt"] = self.prompt().detach().clone()
+        if self.head is not None:
+            tensors |= {f"head.{name}": value.detach().clone() for name, value in self.head.named_parameters()}
+        if self.model is not None:
+            tensors |= {f"model.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
+        return tensors
+
+
+@dataclass
+class Member:
+    """One (trial or cell) in training. Its generators are named by `identity` alone."""
+
+    identity: str
+    space: AnswerSpace
+    learning_rate: float
+    train: Split
+    dev: Split
+    dev_score: Callable[[Answered], float]  # higher is better
+    trainable: Trainable
+
+
+@dataclass
+class Trained:
+    """What became of a member: its best state on dev and how it got there."""
+
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    best_step: int | None = None
+    dev_score: float = float("-inf")
+    dev_loss: float = float("inf")
+    curve: list[CurvePoint] = field(default_factory=list)
+    looks_since_best: int = 0
+    steps: int = 0
+    failure: str = ""
+
+
+def stack_masks(spaces: list[AnswerSpace], device: torch.device) -> tuple[Bool[Tensor, "F W"], Bool[Tensor, "F W"]]:
+    """`allowed` and `in_loss` of all members, narrower spaces widened with outputs that nobody may give."""
+    width = max(len(space.allowed) for space in spaces)
+
+    def stacked(masks: list[Tensor]) -> Tensor:
+        return torch.stack([nn.functional.pad(mask, (0, width - len(mask)), value=False) for mask in masks]).to(device)
+
+    return stacked([space.allowed for space in spaces]), stacked([space.in_loss for space in spaces])
+
+
+def fleet_heads(heads: list[nn.Linear], hidden: Float[Tensor, "R H"], member: Int[Tensor, "R"]) -> Float[Tensor, "R W"]:
+    """Logits of every row under its own member's head; heads with fewer classes are padded."""
+    width = max(head.out_features for head in heads)
+    weight = torch.stack([nn.functional.pad(head.weight, (0, 0, 0, width - head.out_features)) for head in heads])
+    bias = torch.stack([nn.functional.pad(head.bias, (0, width - head.out_features)) for head in heads])
+    return torch.einsum("rh,rwh->rw", hidden, weight[member]) + bias[member]

@@ -1,0 +1,86 @@
+"""From jobs to finished fleets: build the members, train those that are missing, keep what they leave."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from softprompt.config import Budget, Device, TrainedMethodSettings
+from softprompt.methods.base import TrainedMethod, fresh_trainable
+from softprompt.progress import Progress
+from softprompt.results import Cost
+from softprompt.training.answers import dev_score
+from softprompt.training.jobs import Job, fleet_key, plan_fleets
+from softprompt.training.loop import FleetCost, train_fleet
+from softprompt.training.member import Member, Trained
+from softprompt.training.store import FleetRecord, FleetStore, MemberRecord
+from softprompt.training.task_data import TaskData
+
+
+class FleetRunner:
+    """Trains jobs of one (method, backbone). `data` maps suite/task to its training side."""
+
+    def __init__(
+        self, method: TrainedMethod, data: Mapping[str, TaskData], budget: Budget, device: Device, store: FleetStore
+    ) -> None:
+        self.method = method
+        self.settings: TrainedMethodSettings = method.settings
+        self.data = data
+        self.budget = budget
+        self.device = device
+        self.store = store
+
+    def run(self, jobs: Sequence[Job], progress: Progress, *, keep: bool) -> None:
+        """Train whatever of the planned fleets is missing. `keep` stores what prediction needs."""
+        width = 1 if self.method.state == "tuned" else self.device.fleet_members
+        for fleet in plan_fleets(jobs, width):
+            missing = [job for job in fleet if job.key not in self.store]
+            if missing:
+                self._train(missing, keep=keep)
+            scores = [score for job in fleet if (score := self.store[job.key].dev_score) is not None]
+            progress.advance(len(fleet), f"best dev of this fleet {max(scores):.3f}" if scores else "fleet failed")
+
+    def _train(self, jobs: Sequence[Job], *, keep: bool) -> None:
+        members = [self._member(job) for job in jobs]
+        backbone = self.data[jobs[0].task].backbone
+        if members[0].trainable.model is not None:
+            backbone = backbone.with_model(members[0].trainable.model)
+        trained, cost = train_fleet(backbone, members, self.budget, self.settings.recipe, self.device.inference_tokens)
+        if keep:
+            for job, outcome in zip(jobs, trained, strict=True):
+                self.store.save_kept(job.key, outcome.kept)
+        key = fleet_key(jobs)
+        records = [
+            _record(key, job, member, outcome, cost)
+            for job, member, outcome in zip(jobs, members, trained, strict=True)
+        ]
+        self.store.finish(FleetRecord(key=key, members=records))
+
+    def _member(self, job: Job) -> Member:
+        data = self.data[job.task]
+        template = self.method.templates(data.task, data.backbone.kind)[0]
+        return Member(
+            identity=job.identity,
+            space=data.answers.space,
+            learning_rate=job.learning_rate,
+            train=data.split("train", template, job.prompt_length),
+            dev=data.split("dev", template, job.prompt_length),
+            dev_score=partial(dev_score, data.task, data.answers, data.dev),
+            trainable=fresh_trainable(self.method, data.task, data.backbone, job.prompt_length, job.identity),
+        )
+
+
+def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetCost) -> MemberRecord:
+    return MemberRecord(
+        key=job.key,
+        fleet=fleet,
+        dev_score=trained.dev_score if trained.kept else None,
+        best_step=trained.best_step,
+        failure=trained.failure,
+        curve=trained.curve,
+        parameters_trained=member.trainable.parameter_count(),
+        parameters_kept=sum(tensor.numel() for tensor in trained.kept.values()),
+        cost=Cost(
+            train_seconds=cost.seconds * trained.steps / cost.member_steps,
+            member_steps_per_second=cost.member_steps / cost.seconds,
+            peak_memory_bytes=cost.peak_memory_bytes,
+        ),
+    )

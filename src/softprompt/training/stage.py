@@ -1,0 +1,61 @@
+"""The train stage: one method on one backbone over all tasks. It may be killed and called again at any time."""
+
+from collections.abc import Iterator
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Params
+from softprompt.data.prepared import tasks as prepared_tasks
+from softprompt.errors import UserError
+from softprompt.methods.base import Method, TrainedMethod
+from softprompt.paths import Paths
+from softprompt.results import TrainResult, TrialRecord, write_record
+from softprompt.tasks.load import load_task
+from softprompt.tasks.task import Task
+from softprompt.training.cells import CellFactory
+from softprompt.training.store import FleetStore
+from softprompt.training.task_data import load_task_data
+from softprompt.training.trained import train_cells
+from softprompt.training.untrained import untrained_cells
+from softprompt.training.workload import Workload
+
+
+def train_method(params: Params, name: str, method: Method, backbone: Backbone, paths: Paths) -> TrainResult:
+    """Tune and train what is missing, then write `result.json`."""
+    folder = paths.train(name, backbone.name)
+    prepared = method.prepared_backbone(backbone)
+    workload = Workload(CellFactory(name, method, prepared), params, FleetStore(folder))
+    for task in all_tasks(params, paths):
+        _take_up(workload, task, paths)
+    trials: list[TrialRecord] = []
+    if isinstance(method, TrainedMethod):
+        cells, trials = train_cells(workload, method, folder / "studies")
+    else:
+        cells = untrained_cells(workload)
+    result = TrainResult(method=name, backbone=backbone.name, cells=[*cells, *workload.refused], trials=trials)
+    write_record(folder / "result.json", result)
+    return result
+
+
+def all_tasks(params: Params, paths: Paths) -> Iterator[Task]:
+    """The prepared tasks of the suites in the run, in the order of the run."""
+    for suite in params.run.suites:
+        for name in prepared_tasks(paths.suite(suite)):
+            yield load_task(suite, name, paths.prepared)
+
+
+def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
+    method, backbone = workload.factory.method, workload.factory.backbone
+    reason = method.inapplicable(task, backbone)
+    if not reason:
+        try:
+            data = load_task_data(
+                paths.suite(task.suite), task, backbone, workload.params.device.max_tokens, head=method.uses_head(task)
+            )
+        except UserError as error:
+            reason = str(error)
+        else:
+            reason = data.missing()
+            workload.data[task.key] = data
+    if reason:
+        workload.data.pop(task.key, None)
+        workload.refused += [workload.factory.refused(task, seed, reason) for seed in workload.seeds]

@@ -1,0 +1,68 @@
+"""Finished fleets on disk: the unit of work and of resuming.
+
+`fleets/<fleet key>.json` holds the records of a fleet's members and is written last, so that a fleet is finished or was never
+there; `prompts/<job key>.safetensors` holds what a cell keeps.
+"""
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from softprompt.files import write_atomically
+from softprompt.results import Cost, CurvePoint, Record, write_record
+
+
+class MemberRecord(Record):
+    """What became of one job."""
+
+    key: str
+    fleet: str
+    dev_score: float | None  # None where training failed
+    best_step: int | None
+    failure: str
+    curve: list[CurvePoint]
+    parameters_trained: int
+    parameters_kept: int
+    cost: Cost
+
+
+class FleetRecord(Record):
+    """All members of one finished fleet."""
+
+    key: str
+    members: list[MemberRecord]
+
+
+class FleetStore:
+    """The fleets below one train folder. Fleets of earlier settings stay, so that going back costs nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.members: dict[str, MemberRecord] = {}
+        for path in sorted((folder / "fleets").glob("*.json")):
+            self._remember(FleetRecord.model_validate_json(path.read_bytes()))
+
+    def __contains__(self, job_key: str) -> bool:
+        return job_key in self.members
+
+    def __getitem__(self, job_key: str) -> MemberRecord:
+        return self.members[job_key]
+
+    def prompt_path(self, job_key: str) -> Path:
+        return self.folder / "prompts" / f"{job_key}.safetensors"
+
+    def save_kept(self, job_key: str, kept: dict[str, Tensor]) -> None:
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in kept.items()}
+        write_atomically(self.prompt_path(job_key), save(tensors))
+
+    def load_kept(self, job_key: str) -> dict[str, Tensor]:
+        return load_file(self.prompt_path(job_key)) if self.prompt_path(job_key).is_file() else {}
+
+    def finish(self, fleet: FleetRecord) -> None:
+        """Call after every member's `save_kept`."""
+        write_record(self.folder / "fleets" / f"{fleet.key}.json", fleet)
+        self._remember(fleet)
+
+    def _remember(self, fleet: FleetRecord) -> None:
+        self.members |= {member.key: member for member in fleet.members}

@@ -1,0 +1,182 @@
+"""Cells of trained methods: tune on dev, then train the chosen setting on fresh seeds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from softprompt.methods.base import TrainedMethod
+from softprompt.progress import Progress
+from softprompt.results import Cell, Setting, TrialRecord
+from softprompt.training.cells import fixed_settings
+from softprompt.training.code_version import code_version
+from softprompt.training.jobs import Job, content_key
+from softprompt.training.runner import FleetRunner
+from softprompt.training.task_data import TaskData
+from softprompt.training.workload import Workload
+from softprompt.tuning import Study, Trial
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Tasks that share one setting, and the study that looks for it: all relations of LAMA, or a single task."""
+
+    name: str  # suite, or suite/task
+    tasks: list[TaskData]
+    study: Study
+
+
+def train_cells(workload: Workload, method: TrainedMethod, studies: Path) -> tuple[list[Cell], list[TrialRecord]]:
+    """All cells and all trials. Every finished fleet is on disk before the next one starts."""
+    stage = _TrainedStage(workload, method)
+    units = stage.units(studies)
+    tasks = sum(len(unit.tasks) for unit in units)
+    members = tasks * (workload.params.chosen_budget.trials + len(workload.seeds))
+    with Progress(f"{workload.factory.name} on {workload.factory.backbone.name}", members) as progress:
+        stage.tune(units, progress)
+        cells = stage.report(units, progress)
+    return cells, [record for unit in units for record in _trial_records(unit)]
+
+
+class _TrainedStage:
+    def __init__(self, workload: Workload, method: TrainedMethod) -> None:
+        self.workload = workload
+        self.method = method
+        self.params = workload.params
+        self.budget = workload.params.chosen_budget
+        self.backbone = workload.factory.backbone
+        self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store)
+
+    def units(self, studies: Path) -> list[Unit]:
+        """One unit for LAMA, one for every other task."""
+        grouped: dict[str, list[TaskData]] = {}
+        for data in self.workload.data.values():
+            grouped.setdefault(data.task.suite if data.task.suite == "lama" else data.task.key, []).append(data)
+        return [Unit(name, tasks, self._study(studies, name, tasks)) for name, tasks in grouped.items()]
+
+    def tune(self, units: list[Unit], progress: Progress) -> None:
+        """Batches of trials of all units together, so that small studies share fleets."""
+        while waiting := [unit for unit in units if unit.study.told() < self.budget.trials]:
+            asked = {unit.name: unit.study.ask(self._batch_size(unit)) for unit in waiting}
+            jobs = {
+                (unit.name, trial.number): [self._job(data, self.params.tuning.seed, trial) for data in unit.tasks]
+                for unit in waiting
+                for trial in asked[unit.name]
+            }
+            self.runner.run([job for group in jobs.values() for job in group], progress, keep=False)
+            for unit in waiting:
+                for trial in asked[unit.name]:
+                    unit.study.tell(trial, self._mean_score(jobs[unit.name, trial.number]))
+
+    def report(self, units: list[Unit], progress: Progress) -> list[Cell]:
+        """The best setting of every unit, trained on the reported seeds."""
+        jobs: dict[tuple[str, int], tuple[Unit, TaskData, Trial, Job]] = {}
+        cells = []
+        for unit in units:
+            best = unit.study.best()
+            for data in unit.tasks:
+                for seed in self.workload.seeds:
+                    if best is None:
+                        reason = f"every trial of the study {unit.name} failed"
+                        cells.append(self.workload.factory.asked(data, seed, "", status="failed", reason=reason))
+                    else:
+                        jobs[data.task.key, seed] = (unit, data, best, self._job(data, seed, best))
+        self.runner.run([job for *_, job in jobs.values()], progress, keep=True)
+        return cells + [self._cell(*parts) for parts in jobs.values()]
+
+    def _batch_size(self, unit: Unit) -> int:
+        return min(self.params.tuning.batch, self.budget.trials - unit.study.told())
+
+    def _mean_score(self, jobs: list[Job]) -> float | None:
+        scores = [self.workload.store[job.key].dev_score for job in jobs]
+        known = [score for score in scores if score is not None]
+        return sum(known) / len(known) if len(known) == len(scores) else None
+
+    def _study(self, studies: Path, name: str, tasks: list[TaskData]) -> Study:
+        settings = self.method.settings
+        key = content_key(
+            {
+                "tasks": {data.task.key: self._parts(data) for data in tasks},
+                "space": settings.model_dump(mode="json"),
+                "tuning": self.params.tuning.model_dump(mode="json"),
+            }
+        )
+        journal = studies / f"{name.replace('/', '-')}-{key}.journal"
+        return Study(journal, name, settings, self.backbone.kind, self.params.tuning)
+
+    def _job(self, data: TaskData, seed: int, trial: Trial) -> Job:
+        asked = {"seed": seed, "learning_rate": trial.learning_rate, "prompt_length": trial.prompt_length}
+        template = self.method.templates(data.task, self.backbone.kind)[0]
+        return Job(
+            key=content_key({**self._parts(data), **asked}),
+            identity=f"{self.workload.factory.name}/{self.backbone.name}/{data.task.key}/{seed}",
+            task=data.task.key,
+            seed=seed,
+            learning_rate=trial.learning_rate,
+            prompt_length=trial.prompt_length,
+            tokens=data.tokens(template, trial.prompt_length),
+        )
+
+    def _parts(self, data: TaskData) -> dict[str, Any]:
+        """What every member of this method on this task depends on."""
+        name = self.workload.factory.name
+        return {
+            "code": code_version(name),
+            "method": name,
+            "settings": fixed_settings(self.method.settings),
+            "steps": self.budget.model_dump(mode="json", exclude={"trials"}),
+            "data": data.fingerprint,
+            "template": self.method.templates(data.task, self.backbone.kind)[0].text,
+            "verbalizer": data.task.verbalizer,
+            "metric": data.task.metrics[0],
+            "max_tokens": data.max_tokens,
+            "backbone": self.backbone.revision,
+            "device": self.backbone.device.type,
+        }
+
+    def _cell(self, unit: Unit, data: TaskData, trial: Trial, job: Job) -> Cell:
+        member = self.workload.store[job.key]
+        settings: dict[str, Setting] = {"learning_rate": trial.learning_rate, "batch_size": self.budget.batch_size}
+        if trial.prompt_length:
+            settings["prompt_length"] = trial.prompt_length
+        return self.workload.factory.asked(
+            data,
+            job.seed,
+            job.key,
+            status="failed" if member.dev_score is None else "done",
+            reason=member.failure,
+            settings={**_scalars(fixed_settings(self.method.settings)), **settings},
+            searched=unit.study.searched(trial),
+            templates=[self.method.templates(data.task, self.backbone.kind)[0].id],
+            dev_score=member.dev_score,
+            best_step=member.best_step,
+            curve=member.curve,
+            parameters_trained=member.parameters_trained,
+            parameters_kept=member.parameters_kept,
+            fleet=member.fleet,
+            cost=member.cost,
+        )
+
+
+def _scalars(settings: dict[str, Any]) -> dict[str, Setting]:
+    """Own settings of a method, those of its recipe with a dotted name."""
+    flat: dict[str, Setting] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": setting for inner, setting in _scalars(value).items()}
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def _trial_records(unit: Unit) -> list[TrialRecord]:
+    return [
+        TrialRecord(
+            study=unit.name,
+            number=trial.number,
+            settings={"learning_rate": trial.learning_rate}
+            | ({"prompt_length": trial.prompt_length} if trial.prompt_length else {}),
+            dev_score=score,
+            paper=trial.is_paper,
+        )
+        for trial, score in unit.study.scores()
+    ]

@@ -1,0 +1,68 @@
+"""Cells of methods that train nothing: which templates they ask, and what a random prompt is made of."""
+
+from collections.abc import Sequence
+
+from softprompt.methods.base import Method, fresh_trainable
+from softprompt.results import Cell
+from softprompt.tasks.task import Template
+from softprompt.training.answers import dev_score
+from softprompt.training.batches import Pool
+from softprompt.training.code_version import code_version
+from softprompt.training.fleet import Fleet
+from softprompt.training.jobs import content_key
+from softprompt.training.task_data import TaskData
+from softprompt.training.workload import Workload
+
+
+def template_scores(data: TaskData, templates: Sequence[Template], inference_tokens: int) -> list[float]:
+    """The dev score of each template in plain words."""
+    splits = [data.split("dev", template, 0) for template in templates]
+    fleet = Fleet(data.backbone, [data.answers.space] * len(splits))
+    pool = Pool(splits, data.backbone.device)
+    answered = fleet.answer(pool, range(len(splits)), None, None, inference_tokens)
+    return [dev_score(data.task, data.answers, data.dev, answers) for answers in answered]
+
+
+def asked_templates(method: Method, data: TaskData, inference_tokens: int) -> tuple[list[Template], float | None]:
+    """The templates that a cell asks on test, and the dev score where one was chosen by it."""
+    templates = list(method.templates(data.task, data.backbone.kind))
+    if not method.chooses_template_on_dev:
+        return templates, None
+    scores = template_scores(data, templates, inference_tokens)
+    best = max(range(len(scores)), key=lambda index: (scores[index], -index))
+    return [templates[best]], scores[best]
+
+
+def untrained_cells(workload: Workload) -> list[Cell]:
+    """One cell a task and seed; a random prompt is drawn here, so that evaluate asks the same one."""
+    return [_untrained_cell(workload, data, seed) for data in workload.data.values() for seed in workload.seeds]
+
+
+def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
+    name, method, backbone = workload.factory.name, workload.factory.method, workload.factory.backbone
+    templates, score = asked_templates(method, data, workload.params.device.inference_tokens)
+    settings = method.settings.model_dump(mode="json")
+    parts = {
+        "code": code_version(name),
+        "method": name,
+        "settings": settings,
+        "data": data.fingerprint,
+        "templates": [template.text for template in templates],
+        "max_tokens": data.max_tokens,
+        "backbone": backbone.revision,
+        "seed": seed,
+    }
+    key = content_key(parts)
+    identity = f"{name}/{backbone.name}/{data.task.key}/{seed}"
+    kept = fresh_trainable(method, data.task, backbone, settings.get("prompt_length", 0), identity).kept()
+    if kept:
+        workload.store.save_kept(key, kept)
+    return workload.factory.asked(
+        data,
+        seed,
+        key,
+        settings=settings,
+        templates=[template.id for template in templates],
+        dev_score=score,
+        parameters_kept=sum(tensor.numel() for tensor in kept.values()),
+    )

@@ -1,0 +1,24 @@
+"""What a train stage has before it: the tasks it meets, where finished work is, who makes its cells."""
+
+from dataclasses import dataclass, field
+
+from softprompt.config import Params
+from softprompt.results import Cell
+from softprompt.training.cells import CellFactory
+from softprompt.training.store import FleetStore
+from softprompt.training.task_data import TaskData
+
+
+@dataclass
+class Workload:
+    """What a (method, backbone) has to do: the tasks it meets, and cells of those that it cannot meet."""
+
+    factory: CellFactory
+    params: Params
+    store: FleetStore
+    data: dict[str, TaskData] = field(default_factory=dict)  # suite/task -> its training side
+    refused: list[Cell] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.params.seeds if self.factory.method.seeded else self.params.seeds[:1]

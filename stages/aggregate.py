@@ -1,0 +1,30 @@
+"""aggregate: statistics, tables, plots and pages from all results to reports/."""
+
+import argparse
+import sys
+
+from softprompt.config import Params
+from softprompt.paths import Paths
+from softprompt.stage import run_stage
+
+
+def aggregate(params: Params, arguments: argparse.Namespace) -> None:  # noqa: ARG001 - stages share a signature
+    from softprompt.reporting.aggregate import aggregate as write_reports
+    from softprompt.reporting.context import ReportContext
+
+    paths = Paths()
+    context = ReportContext(
+        profile=params.profile,
+        suites=params.run.suites,
+        backbones=params.run.backbones,
+        methods=params.run.methods,
+        budget_name=params.budget,
+        budget=params.chosen_budget,
+        seeds=params.seeds,
+        tuning_seed=params.tuning.seed,
+    )
+    write_reports(paths.results, paths.prepared, paths.reports, context, pretraining=paths.results / "pretraining")
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(aggregate))

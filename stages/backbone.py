@@ -1,0 +1,20 @@
+"""backbone@NAME: pretrain a backbone, or copy a local one, to models/NAME."""
+
+import argparse
+import sys
+
+from softprompt.config import Params
+from softprompt.paths import Paths
+from softprompt.stage import run_stage
+
+
+def backbone(params: Params, arguments: argparse.Namespace) -> None:
+    from softprompt.backbones.make import make_backbone
+    from softprompt.device import choose_device
+
+    name = arguments.backbone
+    make_backbone(name, params.backbones[name], Paths(), choose_device(params.device))
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(backbone, ["--backbone"]))

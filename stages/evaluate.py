@@ -1,0 +1,23 @@
+"""evaluate@BACKBONE: answer the test split with every trained cell, write results/evaluate/BACKBONE."""
+
+import argparse
+import sys
+
+from softprompt.config import Params
+from softprompt.paths import Paths
+from softprompt.stage import run_stage
+
+
+def evaluate(params: Params, arguments: argparse.Namespace) -> None:
+    from softprompt.backbones.backbone import load_backbone
+    from softprompt.device import choose_device
+    from softprompt.evaluation import evaluate_backbone
+
+    name = arguments.backbone
+    kind = params.backbones[name].kind
+    backbone = load_backbone(name, kind, Paths().backbone(name), choose_device(params.device))
+    evaluate_backbone(params, backbone, Paths())
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(evaluate, ["--backbone"]))

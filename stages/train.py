@@ -1,0 +1,25 @@
+"""train@METHOD-BACKBONE: tune on dev, train on fresh seeds, write results/train/BACKBONE/METHOD."""
+
+import argparse
+import sys
+
+from softprompt.config import Params
+from softprompt.paths import Paths
+from softprompt.stage import run_stage
+
+
+def train(params: Params, arguments: argparse.Namespace) -> None:
+    from softprompt.backbones.backbone import load_backbone
+    from softprompt.device import choose_device
+    from softprompt.methods import build_method
+    from softprompt.training.stage import train_method
+
+    name, backbone_name = arguments.method, arguments.backbone
+    method = build_method(name, params.methods[name])
+    kind = params.backbones[backbone_name].kind
+    backbone = load_backbone(backbone_name, kind, Paths().backbone(backbone_name), choose_device(params.device))
+    train_method(params, name, method, backbone, Paths())
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(train, ["--method", "--backbone"]))

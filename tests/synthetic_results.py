@@ -1,0 +1,250 @@
+"""A small results tree with known truth, written through the models of results.py: food for report and store tests."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from softprompt.files import write_atomically
+from softprompt.results import (
+    Cell,
+    Cost,
+    CurvePoint,
+    Prediction,
+    Score,
+    SearchedSetting,
+    State,
+    TrainResult,
+    TrialRecord,
+    write_record,
+)
+from softprompt.seeding import numpy_generator, stream_seed
+
+METHODS = (
+    "majority", "random_prompt", "random_backbone", "manual", "manual_best", "fine_tuning", "manual_fine_tuning",
+    "prompt_tuning", "p_tuning",
+)  # fmt: skip
+ACCURACY = {
+    "majority": 0.15, "random_prompt": 0.05, "random_backbone": 0.15, "manual": 0.4, "manual_best": 0.7,
+    "fine_tuning": 0.75, "manual_fine_tuning": 0.8, "prompt_tuning": 0.6, "p_tuning": 0.85,
+}  # fmt: skip
+UNSEEDED = ("majority", "manual", "manual_best")
+TRAINED = ("random_backbone", "fine_tuning", "manual_fine_tuning", "prompt_tuning", "p_tuning")
+TUNED = ("fine_tuning", "manual_fine_tuning")
+
+
+@dataclass(frozen=True)
+class World:
+    """Sizes of a synthetic run. `failed` and `absent` are (task, backbone, method, seed)."""
+
+    backbones: tuple[str, ...] = ("tiny_bert", "tiny_gpt2")
+    methods: tuple[str, ...] = METHODS
+    tasks: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"lama": ("P1", "P2", "P3", "P4"), "superglue": ("boolq", "cb"), "fewglue": ("rte",)}
+    )
+    seeds: tuple[int, ...] = (100, 101, 102)
+    facts: int = 30
+    templates: int = 5
+    trials: int = 3
+    looks: int = 4
+    failed: tuple[tuple[str, str, str, int], ...] = ()
+    absent: tuple[tuple[str, str, str, int], ...] = ()
+    not_applicable: tuple[tuple[str, str, str], ...] = ()  # (task, backbone, method)
+
+
+def default_size() -> World:
+    """As many cells as a large default profile: 2 backbones, 9 methods, 20 tasks, 5 seeds."""
+    tasks = {
+        "lama": tuple(f"P{number}" for number in range(1, 13)),
+        "superglue": ("boolq", "cb", "rte", "wic"),
+        "fewglue": ("boolq", "cb", "rte", "wic"),
+    }
+    return World(tasks=tasks, seeds=(100, 101, 102, 103, 104), facts=100, templates=8, trials=8, looks=10)
+
+
+def make(root: Path, world: World) -> None:
+    """`root/results`, `root/data/prepared` and `root/models` of a finished run."""
+    for suite, tasks in world.tasks.items():
+        write_atomically(root / "data/prepared" / suite / "manifest.json", _manifest(suite, tasks, world))
+    for backbone in world.backbones:
+        _pretraining(root / "models" / backbone, world)
+        predictions: list[Prediction] = []
+        scores: list[Score] = []
+        for method in world.methods:
+            cells = [cell for cell in _cells(backbone, method, world) if _place(cell) not in world.absent]
+            folder = root / "results/train" / backbone / method
+            result = TrainResult(method=method, backbone=backbone, cells=cells, trials=_trials(method, world))
+            write_record(folder / "result.json", result)
+            for cell in cells:
+                if cell.status == "done":
+                    _evaluate(cell, world, predictions, scores)
+                    _save_prompt(folder, cell)
+        _write_evaluation(root / "results/evaluate" / backbone, predictions, scores)
+
+
+def _place(cell: Cell) -> tuple[str, str, str, int]:
+    return (cell.task, cell.backbone, cell.method, cell.seed)
+
+
+def _manifest(suite: str, tasks: tuple[str, ...], world: World) -> str:
+    content = {
+        "suite": suite,
+        "source": "embedded",
+        "tasks": {task: _manifest_entry(suite, task, world) for task in tasks},
+        "left_out": {},
+        "files": {},
+    }
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def _manifest_entry(suite: str, task: str, world: World) -> dict[str, object]:
+    digest = f"{stream_seed(f'{suite}/{task}', 'data'):064x}"
+    return {"licence": "Apache-2.0", "splits": {"test": {"rows": world.facts, "sha256": digest}}, "files": {}}
+
+
+def _pretraining(folder: Path, world: World) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = np.arange(0, 1001, 100)
+    pd.DataFrame({"step": steps, "loss": np.round(4 * np.exp(-steps / 300) + 0.4, 4)}).to_csv(
+        folder / "loss.csv", index=False
+    )
+    rows = [
+        (task, f"{task}-t{number}", split, round(accuracy, 4), world.facts)
+        for task in world.tasks.get("lama", ())
+        for number in range(world.templates)
+        for split, accuracy in (("train", _template_accuracy(task, number, "facts")), ("withheld", 0.1))
+    ]
+    columns = ["relation", "template", "split", "p_at_1", "n"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "facts.csv", index=False)
+
+
+def _cells(backbone: str, method: str, world: World) -> list[Cell]:
+    seeds = world.seeds[:1] if method in UNSEEDED else world.seeds
+    return [
+        _cell(suite, task, backbone, method, seed, world)
+        for suite, tasks in world.tasks.items()
+        for task in tasks
+        for seed in seeds
+    ]
+
+
+def _cell(suite: str, task: str, backbone: str, method: str, seed: int, world: World) -> Cell:
+    state: State = "tuned" if method in TUNED else "frozen"
+    names = {"suite": suite, "task": task, "backbone": backbone, "method": method, "seed": seed, "state": state}
+    key = f"{stream_seed(f'{suite}/{task}/{backbone}/{method}/{seed}', 'key'):016x}"
+    if (task, backbone, method) in world.not_applicable:
+        return Cell(key=key, status="not_applicable", reason=f"{method} needs a causal backbone", **names)
+    if (task, backbone, method, seed) in world.failed:
+        return Cell(key=key, status="failed", reason="loss became NaN at step 12", **names)
+    trained = method in TRAINED
+    return Cell(
+        key=key,
+        status="done",
+        settings={"prompt_length": 6, "learning_rate": 0.003} if trained else {},
+        searched=_searched(method) if trained else [],
+        templates=_template_ids(task, method, world),
+        dev_metric="p_at_1" if suite == "lama" else "accuracy",
+        dev_score=ACCURACY[method],
+        best_step=300 if trained else None,
+        curve=_curve(method, world) if trained else [],
+        parameters_trained=5000 if trained else 0,
+        parameters_kept=384 if trained else 0,
+        fleet=f"{method}-fleet" if trained else "",
+        provenance={"data": "ab" * 32, "backbone": "cd" * 32, "device": "cpu", "torch": "2.13.0"},
+        cost=Cost(train_seconds=1.5, member_steps_per_second=200.0, peak_memory_bytes=300 * 1024**2),
+        **names,
+    )
+
+
+def _searched(method: str) -> list[SearchedSetting]:
+    rate = 0.01 if method == "prompt_tuning" else 0.003
+    return [
+        SearchedSetting(name="learning_rate", low=0.0001, high=0.01, log=True, chosen=rate),
+        SearchedSetting(name="prompt_length", low=1, high=20, log=False, chosen=6),
+    ]
+
+
+def _curve(method: str, world: World) -> list[CurvePoint]:
+    points = []
+    for look in range(1, world.looks + 1):
+        reached = ACCURACY[method] * (1 - 0.6 ** (3 * look / world.looks))
+        points.append(CurvePoint(step=100 * look, train_loss=3 / look, dev_loss=3.2 / look, dev_score=reached))
+    return points
+
+
+def _template_ids(task: str, method: str, world: World) -> list[str]:
+    if method == "manual":
+        return [f"{task}-t{number}" for number in range(world.templates)]
+    return [f"{task}-t0"] if method == "manual_best" else [f"{task}-{method}"]
+
+
+def _template_accuracy(task: str, number: int, purpose: str) -> float:
+    """Brittle manual prompts: 0.7 for the first template of a task, anything from 0 to 0.7 for the others."""
+    return 0.7 if number == 0 else float(numpy_generator(f"{task}/{number}", purpose).uniform(0, 0.7))
+
+
+def _evaluate(cell: Cell, world: World, predictions: list[Prediction], scores: list[Score]) -> None:
+    splits = ("test", "withheld") if cell.suite == "lama" else ("test",)
+    names = cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
+    for split in splits:
+        for number, template in enumerate(cell.templates):
+            brittle = cell.method == "manual"
+            accuracy = _template_accuracy(cell.task, number, "facts") if brittle else ACCURACY[cell.method]
+            draws = numpy_generator(cell.key, f"{split}/{template}").uniform(size=world.facts)
+            correct = draws < (accuracy if split == "test" else 0.1)
+            place = {**names, "split": split, "template": template}
+            predictions += [_prediction(place, row, bool(right)) for row, right in enumerate(correct)]
+            scores += _scores(place, correct)
+
+
+def _prediction(place: dict[str, object], row: int, right: bool) -> Prediction:
+    answer = {"gold": "Paris", "prediction": "Paris" if right else "Rome", "gold_rank": 1 if right else 3}
+    return Prediction(**place, **answer, id=f"{place['split']}-{row}", group=f"{row // 2}", correct=float(right))
+
+
+def _scores(place: dict[str, object], correct: np.ndarray) -> list[Score]:
+    share = float(correct.mean())
+    if place["suite"] == "lama":
+        values = {"p_at_1": share, "p_at_10": min(1.0, share + 0.1), "mrr": share + (1 - share) / 3}
+    else:
+        values = {"accuracy": share, "macro_f1": share / 2} if place["task"] == "cb" else {"accuracy": share}
+    return [
+        Score(**place, metric=metric, value=value, n_examples=len(correct), higher_is_better=True)
+        for metric, value in values.items()
+    ]
+
+
+def _trials(method: str, world: World) -> list[TrialRecord]:
+    if method not in TRAINED:
+        return []
+    studies = [s if s == "lama" else f"{s}/{task}" for s, tasks in world.tasks.items() for task in tasks]
+    return [
+        TrialRecord(
+            study=study,
+            number=number,
+            settings={"prompt_length": number + 1, "learning_rate": 0.001 * (number + 1)},
+            dev_score=0.5 + 0.01 * number,
+            paper=number == 0,
+        )
+        for study in dict.fromkeys(studies)
+        for number in range(world.trials)
+    ]
+
+
+def _save_prompt(folder: Path, cell: Cell) -> None:
+    if cell.method in ("p_tuning", "prompt_tuning"):
+        (folder / "prompts").mkdir(parents=True, exist_ok=True)
+        save_file({"prompt": torch.zeros(6, 64)}, folder / "prompts" / f"{cell.key}.safetensors")
+
+
+def _write_evaluation(folder: Path, predictions: list[Prediction], scores: list[Score]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = list(Prediction.model_fields)
+    rows = pd.DataFrame([prediction.__dict__ for prediction in predictions], columns=columns)
+    rows.to_parquet(folder / "predictions.parquet", index=False)
+    table = pd.DataFrame([score.__dict__ for score in scores], columns=list(Score.model_fields))
+    table.to_csv(folder / "scores.csv", index=False)
