@@ -9,7 +9,9 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
+from softprompt.config import Budget
 from softprompt.files import write_atomically
+from softprompt.reporting.context import ReportContext
 from softprompt.results import (
     Cell,
     Cost,
@@ -64,6 +66,20 @@ def default_size() -> World:
         "fewglue": ("boolq", "cb", "rte", "wic"),
     }
     return World(tasks=tasks, seeds=(100, 101, 102, 103, 104), facts=100, templates=8, trials=8, looks=10)
+
+
+def context_of(world: World, profile: str = "embedded") -> ReportContext:
+    """The report on the whole of a world."""
+    return ReportContext(
+        profile=profile,
+        suites=tuple(world.tasks),
+        backbones=world.backbones,
+        methods=world.methods,
+        budget_name="small",
+        budget=Budget(trials=world.trials, steps=100 * world.looks, batch_size=8, eval_every=100, patience=world.looks),
+        seeds=world.seeds,
+        tuning_seed=1000,
+    )
 
 
 def make(root: Path, world: World) -> None:

@@ -26,7 +26,7 @@ class WorldSettings(Frozen):
     """The generated world behind the suites with source `embedded`."""
 
     seed: int = 0
-    subjects: Positive = 240  # per entity type
+    subjects: Positive = 200  # per entity type
     wordings_per_fact: Positive = 2  # wordings in which pretraining shows a fact
     withheld: Fraction = 0.1  # share of the facts that pretraining never shows
 
@@ -59,9 +59,9 @@ class PretrainingSettings(Frozen):
     """How a backbone is pretrained on the text that `prepare` made."""
 
     steps: Positive = 1400
-    batch_size: Positive = 96  # rows
+    batch_size: Positive = 96  # rows of `row_tokens`; fewer of a text whose lines need wider ones
     row_tokens: Positive = 24  # several short documents are packed into one row
-    documents_share: Fraction = 0.25  # of the steps, spent on documents instead of facts
+    documents_share: Fraction = 0.2  # of the steps, spent on documents instead of facts
     other_tokens: Fraction = 0.25  # of the tokens beside answers, at which a causal model has a loss
     learning_rate: float = 3.0e-3
     warmup_steps: int = 60

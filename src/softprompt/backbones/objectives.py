@@ -69,7 +69,8 @@ def corrupt_answers(rows: Rows, sentinels: list[int], end: int) -> tuple[Tensor,
     targets[row, 2 * k + 1] = ids[row, column]
     targets[np.arange(len(ids)), 2 * where.sum(axis=1)] = end
     ids[row, column] = np.asarray(sentinels)[k]
-    return torch.from_numpy(ids), torch.from_numpy(targets[:, : 2 * int(where.sum(axis=1).max()) + 1])
+    longest = 2 * int(where.sum(axis=1).max()) + 1
+    return torch.from_numpy(ids), torch.from_numpy(targets[:, :longest].copy())
 
 
 OBJECTIVES: dict[Kind, Objective] = {"masked": masked_loss, "causal": causal_loss, "seq2seq": seq2seq_loss}

@@ -97,7 +97,11 @@ def tokenize_lines(
 def endless_batches(
     corpus: Corpus, width: int, batch_size: int, rng: np.random.Generator, *, sample: float
 ) -> Iterator[Rows]:
-    """Batches without end, every line once an epoch, packed anew each time; a last small batch is dropped."""
+    """Batches without end, every line once an epoch, packed anew each time; a last small batch is dropped.
+
+    A corpus with longer lines has wider rows, and so many fewer of them that a batch keeps its number of tokens.
+    """
+    batch_size = max(1, batch_size * width // max(width, corpus.longest))
     width = max(width, corpus.longest)
     while True:
         rows = pack_epoch(corpus, width, rng, sample=sample)
@@ -110,7 +114,7 @@ def endless_batches(
 
 def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: float) -> Rows:
     """Every line once, in random order, in as many rows as it takes."""
-    limit = width - len(corpus.before) - len(corpus.after)
+    limit = width - len(corpus.before) - len(corpus.after)  # at least the room that any line takes
     packed: list[Tokens] = []
     row = open_row(corpus, limit, rng)
     for index in rng.permutation(len(corpus.first)).tolist():

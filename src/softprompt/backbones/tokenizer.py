@@ -47,10 +47,17 @@ def train_tokenizer(
 
 
 def wordpiece(texts: Iterable[str], answers: Sequence[str], size: int, specials: list[str]) -> Tokenizer:
-    """Greedy longest match takes an answer whole as soon as it is in the vocabulary."""
+    """Greedy longest match takes an answer whole as soon as it is in the vocabulary.
+
+    The trainer numbers the inner letters (`##a`) in the order of a hash table, which changes from run to run and breaks
+    ties; given as special tokens, they have fixed numbers.
+    """
+    texts = list(texts)
+    letters = sorted({*"".join(texts), *"".join(answers)} - {" ", "\n"})
+    fixed = [*specials, *letters, *(f"##{letter}" for letter in letters)]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     prepare_wordpiece(tokenizer)
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=specials, show_progress=False)
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=fixed, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     vocabulary = tokenizer.get_vocab()
     for answer in answers:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers.optimization import Adafactor
 
 from softprompt.config import Recipe
 from softprompt.training.member import Member
@@ -18,6 +17,8 @@ def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
         for member in members
     ]
     if recipe.optimizer == "adafactor":
+        from transformers.optimization import Adafactor  # a slow import that few runs need
+
         return Adafactor(
             groups,
             lr=1.0,

@@ -39,7 +39,7 @@ class FleetRunner:
             progress.advance(len(fleet), f"best dev of this fleet {max(scores):.3f}" if scores else "fleet failed")
 
     def _train(self, jobs: Sequence[Job], *, keep: bool) -> None:
-        members = [self._member(job) for job in jobs]
+        members = [self.build_member(job) for job in jobs]
         backbone = self.data[jobs[0].task].backbone
         if members[0].trainable.model is not None:
             backbone = backbone.with_model(members[0].trainable.model)
@@ -54,7 +54,8 @@ class FleetRunner:
         ]
         self.store.finish(FleetRecord(key=key, members=records))
 
-    def _member(self, job: Job) -> Member:
+    def build_member(self, job: Job) -> Member:
+        """A fresh member for a job."""
         data = self.data[job.task]
         template = self.method.templates(data.task, data.backbone.kind)[0]
         return Member(

@@ -1,0 +1,45 @@
+# make repro, make test, make ui, make bench, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=...
+SHELL := /bin/bash
+PYTHON ?= python3
+PORT ?= 5000
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: repro test ui bench use local clean
+
+repro: .venv/run.stamp
+	dvc repro
+	@echo "The report is reports/README.md; make ui shows the runs."
+
+test: .venv/test.stamp
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	pytest -n auto
+
+ui: .venv/run.stamp
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+
+bench: .venv/test.stamp
+	python -m softprompt.benchmark
+
+use: .venv/run.stamp
+	@test -f profiles/$(PROFILE).yaml || { echo "no profile $(PROFILE); there are: $(patsubst profiles/%.yaml,%,$(wildcard profiles/*.yaml))"; exit 1; }
+	cp profiles/$(PROFILE).yaml params.yaml
+
+clean:
+	rm -rf data models results mlartifacts mlflow.db
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/test.stamp: .venv/run.stamp
+	pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@

@@ -1,0 +1,69 @@
+"""Templates turned into rows: blanks, slots, places to read, shortening."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.errors import UserError
+from softprompt.tasks.task import Template
+from softprompt.training.encoding import block_lengths, encode_examples
+
+
+def encode(backbone: Backbone, text: str, examples: dict[str, list[str]], prompt_length: int = 0, limit: int = 128):  # type: ignore[no-untyped-def]
+    template = Template(id="t", text=text, source="test")
+    return encode_examples(backbone, template, pd.DataFrame(examples), prompt_length, limit)
+
+
+def test_a_row_is_the_running_text_as_the_tokenizer_writes_it(backbone: Backbone) -> None:
+    text = "Veldan was born in {mask}."
+    encoded = encode(backbone, text.replace("Veldan", "{subject}"), {"subject": ["Veldan"]})
+    if backbone.kind == "causal":
+        expected = backbone.tokenizer("Veldan was born in")["input_ids"]
+        assert int(encoded.read_at[0]) == len(expected) - 1
+    else:
+        blank = backbone.tokenizer.mask_token if backbone.kind == "masked" else "<extra_id_0>"
+        # A byte-level vocabulary has the blank inside the word that the mask stands for.
+        glued = text if backbone.tokenizer.sep_token == "[SEP]" else text.replace(" {mask}", "{mask}")
+        expected = backbone.tokenizer(glued.replace("{mask}", blank))["input_ids"]
+        assert backbone.tokenizer.convert_ids_to_tokens(int(encoded.ids[0, encoded.read_at[0]])) == blank
+    assert encoded.ids[0].tolist() == expected
+
+
+def test_a_head_reads_the_true_first_token_never_a_prompt_vector(bert: Backbone) -> None:
+    encoded = encode(bert, "{prompt} {premise} {sep} {claim}", {"premise": ["a b"], "claim": ["c"]}, prompt_length=3)
+    assert int(encoded.read_at[0]) == 0
+    assert int(encoded.ids[0, 0]) == bert.tokenizer.cls_token_id
+    assert encoded.slots[0].tolist()[:5] == [-1, 0, 1, 2, -1]
+
+
+def test_slots_follow_the_template_and_the_read_place_moves_with_them(bert: Backbone) -> None:
+    encoded = encode(bert, "{prompt} {subject} {prompt} {mask} {prompt}", {"subject": ["was"]}, prompt_length=5)
+    assert encoded.slots[0].tolist() == [-1, 0, 1, -1, 2, 3, -1, 4, -1]
+    assert int(encoded.read_at[0]) == 6
+
+
+@given(limit=st.integers(12, 40))
+def test_rows_are_shortened_at_their_longest_field_and_keep_everything_else(bert: Backbone, limit: int) -> None:
+    examples = {"passage": ["was the " * 30], "question": ["is it red"]}
+    text = "{passage} Question: {question}? {prompt} Answer: {mask}."
+    full = encode(bert, text, examples, prompt_length=2)
+    short = encode(bert, text, examples, prompt_length=2, limit=limit)
+    assert int(short.lengths[0]) == min(limit, int(full.lengths[0]))
+    assert int(short.ids[0, short.read_at[0]]) == bert.tokenizer.mask_token_id
+    lost = int(full.lengths[0] - short.lengths[0])
+    whole, kept = full.ids[0].tolist(), short.ids[0].tolist()
+    assert any(whole[:cut] + whole[cut + lost :] == kept for cut in range(len(kept) + 1))
+
+
+def test_no_room_for_the_input_is_an_error_that_says_what_to_change(bert: Backbone) -> None:
+    with pytest.raises(UserError, match="shorter prompt_length or a larger max_tokens"):
+        encode(bert, "{prompt} {subject} {mask}", {"subject": ["was"]}, prompt_length=20, limit=10)
+
+
+@given(st.integers(0, 60), st.integers(1, 5))
+def test_blocks_add_up_to_the_prompt(length: int, blocks: int) -> None:
+    lengths = block_lengths(length, blocks)
+    assert sum(lengths) == length
+    assert max(lengths) - min(lengths) <= 1

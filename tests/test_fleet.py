@@ -1,0 +1,155 @@
+"""The contract of fleets, for every trained method on every type of backbone: in company as alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.checks import load_checked_params
+from softprompt.config import Budget, Device
+from softprompt.methods import METHODS, TrainedMethod, build_method
+from softprompt.params import load_params
+from softprompt.tasks.load import load_task
+from softprompt.training.batches import Pool
+from softprompt.training.fleet import Fleet
+from softprompt.training.jobs import Job
+from softprompt.training.loop import train_fleet
+from softprompt.training.member import Member, Trained
+from softprompt.training.runner import FleetRunner
+from softprompt.training.store import FleetStore
+from softprompt.training.task_data import TaskData, load_task_data
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTIONS = load_params(ROOT / "profiles" / "embedded.yaml").methods
+TRAINED = sorted(name for name, method in METHODS.items() if issubclass(method, TrainedMethod))
+FROZEN = [name for name in TRAINED if METHODS[name].state == "frozen"]
+BUDGET = Budget(trials=2, steps=6, batch_size=5, eval_every=2, patience=2)
+# Different relations, lengths and rates, so that a leak between members would show.
+SETTINGS = [("P19", 5, 1e-2), ("P36", 2, 3e-3), ("P19", 3, 2e-2)]
+
+
+def method_named(name: str) -> TrainedMethod:
+    method = build_method(name, SECTIONS[name])
+    assert isinstance(method, TrainedMethod)
+    return method
+
+
+def task_data(prepared: Path, backbone: Backbone, method: TrainedMethod, suite: str, name: str) -> TaskData:
+    task = load_task(suite, name, prepared)
+    return load_task_data(prepared / suite, task, backbone, 128, head=method.uses_head(task))
+
+
+def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, folder: Path) -> list[Member]:
+    data = {f"lama/{name}": task_data(prepared, backbone, method, "lama", name) for name in ("P19", "P36")}
+    runner = FleetRunner(method, data, BUDGET, Device(), FleetStore(folder))
+    return [
+        runner.build_member(
+            Job(
+                key=str(index),
+                identity=f"member-{index}",
+                task=f"lama/{name}",
+                seed=index,
+                learning_rate=rate,
+                prompt_length=length,
+                tokens=0,
+            )
+        )
+        for index, (name, length, rate) in enumerate(SETTINGS)
+    ]
+
+
+def train(backbone: Backbone, members: list[Member], method: TrainedMethod) -> list[Trained]:
+    return train_fleet(backbone, members, BUDGET, method.settings.recipe, inference_tokens=600)[0]
+
+
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_member_trains_in_a_fleet_as_it_does_alone(
+    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+) -> None:
+    method = method_named(name)
+    together = train(backbone, members_of(method, backbone, prepared, tmp_path), method)
+    for index, trained in enumerate(together):
+        (alone,) = train(backbone, [members_of(method, backbone, prepared, tmp_path)[index]], method)
+        assert_same(trained.kept, alone.kept)
+        assert trained.best_step == alone.best_step
+        assert [point.dev_score for point in trained.curve] == [point.dev_score for point in alone.curve]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_training_leaves_the_backbone_as_it_was(
+    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+) -> None:
+    method = method_named(name)
+    before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
+    members = members_of(method, backbone, prepared, tmp_path)
+    start = [member.trainable.kept() for member in members]
+    trained = train(backbone, members, method)
+    after = backbone.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(parameter.grad is None for parameter in backbone.model.parameters())
+    for was, became in zip(start, trained, strict=True):
+        assert not torch.equal(was["prompt"], became.kept["prompt"])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_training_loss_falls(name: str, backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
+    method = method_named(name)
+    member = members_of(method, backbone, prepared, tmp_path)[0]
+    own = backbone if member.trainable.model is None else backbone.with_model(member.trainable.model)
+    budget = BUDGET.model_copy(update={"steps": 40, "eval_every": 10, "patience": 9})
+    (trained,), _ = train_fleet(own, [member], budget, method.settings.recipe, inference_tokens=600)
+    assert trained.curve[-1].train_loss < trained.curve[0].train_loss
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
+    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+) -> None:
+    method = method_named(name)
+    for member, (_, length, _) in zip(members_of(method, backbone, prepared, tmp_path), SETTINGS, strict=True):
+        kept = member.trainable.kept()
+        if method.state == "tuned":
+            assert sum(t.numel() for t in kept.values()) == sum(p.numel() for p in backbone.model.parameters())
+        else:
+            assert kept["prompt"].shape == (length, backbone.embedding_size)
+            assert int(member.train.encoded.slots.max()) == length - 1
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
+    method = method_named(name)
+    members = members_of(method, backbone, prepared, tmp_path)
+    fleet = Fleet(backbone, [member.space for member in members])
+    prompts = torch.nn.utils.rnn.pad_sequence(
+        [member.trainable.kept()["prompt"] for member in members], batch_first=True
+    )
+    pool = Pool([member.train for member in members], backbone.device)
+    owner = torch.tensor([0, 1, 2, 0, 1, 2])
+    row = torch.tensor([0, 0, 1, 2, 3, 4])
+    together = fleet.logits(pool.batch(owner, row), prompts, None)
+    for index in range(len(owner)):
+        alone = fleet.logits(pool.batch(owner[index : index + 1], row[index : index + 1]), prompts, None)
+        torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
+
+
+def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prepared: Path, tmp_path: Path) -> None:
+    method = method_named("manual_fine_tuning")
+    outcomes = []
+    for _ in range(2):
+        member = members_of(method, bert, prepared, tmp_path)[0]
+        assert member.trainable.model is not None
+        outcomes += train(bert.with_model(member.trainable.model), [member], method)
+    assert_same(outcomes[0].kept, outcomes[1].kept)
+
+
+def test_the_shipped_profile_is_the_default() -> None:
+    assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
+    load_checked_params(ROOT / "params.yaml")

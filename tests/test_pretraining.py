@@ -1,0 +1,233 @@
+"""Tokenizers, packing, objectives and pretraining of every architecture, on a world small enough for seconds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from softprompt.backbones.architectures import CLASSES, build_model
+from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.knowledge import RelationFacts, facts_known
+from softprompt.backbones.objectives import IGNORED, causal_loss, corrupt_answers, masked_loss
+from softprompt.backbones.packing import Corpus, Rows, endless_batches, pack_epoch, read_corpus, read_texts
+from softprompt.backbones.pretraining import KINDS, interleave, learning_rate_share, pretrain
+from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
+from softprompt.config import Architecture, BackboneSettings, PretrainingSettings, WorldSettings
+from softprompt.data.embedded import write_world
+from softprompt.errors import UserError
+from softprompt.files import sha256_of_folder
+from transformers import PreTrainedTokenizerBase
+
+CPU = torch.device("cpu")
+TYPES = sorted(CLASSES)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    write_world(WorldSettings(subjects=30), root)
+    return root / "text"
+
+
+@pytest.fixture(scope="module")
+def answers(text: Path) -> list[str]:
+    found: list[str] = json.loads((text / "answers.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module", params=TYPES)
+def model_type(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model_type: str, text: Path, answers: list[str]) -> PreTrainedTokenizerBase:
+    return train_tokenizer(model_type, [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
+
+
+def settings_for(model_type: str, **pretraining: float) -> BackboneSettings:
+    size = {"hidden_size": 16, "heads": 2, "feed_forward_size": 32, "positions": 96, "vocabulary_size": 600}
+    return BackboneSettings(
+        source="pretrain",
+        kind=KINDS[model_type],
+        architecture=Architecture.model_validate({"type": model_type, **size}),
+        pretraining=PretrainingSettings.model_validate({"steps": 6, "batch_size": 4, **pretraining}),
+    )
+
+
+def ignore(step: int, steps: int, loss: float) -> None:
+    """A progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def backbone(model_type: str, text: Path, answers: list[str], tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    out = tmp_path_factory.mktemp("models") / model_type
+    files = [text / "facts.jsonl", text / "documents.jsonl"]
+    settings = settings_for(model_type, documents_share=0.5)
+    report = pretrain(settings, files, answers, out, device=CPU, progress=ignore)
+    assert [step for step, _ in report.losses] == [6]
+    assert np.isfinite(report.losses[0][1])
+    assert [path.name for path in out.parent.iterdir()] == [model_type]
+    return load_backbone(model_type, settings.kind, out, CPU)
+
+
+def test_every_answer_is_one_token_after_a_blank(tokenizer: PreTrainedTokenizerBase, answers: list[str]) -> None:
+    for answer in answers:
+        ids = tokenizer(f"It is {answer}.", add_special_tokens=False)["input_ids"]
+        around = tokenizer("It is.", add_special_tokens=False)["input_ids"]
+        assert len(ids) == len(around) + 1
+        assert tokenizer.decode([ids[-2]]).strip() == answer
+
+
+def test_texts_survive_the_tokenizer(tokenizer: PreTrainedTokenizerBase, text: Path) -> None:
+    for row in read_texts(text / "facts.jsonl")[:50]:
+        ids = tokenizer(row["text"], add_special_tokens=False)["input_ids"]
+        assert tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids).replace(" ", "") == row["text"].replace(" ", "")
+
+
+def test_subject_names_have_several_pieces(tokenizer: PreTrainedTokenizerBase, text: Path) -> None:
+    subjects = [
+        json.loads(line)["sub_label"]
+        for path in sorted((text.parent / "lama" / "TREx").glob("*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    pieces = [len(tokenizer(f" {name}", add_special_tokens=False)["input_ids"]) for name in subjects]
+    assert min(pieces) >= 1
+    assert np.mean(pieces) > 2
+
+
+def test_an_answer_that_cannot_be_one_token_is_refused() -> None:
+    with pytest.raises(UserError, match="'New York' is not one token"):
+        train_tokenizer("bert", ["It is in New York."], ["New York"], 100)
+
+
+def corpus_for(tokenizer: PreTrainedTokenizerBase, model_type: str, path: Path) -> Corpus:
+    before, after = ([tokenizer.convert_tokens_to_ids(t)] if t else [] for t in FRAMES[model_type])
+    return read_corpus(path, tokenizer, before, after)
+
+
+def test_an_epoch_holds_every_line_once(tokenizer: PreTrainedTokenizerBase, model_type: str, text: Path) -> None:
+    corpus = corpus_for(tokenizer, model_type, text / "facts.jsonl")
+    width = corpus.longest
+    rows = pack_epoch(corpus, width, np.random.default_rng(0), sample=0.5)
+    padding = np.arange(width) >= rows.lengths[:, None]
+    told = sorted(ids[i] for ids, asked in corpus.following for i in np.flatnonzero(asked))
+    packed = sorted(rows.ids[rows.answers].tolist())
+    # At the start of a paragraph an answer has the same token, because no line begins with its answer.
+    assert packed == told
+    assert (rows.ids[padding] == corpus.padding).all()
+    assert not rows.sampled[padding].any()
+    assert rows.sampled.sum() == pytest.approx(0.5 * rows.lengths.sum(), rel=0.1)
+
+
+def test_answers_stand_at_many_positions(text: Path, answers: list[str]) -> None:
+    tokenizer = train_tokenizer("bert", [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
+    corpus = corpus_for(tokenizer, "bert", text / "facts.jsonl")
+    rows = pack_epoch(corpus, 40, np.random.default_rng(0), sample=0.0)
+    share = rows.answers.sum(axis=0) / rows.answers.sum()
+    assert (share[8:38] > 0.005).all()
+    assert share.max() < 0.1
+
+
+def test_batches_go_on_and_keep_their_size(text: Path, answers: list[str]) -> None:
+    tokenizer = train_tokenizer("gpt2", [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
+    corpus = corpus_for(tokenizer, "gpt2", text / "facts.jsonl")
+    batches = endless_batches(corpus, 64, 500, np.random.default_rng(0), sample=0.0)
+    assert {next(batches).ids.shape for _ in range(5)} == {(500, 64)}
+    narrow = next(endless_batches(corpus, 8, 100, np.random.default_rng(0), sample=0.0))
+    assert narrow.ids.shape == (100 * 8 // corpus.longest, corpus.longest)
+
+
+def test_documents_come_at_evenly_spread_steps() -> None:
+    facts, documents = (Rows(*(np.full(1, i) for _ in range(4))) for i in (0, 1))
+    settings = PretrainingSettings(steps=10, documents_share=0.3)
+    kinds = [int(rows.ids[0]) for rows in interleave([iter([facts] * 10), iter([documents] * 10)], settings)]
+    assert kinds == [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]
+
+
+def test_learning_rate_rises_holds_and_falls() -> None:
+    settings = PretrainingSettings(steps=100, warmup_steps=10)
+    shares = [learning_rate_share(step, settings) for step in range(100)]
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[9:41] == [1.0] * 32
+    assert shares[99] == pytest.approx(1 / 60)
+    assert np.all(np.diff(shares[41:]) < 0)
+
+
+def test_corrupted_answers_are_what_the_decoder_reads_out() -> None:
+    ids = np.array([[11, 50, 12, 51, 13], [11, 12, 52, 0, 0]])
+    asked = np.array([[0, 1, 0, 1, 0], [0, 0, 1, 0, 0]], dtype=bool)
+    inputs, targets = corrupt_answers(Rows(ids, asked, asked, np.array([5, 3])), [90, 91, 92], end=1)
+    assert inputs.tolist() == [[11, 90, 12, 91, 13], [11, 12, 90, 0, 0]]
+    assert targets.tolist() == [[90, 50, 91, 51, 1], [90, 52, 1, IGNORED, IGNORED]]
+
+
+@pytest.mark.parametrize(("model_type", "loss_of"), [("bert", masked_loss), ("gpt2", causal_loss)])
+def test_losses_equal_those_of_the_library(
+    model_type: str, loss_of: object, text: Path, answers: list[str]
+) -> None:
+    tokenizer = train_tokenizer(model_type, [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
+    architecture = settings_for(model_type).architecture
+    assert architecture is not None
+    model = build_model(architecture, tokenizer, seed=1)
+    corpus = corpus_for(tokenizer, model_type, text / "facts.jsonl")
+    rows = next(endless_batches(corpus, 32, 8, np.random.default_rng(0), sample=0.3))
+    asked = rows.answers if model_type == "bert" else rows.answers | rows.sampled
+    ids = torch.from_numpy(rows.ids)
+    inputs = ids.masked_fill(torch.from_numpy(asked), tokenizer.mask_token_id) if model_type == "bert" else ids
+    attention = torch.from_numpy(np.arange(32) < rows.lengths[:, None]).long()
+    asked[:, 0] = False  # nothing comes before a causal text's first token
+    labels = ids.masked_fill(~torch.from_numpy(asked), IGNORED)
+    expected = model(input_ids=inputs, attention_mask=attention, labels=labels).loss
+    torch.testing.assert_close(loss_of(model, tokenizer, rows), expected)  # type: ignore[operator]
+
+
+def test_saved_backbones_load_offline_and_answer(backbone: Backbone, model_type: str) -> None:
+    assert backbone.model.config.model_type == model_type
+    assert backbone.has_lm_head
+    facts = pd.DataFrame(
+        {"subject": ["Gasa Dindmax", "Rultuxland"], "label": ["No", "Yes"], "split": ["train", "withheld"]}
+    )
+    templates = {"first": "{subject} was born in {mask}.", "second": "The capital of {subject} is {mask}."}
+    known = facts_known(backbone, [RelationFacts("P19", templates, facts)])
+    assert known[["relation", "template", "split", "facts"]].to_numpy().tolist() == [
+        ["P19", name, split, 1] for name in templates for split in ("train", "withheld")
+    ]
+    assert known["p_at_1"].between(0, 1).all()
+
+
+def test_facts_known_counts_the_answers_of_generate(backbone: Backbone) -> None:
+    """Against another way to ask: the library's own forward pass of one text at a time."""
+    if backbone.kind != "causal":
+        pytest.skip("the other kinds are asked at their mask, which the losses above cover")
+    ids = backbone.tokenizer("Rultuxland was born in", return_tensors="pt")["input_ids"]
+    answer = int(backbone.model(input_ids=ids).logits[0, -1].argmax())
+    label = backbone.tokenizer.decode([answer]).strip()
+    facts = pd.DataFrame({"subject": ["Rultuxland"], "label": [label], "split": ["train"]})
+    known = facts_known(backbone, [RelationFacts("P19", {"t": "{subject} was born in {mask}."}, facts)])
+    expected = backbone.tokenizer(f" {label}", add_special_tokens=False)["input_ids"] == [answer]
+    assert known["p_at_1"].tolist() == [float(expected)]
+
+
+def test_pretraining_twice_gives_the_same_bytes(text: Path, answers: list[str], tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        settings = settings_for("bert", steps=3, seed=seed)
+        pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / name, device=CPU, progress=ignore)
+    digests = [sha256_of_folder(tmp_path / name) for name in "abc"]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_loss_falls(text: Path, answers: list[str], tmp_path: Path) -> None:
+    settings = settings_for("gpt2", steps=60, learning_rate=1e-2, warmup_steps=5, batch_size=16)
+    report = pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", device=CPU, progress=ignore)
+    assert [step for step, _ in report.losses] == [20, 40, 60]
+    assert report.losses[-1][1] < report.losses[0][1] - 0.5
+
+
+def test_a_kind_that_the_type_cannot_be_is_refused(text: Path, answers: list[str], tmp_path: Path) -> None:
+    settings = settings_for("bert").model_copy(update={"kind": "causal"})
+    with pytest.raises(UserError, match="kind causal does not suit type bert: use masked"):
+        pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", device=CPU, progress=ignore)
