@@ -10,10 +10,9 @@ from softprompt.stage import run_stage
 
 def backbone(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.backbones.make import make_backbone
-    from softprompt.device import choose_device
 
     name = arguments.backbone
-    make_backbone(name, params.backbones[name], Paths(), choose_device(params.device))
+    make_backbone(name, params.backbones[name], Paths(), params.device)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_slots_follow_the_template_and_the_read_place_moves_with_them(bert: Back
     assert int(encoded.read_at[0]) == 6
 
 
-@given(limit=st.integers(12, 40))
+@given(limit=st.integers(20, 40))
 def test_rows_are_shortened_at_their_longest_field_and_keep_everything_else(bert: Backbone, limit: int) -> None:
     examples = {"passage": ["was the " * 30], "question": ["is it red"]}
     text = "{passage} Question: {question}? {prompt} Answer: {mask}."

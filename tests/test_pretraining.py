@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import PreTrainedTokenizerBase
+
 from softprompt.backbones.architectures import CLASSES, build_model
 from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.backbones.knowledge import RelationFacts, facts_known
@@ -18,7 +20,6 @@ from softprompt.config import Architecture, BackboneSettings, PretrainingSetting
 from softprompt.data.embedded import write_world
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
-from transformers import PreTrainedTokenizerBase
 
 CPU = torch.device("cpu")
 TYPES = sorted(CLASSES)
@@ -166,9 +167,7 @@ def test_corrupted_answers_are_what_the_decoder_reads_out() -> None:
 
 
 @pytest.mark.parametrize(("model_type", "loss_of"), [("bert", masked_loss), ("gpt2", causal_loss)])
-def test_losses_equal_those_of_the_library(
-    model_type: str, loss_of: object, text: Path, answers: list[str]
-) -> None:
+def test_losses_equal_those_of_the_library(model_type: str, loss_of: object, text: Path, answers: list[str]) -> None:
     tokenizer = train_tokenizer(model_type, [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
     architecture = settings_for(model_type).architecture
     assert architecture is not None

@@ -193,7 +193,8 @@ WATCHED = """
 import sys, time
 from pathlib import Path
 tried = []
-sys.addaudithook(lambda event, args: tried.append((event, args)) if event in ("socket.connect", "socket.getaddrinfo") else None)
+watched = ("socket.connect", "socket.getaddrinfo")
+sys.addaudithook(lambda event, args: tried.append((event, args)) if event in watched else None)
 sys.path.insert(0, {tests!r})
 from test_tracking import publish_all
 assert publish_all(Path({root!r})) > 0

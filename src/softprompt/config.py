@@ -35,7 +35,7 @@ class SuiteSettings(Frozen):
     """Where a suite comes from and which of its tasks run."""
 
     source: Literal["embedded", "local"]
-    path: str = ""  # folder of a `local` source
+    path: str = "data/raw"  # folder of a `local` source; the pipeline notices changes in data/raw only
     tasks: tuple[str, ...] | Literal["all"] = "all"
     dev_share: Fraction = 0.1  # of train, carved off as dev where a suite publishes none
     train_limit: Positive | None = None  # seeded sample of the train split
@@ -58,11 +58,11 @@ class Architecture(Frozen):
 class PretrainingSettings(Frozen):
     """How a backbone is pretrained on the text that `prepare` made."""
 
-    steps: Positive = 1400
+    steps: Positive = 1600
     batch_size: Positive = 96  # rows of `row_tokens`; fewer of a text whose lines need wider ones
     row_tokens: Positive = 24  # several short documents are packed into one row
-    documents_share: Fraction = 0.2  # of the steps, spent on documents instead of facts
-    other_tokens: Fraction = 0.25  # of the tokens beside answers, at which a causal model has a loss
+    documents_share: Fraction = 0.25  # of the steps, spent on documents instead of facts
+    other_tokens: float = Field(2.5, ge=0)  # per answer, at which a causal model has a loss
     learning_rate: float = 3.0e-3
     warmup_steps: int = 60
     seed: int = 0
@@ -168,7 +168,7 @@ class Device(Frozen):
     """Where and how wide training runs. Changes speed, never what is asked of a method."""
 
     type: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Positive = 2
+    workers: Positive = 2  # processes that train fleets side by side on a CPU, with one thread each
     fleet_members: Positive = 16
     inference_tokens: Positive = 16384  # padded tokens a forward pass without gradients
     max_tokens: Positive = 256  # longest input of an example; longer ones are shortened

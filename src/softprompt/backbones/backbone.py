@@ -11,10 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -133,8 +135,9 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> 
     if not (folder / "config.json").is_file():
         raise UserError(f"backbone {name}: {folder / 'config.json'} is missing; run `dvc repro backbone@{name}` first")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    config = with_fused_activation(AutoConfig.from_pretrained(folder, local_files_only=True))
     model, loading = LOADERS[kind].from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
     )
     model_type = model.config.model_type
     if kind == "masked" and model_type not in MASKED_PROJECTIONS:
@@ -151,6 +154,14 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> 
         revision=sha256_of_folder(folder),
         has_lm_head=not _head_is_fresh(model, loading["missing_keys"]),
     )
+
+
+def with_fused_activation(config: PreTrainedConfig) -> PreTrainedConfig:
+    """GPT-2's `gelu_new` spells out its tanh in eight operations; PyTorch has the same function as one."""
+    for name in ("activation_function", "hidden_act"):
+        if getattr(config, name, None) == "gelu_new":
+            setattr(config, name, "gelu_pytorch_tanh")
+    return config
 
 
 def _head_is_fresh(model: PreTrainedModel, missing_keys: list[str]) -> bool:

@@ -7,27 +7,25 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from softprompt.backbones.backbone import Backbone, load_backbone
-from softprompt.backbones.knowledge import RelationFacts, facts_known
+from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.pretraining import pretrain
-from softprompt.config import BackboneSettings
-from softprompt.data.prepared import load_split, splits
-from softprompt.data.prepared import tasks as prepared_tasks
+from softprompt.config import BackboneSettings, Device
+from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.files import write_atomically
+from softprompt.knowledge import known_facts
 from softprompt.paths import Paths
 from softprompt.progress import Progress
-from softprompt.tasks.load import relation_templates
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
-def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> None:
+def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
     """Write models/<name>; for a pretrained one also results/pretraining/<name>/{loss,facts}.csv.
 
     Raises UserError where a local folder is no model or there is no text to pretrain on.
     """
-    out = paths.backbone(name)
+    out, device = paths.backbone(name), choose_device(device_settings, threads=device_settings.workers)
     if settings.source == "local":
         copy_model(name, Path(settings.path), out)
         load_backbone(name, settings.kind, out, device)
@@ -35,7 +33,7 @@ def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device: t
     report = _pretrain(name, settings, paths, device)
     backbone = load_backbone(name, settings.kind, out, device)
     _write_table(paths.pretraining(name) / "loss.csv", pd.DataFrame(report, columns=["step", "loss"]))
-    _write_table(paths.pretraining(name) / "facts.csv", known_facts(backbone, paths.suite("lama")))
+    _write_table(paths.pretraining(name) / "facts.csv", known_facts(backbone, paths.suite("lama"), device_settings.inference_tokens))
 
 
 def copy_model(name: str, folder: Path, out: Path) -> None:
@@ -52,17 +50,6 @@ def copy_model(name: str, folder: Path, out: Path) -> None:
             shutil.copy(path, temporary / path.name)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
-
-
-def known_facts(backbone: Backbone, suite: Path) -> pd.DataFrame:
-    """P@1 of every manual template on every split of every relation that was in the pretraining text, and on the withheld."""
-    relations = []
-    for task in prepared_tasks(suite):
-        facts = pd.concat([load_split(suite, task, split).assign(split=split) for split in splits(suite, task)])
-        templates = relation_templates(suite / task / "templates.json")
-        texts = {entry["id"]: entry["text"] for entry in templates}
-        relations.append(RelationFacts(task, texts, facts.reset_index(drop=True)))
-    return facts_known(backbone, relations)
 
 
 def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> list[tuple[int, float]]:

@@ -1,9 +1,12 @@
-"""What a backbone of each kind is pretrained to predict. Axes: B rows, T tokens, A answers in the batch, S decoder tokens.
+"""What a backbone of each kind is pretrained to predict.
 
-Masked models learn by salient-span masking: only answer words (objects, labels) are masked, always by the mask token, and
-only there is a loss. This is not standard masked language modelling, in which losses at unpredictable words drown the
-facts of so small a model. Causal models learn the next token, at all answers but only at a sample of the other tokens, for
-the same reason and because projecting to the vocabulary is half the work. T5 learns span corruption of the answer words.
+Axes: B rows, T tokens, A answers in the batch, S decoder tokens.
+
+Masked models learn by salient-span masking: only answer words (objects, labels) are masked, always by the mask token,
+and only there is a loss. This is not standard masked language modelling, in which losses at unpredictable words drown
+the facts of so small a model. Causal models learn the next token, at all answers but only at a sample of the other
+tokens, for the same reason and because projecting to the vocabulary is half the work. T5 learns span corruption of the
+answer words.
 """
 
 from collections.abc import Callable
@@ -39,7 +42,7 @@ def masked_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows
 
 
 def causal_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Rows) -> Tensor:  # noqa: ARG001
-    """Mean next-token loss at the answers and a sample of the other tokens. Padding is on the right: no token sees it."""
+    """Mean next-token loss at the answers and a sample of the other tokens. Padding, on the right, is seen by none."""
     ids = torch.from_numpy(rows.ids).to(model.device)
     hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state  # (B, T-1, H)
     asked = torch.from_numpy(rows.answers | rows.sampled)[:, 1:].to(model.device)

@@ -1,7 +1,7 @@
 """Pretraining text as token rows of one width: short documents one after another, each at a varied position.
 
-Axes: N rows, T tokens. A row begins with the end of some other line, of random length, and goes on with whole lines; so a
-sentence may stand anywhere, as in real corpora, and a model learns its facts without leaning on a position.
+Axes: N rows, T tokens. A row begins with the end of some other line, of random length, and goes on with whole lines; so
+a sentence may stand anywhere, as in real corpora, and a model learns its facts without leaning on a position.
 """
 
 import json
@@ -39,6 +39,12 @@ class Corpus:
         """Tokens of the longest line with the special tokens around it."""
         return max(map(self.room, range(len(self.first)))) + len(self.before) + len(self.after)
 
+    @property
+    def answer_share(self) -> float:
+        """Share of the tokens that are answers."""
+        asked = [answer for _, answers in self.following for answer in answers]
+        return sum(asked) / len(asked)
+
     def room(self, line: int) -> int:
         """Most tokens that a line takes after another one."""
         return max(len(self.following[line][0]), len(self.line_break) + len(self.first[line][0]))
@@ -46,7 +52,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Rows:
-    """Packed rows: ids, the answers of whole lines, a random sample of all tokens, and how many tokens are no padding."""
+    """Packed rows: ids, answers of whole lines, a random sample of all tokens, and how many tokens are no padding."""
 
     ids: NDArray[np.int64]  # (N, T)
     answers: NDArray[np.bool_]  # (N, T)
@@ -126,9 +132,9 @@ def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: 
         row = (row[0] + ids, row[1] + answers)
     packed.append(row)
     order = rng.permutation(len(packed)).tolist()
-    ids, answers, lengths = frame_rows([packed[i] for i in order], corpus, width)
-    sampled = (rng.random(ids.shape) < sample) & (np.arange(width) < lengths[:, None])
-    return Rows(ids, answers, sampled, lengths)
+    framed, asked, lengths = frame_rows([packed[i] for i in order], corpus, width)
+    sampled = (rng.random(framed.shape) < sample) & (np.arange(width) < lengths[:, None])
+    return Rows(framed, asked, sampled, lengths)
 
 
 def next_line(corpus: Corpus, index: int, rng: np.random.Generator, *, at_start: bool) -> Tokens:

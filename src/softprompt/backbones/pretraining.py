@@ -13,11 +13,18 @@ from softprompt.backbones.architectures import build_model
 from softprompt.backbones.objectives import OBJECTIVES
 from softprompt.backbones.packing import Rows, endless_batches, read_corpus, read_texts, text_beside_answers
 from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
-from softprompt.config import BackboneSettings, PretrainingSettings
+from softprompt.config import BackboneSettings, Kind, PretrainingSettings
 from softprompt.errors import UserError
 from softprompt.seeding import numpy_generator, stream_seed
 
-KINDS = {"bert": "masked", "roberta": "masked", "albert": "masked", "gpt2": "causal", "llama": "causal", "t5": "seq2seq"}
+KINDS: dict[str, Kind] = {
+    "bert": "masked",
+    "roberta": "masked",
+    "albert": "masked",
+    "gpt2": "causal",
+    "llama": "causal",
+    "t5": "seq2seq",
+}
 REPORT_EVERY = 20  # steps
 HELD_SHARE = 0.4  # of the steps, at the full learning rate before it falls to zero
 CLIP_NORM = 1.0
@@ -57,15 +64,14 @@ def pretrain(
     tokenizer = train_tokenizer(architecture.type, texts, answers, architecture.vocabulary_size)
     seed = stream_seed(f"pretraining-{pretraining.seed}", "initial weights") % 2**32
     model = build_model(architecture, tokenizer, seed).to(device).train()
-    before, after = (
-        [tokenizer.convert_tokens_to_ids(token)] if token else [] for token in FRAMES[architecture.type]
-    )
+    before, after = ([tokenizer.convert_tokens_to_ids(token)] if token else [] for token in FRAMES[architecture.type])
     streams = []
     for path in text_files:
         corpus = read_corpus(path, tokenizer, before, after)
         rng = numpy_generator(f"pretraining-{pretraining.seed}", f"order of {path.name}")
         sizes = pretraining.row_tokens, pretraining.batch_size
-        streams.append(endless_batches(corpus, *sizes, rng, sample=pretraining.other_tokens))
+        sample = min(1.0, pretraining.other_tokens * corpus.answer_share)
+        streams.append(endless_batches(corpus, *sizes, rng, sample=sample))
     objective = OBJECTIVES[settings.kind]
     report = train(
         model, interleave(streams, pretraining), lambda rows: objective(model, tokenizer, rows), pretraining, progress
@@ -107,7 +113,7 @@ def train(
     for step, rows in enumerate(batches, start=1):
         loss = loss_of(rows)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         optimizer.step()
         schedule.step()

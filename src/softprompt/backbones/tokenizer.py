@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -12,11 +13,20 @@ WORDPIECE_TYPES = ("bert", "albert")
 SENTINELS = [f"<extra_id_{i}>" for i in range(16)]
 SPECIALS: dict[str, dict[str, str]] = {
     "bert": {
-        "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
     },
     "roberta": {
-        "bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>",
-        "cls_token": "<s>", "sep_token": "</s>",
+        "bos_token": "<s>",
+        "pad_token": "<pad>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
     },
     "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
     "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
@@ -104,7 +114,7 @@ def byte_pairs(texts: Iterable[str], answers: Sequence[str], size: int, specials
 def merged_pieces(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
     """BPE of one word: merge the pair of the lowest rank until none is left."""
     while True:
-        known = [(ranks[pair], i) for i, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in ranks]
+        known = [(ranks[pair], i) for i, pair in enumerate(pairwise(pieces)) if pair in ranks]
         if not known:
             return pieces
         _, i = min(known)
@@ -131,4 +141,4 @@ def refuse_split_answers(tokenizer: PreTrainedTokenizerBase, answers: Sequence[s
     for answer in answers:
         ids = tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
         if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
-            raise UserError(f"answer {answer!r} is not one token but {len(ids)}; answers must be single words of letters")
+            raise UserError(f"answer {answer!r} is not one token but {len(ids)}; answers must be words of letters only")

@@ -25,7 +25,7 @@ def key_lines(report: Report) -> list[str]:
         sentences = [_against(report, row) for row in rows_of(_family(report, "key", backbone=backbone))]
         if sentences:
             own = percent(suite_mean(report, backbone, "p_tuning", "test"))
-            lines.append(f"**{backbone}**: `p_tuning` {own}. {' '.join(sentences)}")
+            lines.append(f"**{backbone}**: `p_tuning` reaches {own}: {joined(sentences)}.")
     return lines
 
 
@@ -91,11 +91,11 @@ def suite_mean(report: Report, backbone: str, method: str, split: str) -> float 
 
 
 def _against(report: Report, row: Any) -> str:
-    """`+12.3 points (95 % interval +8.1 to +16.5; p < 0.001) against the mean manual template (72.7).`"""
+    """`+12.3 points (95 % interval +8.1 to +16.5; p < 0.001) against the mean manual template at 72.7`"""
     other = percent(suite_mean(report, row.backbone, row.against, "test"))
-    verdict = "" if row.p_holm < ALPHA else ", a tie at 5 %"
+    verdict = "" if row.p_holm < ALPHA else ", which is no clear difference"
     numbers = f"95 % interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
-    return f"{points(row.effect)} points ({numbers}) against {OPPONENTS[row.against]} ({other}){verdict}."
+    return f"{points(row.effect)} points ({numbers}) against {OPPONENTS[row.against]} at {other}{verdict}"
 
 
 def _family(report: Report, family: str, **place: str) -> Any:

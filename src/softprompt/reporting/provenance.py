@@ -22,7 +22,7 @@ def data_lines(collected: Collected) -> list[str]:
 
 
 def run_lines(cells: list[Cell]) -> list[str]:
-    """Every entry of the cells' provenance: one value, one a backbone, or how many differ."""
+    """Every entry of the cells' provenance: its value, a value a backbone, or where tasks differ how many there are."""
     by_key: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for cell in cells:
         for key, value in cell.provenance.items():
@@ -36,7 +36,7 @@ def _values(by_backbone: dict[str, set[str]]) -> str:
         return every[0]
     if all(len(values) == 1 for values in by_backbone.values()):
         return ", ".join(f"{next(iter(values))} ({backbone})" for backbone, values in sorted(by_backbone.items()))
-    return ", ".join(every) if len(every) <= SHOWN_VALUES else f"{len(every)} values, one a task"
+    return ", ".join(every) if len(every) <= SHOWN_VALUES else f"{len(every)} values"
 
 
 def _short(value: str) -> str:

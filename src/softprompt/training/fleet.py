@@ -19,6 +19,7 @@ class Fleet:
     def __init__(self, backbone: Backbone, spaces: Sequence[AnswerSpace]) -> None:
         self.backbone = backbone
         self.allowed, self.in_loss = stack_masks(list(spaces), backbone.device)
+        self.everything_in_loss = bool(self.in_loss.all())
 
     def logits(
         self, batch: Batch, prompts: Float[Tensor, "F P D"] | None, heads: Sequence[nn.Linear] | None
@@ -38,8 +39,9 @@ class Fleet:
 
     def losses(self, logits: Float[Tensor, "R W"], batch: Batch) -> Float[Tensor, "R"]:
         """Cross-entropy of each row over the outputs that its member's softmax runs over."""
-        masked = logits.masked_fill(~self.in_loss[batch.member], FORBIDDEN)
-        return nn.functional.cross_entropy(masked, batch.target, reduction="none")
+        if not self.everything_in_loss:  # over a whole vocabulary the mask would cost as much as the softmax
+            logits = logits.masked_fill(~self.in_loss[batch.member], FORBIDDEN)
+        return nn.functional.cross_entropy(logits, batch.target, reduction="none")
 
     @torch.no_grad()
     def answer(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from softprompt.config import Budget, Device, TrainedMethodSettings
+from softprompt.execution import map_unordered
 from softprompt.methods.base import TrainedMethod, fresh_trainable
 from softprompt.progress import Progress
 from softprompt.results import Cost
@@ -31,14 +32,17 @@ class FleetRunner:
     def run(self, jobs: Sequence[Job], progress: Progress, *, keep: bool) -> None:
         """Train whatever of the planned fleets is missing. `keep` stores what prediction needs."""
         width = 1 if self.method.state == "tuned" else self.device.fleet_members
-        for fleet in plan_fleets(jobs, width):
-            missing = [job for job in fleet if job.key not in self.store]
-            if missing:
-                self._train(missing, keep=keep)
-            scores = [score for job in fleet if (score := self.store[job.key].dev_score) is not None]
+        planned = plan_fleets(jobs, width)
+        missing = [[job for job in fleet if job.key not in self.store] for fleet in planned]
+        progress.advance(sum(map(len, planned)) - sum(map(len, missing)), "found finished")
+        to_train = [fleet for fleet in missing if fleet]
+        for fleet, record in map_unordered(partial(self._train, keep=keep), to_train, self.device.workers):
+            self.store.remember(record)
+            scores = [member.dev_score for member in record.members if member.dev_score is not None]
             progress.advance(len(fleet), f"best dev of this fleet {max(scores):.3f}" if scores else "fleet failed")
 
-    def _train(self, jobs: Sequence[Job], *, keep: bool) -> None:
+    def _train(self, jobs: Sequence[Job], *, keep: bool) -> FleetRecord:
+        """Train one fleet and put it on disk."""
         members = [self.build_member(job) for job in jobs]
         backbone = self.data[jobs[0].task].backbone
         if members[0].trainable.model is not None:
@@ -52,7 +56,9 @@ class FleetRunner:
             _record(key, job, member, outcome, cost)
             for job, member, outcome in zip(jobs, members, trained, strict=True)
         ]
-        self.store.finish(FleetRecord(key=key, members=records))
+        fleet = FleetRecord(key=key, members=records)
+        self.store.finish(fleet)
+        return fleet
 
     def build_member(self, job: Job) -> Member:
         """A fresh member for a job."""

@@ -41,7 +41,7 @@ class FleetStore:
         self.folder = folder
         self.members: dict[str, MemberRecord] = {}
         for path in sorted((folder / "fleets").glob("*.json")):
-            self._remember(FleetRecord.model_validate_json(path.read_bytes()))
+            self.remember(FleetRecord.model_validate_json(path.read_bytes()))
 
     def __contains__(self, job_key: str) -> bool:
         return job_key in self.members
@@ -62,7 +62,7 @@ class FleetStore:
     def finish(self, fleet: FleetRecord) -> None:
         """Call after every member's `save_kept`."""
         write_record(self.folder / "fleets" / f"{fleet.key}.json", fleet)
-        self._remember(fleet)
 
-    def _remember(self, fleet: FleetRecord) -> None:
+    def remember(self, fleet: FleetRecord) -> None:
+        """Know of a fleet that is on disk."""
         self.members |= {member.key: member for member in fleet.members}

@@ -13,38 +13,45 @@ import numpy as np
 from softprompt.data.embedded.prose import PLACES, TIMES, pick
 
 PARTS = ("pretraining", "train", "val", "test")
-VERBS = (
-    "open/opened close/closed paint/painted clean/cleaned sell/sold buy/bought hide/hid find/found break/broke "
-    "repair/repaired move/moved carry/carried steal/stole burn/burned draw/drew wash/washed lose/lost lift/lifted"
-).split()
-NOUNS = (
-    "gate window table lamp letter basket ring boat cart clock mirror bottle carpet bench ladder candle map coin "
-    "chair rope box wheel"
-).split()
+# fmt: off
+VERBS = [
+    "open/opened", "close/closed", "paint/painted", "clean/cleaned", "sell/sold", "buy/bought", "hide/hid",
+    "find/found", "break/broke", "repair/repaired", "move/moved", "carry/carried", "steal/stole", "burn/burned",
+    "draw/drew", "wash/washed", "lose/lost", "lift/lifted",
+]
+NOUNS = [
+    "gate", "window", "table", "lamp", "letter", "basket", "ring", "boat", "cart", "clock", "mirror", "bottle",
+    "carpet", "bench", "ladder", "candle", "map", "coin", "chair", "rope", "box", "wheel",
+]
 THAT = {
-    "yes": (
-        "knows that|regrets that|is glad that|remembers that|noticed that|discovered that|is sorry that|"
-        "can prove that|is proud that|found out that"
-    ).split("|"),
-    "no": (
-        "only dreamed that|pretended that|lied that|falsely claims that|imagined that|invented the story that|"
-        "is wrong to think that|denies that|wrongly believed that|made up that"
-    ).split("|"),
-    "maybe": (
-        "thinks that|says that|hopes that|heard that|suspects that|guesses that|fears that|read somewhere that"
-    ).split("|"),
+    "yes": [
+        "knows that", "regrets that", "is glad that", "remembers that", "noticed that", "discovered that",
+        "is sorry that", "can prove that", "is proud that", "found out that",
+    ],
+    "no": [
+        "only dreamed that", "pretended that", "lied that", "falsely claims that", "imagined that",
+        "invented the story that", "is wrong to think that", "denies that", "wrongly believed that", "made up that",
+    ],
+    "maybe": [
+        "thinks that", "says that", "hopes that", "heard that", "suspects that", "guesses that", "fears that",
+        "read somewhere that",
+    ],
 }
 TO = {
-    "yes": (
-        "managed to|remembered to|was able to|dared to|took the time to|hurried to|was forced to|did not forget to|"
-        "did not fail to|had the courage to|made sure to"
-    ).split("|"),
-    "no": (
-        "failed to|forgot to|refused to|neglected to|was unable to|did not manage to|did not remember to|"
-        "was too tired to|had no time to|did not dare to|never got to"
-    ).split("|"),
-    "maybe": "wanted to|hoped to|planned to|promised to|was asked to|was ready to|had a reason to|intended to".split("|"),
+    "yes": [
+        "managed to", "remembered to", "was able to", "dared to", "took the time to", "hurried to", "was forced to",
+        "did not forget to", "did not fail to", "had the courage to", "made sure to",
+    ],
+    "no": [
+        "failed to", "forgot to", "refused to", "neglected to", "was unable to", "did not manage to",
+        "did not remember to", "was too tired to", "had no time to", "did not dare to", "never got to",
+    ],
+    "maybe": [
+        "wanted to", "hoped to", "planned to", "promised to", "was asked to", "was ready to", "had a reason to",
+        "intended to",
+    ],
 }
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def make_casts(actors: list[str]) -> dict[str, Cast]:
     pairs = [(v, n) for v in range(len(VERBS)) for n in range(len(NOUNS))]
     casts = {}
     for i, part in enumerate(PARTS):
-        mine = tuple((*verbs[v], NOUNS[n]) for v, n in pairs if (v + n) % len(PARTS) == i)
+        mine = tuple((verbs[v][0], verbs[v][1], NOUNS[n]) for v, n in pairs if (v + n) % len(PARTS) == i)
         casts[part] = Cast(tuple(actors[i :: len(PARTS)]), mine)
     return casts
 

@@ -8,9 +8,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-ONSETS = "b d f g h j k l m n p r s t v w z br dr fl gr kl kr pr sk st th tr".split()
-VOWELS = "a e i o u ai au ei".split()
-CODAS = "n r l s m k nd rt st x ng".split()
+# fmt: off
+ONSETS = [
+    "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "fl", "gr", "kl",
+    "kr", "pr", "sk", "st", "th", "tr",
+]
+VOWELS = [
+    "a", "e", "i", "o", "u", "ai", "au", "ei",
+]
+CODAS = [
+    "n", "r", "l", "s", "m", "k", "nd", "rt", "st", "x", "ng",
+]
+# fmt: on
 ENDINGS = {
     "first name": ["a", "o", "i", "us"],
     "person": ["", "sen", "ov"],

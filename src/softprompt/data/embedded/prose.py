@@ -9,8 +9,16 @@ from softprompt.seeding import numpy_generator
 FILLER_SHARE = 0.1  # lines per fact line
 DISTRACTOR_SHARE = 0.05
 ERROR_SHARE = 0.02
-PLACES = "harbour market garden library station museum river bridge forest castle school hill".split()
-TIMES = "in winter|in summer|last year|in the morning|on a cold evening|after the storm|before the concert".split("|")
+# fmt: off
+PLACES = [
+    "harbour", "market", "garden", "library", "station", "museum", "river", "bridge", "forest", "castle", "school",
+    "hill",
+]
+TIMES = [
+    "in winter", "in summer", "last year", "in the morning", "on a cold evening", "after the storm",
+    "before the concert",
+]
+# fmt: on
 TALES = {
     "person": (
         "{name} walked to the {place} {time}.",

@@ -1,18 +1,29 @@
 """What is said in the generated world: relations, their objects and their wordings.
 
-Every wording ends in its object, so that causal models can be asked too. The first wording of a relation is the commonest
-in the pretraining text. `unseen` wordings never occur there with their relation, but each of their words does occur.
+Every wording ends in its object, so that causal models can be asked too. The first wording of a relation is the
+commonest in the pretraining text. `unseen` wordings never occur there with their relation, but each word of them does.
 """
 
 from dataclasses import dataclass
 
-PROFESSIONS = (
-    "painter lawyer doctor teacher farmer sailor baker singer judge engineer poet soldier actor miner banker "
-    "journalist pilot weaver chemist butcher"
-).split()
-INSTRUMENTS = "violin piano flute guitar drum trumpet harp cello organ oboe lute clarinet banjo horn".split()
-GENRES = "comedy drama horror romance satire fantasy tragedy mystery western opera fable thriller epic biography".split()
-MATERIALS = "wood steel glass leather cotton silver plastic copper wool paper rubber ivory clay bronze".split()
+# fmt: off
+PROFESSIONS = [
+    "painter", "lawyer", "doctor", "teacher", "farmer", "sailor", "baker", "singer", "judge", "engineer", "poet",
+    "soldier", "actor", "miner", "banker", "journalist", "pilot", "weaver", "chemist", "butcher",
+]
+INSTRUMENTS = [
+    "violin", "piano", "flute", "guitar", "drum", "trumpet", "harp", "cello", "organ", "oboe", "lute", "clarinet",
+    "banjo", "horn",
+]
+GENRES = [
+    "comedy", "drama", "horror", "romance", "satire", "fantasy", "tragedy", "mystery", "western", "opera", "fable",
+    "thriller", "epic", "biography",
+]
+MATERIALS = [
+    "wood", "steel", "glass", "leather", "cotton", "silver", "plastic", "copper", "wool", "paper", "rubber", "ivory",
+    "clay", "bronze",
+]
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Relation:
         return (self.template, *self.others)
 
 
+# fmt: off
 RELATIONS = (
     Relation(
         "P19", "place of birth", "N-1", "person", "city", 20, "[X] was born in [Y].",
@@ -180,3 +192,4 @@ RELATIONS = (
         ("[X] is cut from [Y].", "The material of [X] is [Y].", "The cover of [X] is [Y]."),
     ),
 )
+# fmt: on

@@ -1,0 +1,155 @@
+"""`make bench`: member-steps a second of a fleet beside Hugging Face Trainer with PEFT prompt tuning, in one run.
+
+Both train prompt tuning of the same length on the same frozen GPT-2 (fresh weights: speed does not depend on them), on the same random
+rows, with the same batch size, on the same device and threads. Writes reports/bench.json.
+"""
+
+import json
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from softprompt.quiet import keep_quiet
+
+keep_quiet()
+
+from peft import PromptTuningConfig, TaskType, get_peft_model  # noqa: E402 - after keep_quiet
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments  # noqa: E402
+
+from softprompt.backbones.backbone import Backbone, with_fused_activation  # noqa: E402
+from softprompt.config import Budget, Recipe  # noqa: E402
+from softprompt.files import write_atomically  # noqa: E402
+from softprompt.training.batches import Split  # noqa: E402
+from softprompt.training.encoding import ORDINARY, Encoded  # noqa: E402
+from softprompt.training.loop import train_fleet  # noqa: E402
+from softprompt.training.member import Answered, AnswerSpace, Member, Trainable  # noqa: E402
+from softprompt.training.prompts import PromptEncoder  # noqa: E402
+
+FLEETS = (1, 4, 16)
+LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Rows of 13 tokens with 6 prompt vectors in front, batches of 8, as in many LAMA relations."""
+
+    tokens: int = 13
+    prompt_length: int = 6
+    batch_size: int = 8
+    rows: int = 256
+    steps: int = 40
+    layers: int = 4
+    hidden_size: int = 256
+
+
+def frozen_gpt2(work: Workload, *, fused: bool) -> GPT2LMHeadModel:
+    """A GPT-2 with the real vocabulary of 50,257 and fresh weights; `fused` as `load_backbone` has it."""
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=work.layers, n_embd=work.hidden_size, n_head=4)
+    model = GPT2LMHeadModel(with_fused_activation(config) if fused else config).eval()
+    model.requires_grad_(False)
+    return model
+
+
+def trainer_steps_per_second(work: Workload, device: torch.device) -> float:
+    """Hugging Face Trainer over a PEFT prompt-tuning model, loss at the last token."""
+    ids = torch.randint(1000, 50000, (work.rows, work.tokens), generator=torch.Generator().manual_seed(1))
+    labels = torch.full_like(ids, -100)
+    labels[:, -1] = ids[:, -1]
+    rows = [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]
+    config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=work.prompt_length)
+    model = get_peft_model(frozen_gpt2(work, fused=False), config)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=work.batch_size,
+            max_steps=work.steps,
+            learning_rate=LEARNING_RATE,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=device.type == "cpu",
+            bf16=device.type == "cuda",
+        )
+        trainer = Trainer(model=model, args=arguments, train_dataset=rows)
+        started = time.perf_counter()
+        trainer.train()
+        return work.steps / (time.perf_counter() - started)
+
+
+def fleet_steps_per_second(work: Workload, members: int, device: torch.device) -> float:
+    """Our loop: member-steps of a fleet a second, without looks at dev."""
+    model = frozen_gpt2(work, fused=True).to(device)
+    backbone = Backbone("bench", "causal", model, None, "bench", has_lm_head=True)  # type: ignore[arg-type]
+    fleet = [_member(work, backbone, index) for index in range(members)]
+    budget = Budget(trials=2, steps=work.steps, batch_size=work.batch_size, eval_every=work.steps, patience=1)
+    _, cost = train_fleet(backbone, fleet, budget, Recipe(optimizer="adamw"), inference_tokens=16384)
+    return cost.member_steps / cost.seconds
+
+
+def _member(work: Workload, backbone: Backbone, index: int) -> Member:
+    generator = torch.Generator().manual_seed(index)
+    words = torch.randint(1000, 50000, (work.rows, work.tokens), generator=generator)
+    everything = torch.ones(50257, dtype=torch.bool)
+    prompt = torch.randn(work.prompt_length, work.hidden_size, generator=generator) * 0.02
+    return Member(
+        identity=f"bench-{index}",
+        space=AnswerSpace(everything, everything),
+        learning_rate=LEARNING_RATE,
+        train=_split(work, words),
+        dev=_split(work, words[: work.batch_size]),
+        dev_score=_no_score,
+        trainable=Trainable(prompt=PromptEncoder(prompt, "identity")).to(backbone.device),
+    )
+
+
+def _split(work: Workload, words: Tensor) -> Split:
+    """The prompt's slots, then all words but the last, which is to be predicted."""
+    n, width = len(words), work.prompt_length + work.tokens - 1
+    ids = torch.cat([torch.zeros(n, work.prompt_length, dtype=torch.long), words[:, :-1]], dim=1)
+    slots = torch.full_like(ids, ORDINARY)
+    slots[:, : work.prompt_length] = torch.arange(work.prompt_length)
+    return Split(Encoded(ids, slots, torch.full((n,), width), torch.full((n,), width - 1)), words[:, -1])
+
+
+def _no_score(answered: Answered) -> float:  # noqa: ARG001 - speed is all that is asked
+    return 0.0
+
+
+def measure(threads: int, device: torch.device) -> dict[str, object]:
+    """Everything in one run, each after a warm-up."""
+    torch.set_num_threads(threads)
+    work = Workload()
+    warm_up = Workload(steps=3)
+    trainer_steps_per_second(warm_up, device)
+    trainer = trainer_steps_per_second(work, device)
+    fleets = {}
+    for members in FLEETS:
+        fleet_steps_per_second(warm_up, members, device)
+        fleets[str(members)] = round(fleet_steps_per_second(work, members, device), 2)
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": threads,
+        "trainer_peft_member_steps_per_second": round(trainer, 2),
+        "fleet_member_steps_per_second": fleets,
+        "fleet_of_16_over_trainer_peft": round(fleets["16"] / trainer, 2),
+    }
+
+
+def main() -> None:
+    """One thread and all of them on a CPU; the GPU where there is one."""
+    if torch.cuda.is_available():
+        runs = [measure(torch.get_num_threads(), torch.device("cuda"))]
+    else:
+        runs = [measure(threads, torch.device("cpu")) for threads in sorted({1, torch.get_num_threads()})]
+    write_atomically(Path("reports/bench.json"), json.dumps({"runs": runs}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Wrong settings are refused in one line that names the key, the value and a valid one, before any work starts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from softprompt.checks import load_checked_params
+from softprompt.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+def changed(tmp_path: Path, keys: str, value: Any) -> Path:
+    """The embedded profile with one key set, added, or removed (value None)."""
+    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    *parents, last = keys.split(".")
+    section = content
+    for key in parents:
+        section = section[key]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_every_shipped_profile_is_valid(profile: Path) -> None:
+    params = load_checked_params(profile)
+    assert params.profile == profile.stem
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "expected"),
+    [
+        ("sedes", [1], "unknown key sedes .* valid keys here: .*seeds"),
+        ("methods.p_tuning.lenght", 3, r"methods.p_tuning: unknown key lenght \(value 3\); valid keys here: .*encoder"),
+        ("methods.p_tuning.prompt_length", {"low": 9, "high": 3}, "upside down: low 9 is above high 3; write low: 3"),
+        ("methods.p_tuning.learning_rate", {"low": -1.0, "high": 1.0}, "learning_rate.low is -1.0: .*greater than 0"),
+        ("methods.p_tuning.encoder", "gru", "encoder is 'gru': .*'lstm', 'mlp' or 'identity'"),
+        ("methods.p_tuning.prompt_length.high", 100, "at most 64 leave room for the input"),
+        ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
+        ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
+        ("run.methods", ["p_tunning"], "run.methods names 'p_tunning', which has no section; known: .*p_tuning"),
+        ("run.backbones", ["bert"], "run.backbones names 'bert', which has no section; known: tiny_bert"),
+        ("budget", "big", "budget names 'big', which has no section; known: paper, small, smoke"),
+        ("budgets.small.trials", 1, "budgets.small.trials is 1: .*greater than or equal to 2"),
+        ("suites.superglue.tasks", ["rtee"], "suites.superglue.tasks names 'rtee'; known: boolq"),
+        ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
+        ("seeds", [], "seeds is .*at least 1 item"),
+        ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),
+        ("device.type", "tpu", "device.type is 'tpu': .*'auto', 'cpu' or 'cuda'"),
+        ("profile", None, "key profile is missing"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
+    tmp_path: Path, keys: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        load_checked_params(changed(tmp_path, keys, value))
+
+
+def test_a_missing_or_broken_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make use PROFILE=embedded"):
+        load_checked_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(UserError, match="is not YAML"):
+        load_checked_params(tmp_path / "params.yaml")
