@@ -56,6 +56,7 @@ class World:
     failed: tuple[tuple[str, str, str, int], ...] = ()
     absent: tuple[tuple[str, str, str, int], ...] = ()
     not_applicable: tuple[tuple[str, str, str], ...] = ()  # (task, backbone, method)
+    dropped: tuple[tuple[str, str, int], ...] = ()  # (task, backbone, test examples)
 
 
 def default_size() -> World:
@@ -119,7 +120,7 @@ def _manifest(suite: str, tasks: tuple[str, ...], world: World) -> str:
 
 def _manifest_entry(suite: str, task: str, world: World) -> dict[str, object]:
     digest = f"{stream_seed(f'{suite}/{task}', 'data'):064x}"
-    return {"licence": "Apache-2.0", "splits": {"test": {"rows": world.facts, "sha256": digest}}, "files": {}}
+    return {"licence": "Apache-2.0", "splits": {"test": {"rows": world.facts + 5, "sha256": digest}}, "files": {}}
 
 
 def _pretraining(folder: Path, world: World) -> None:
@@ -162,6 +163,7 @@ def _cell(suite: str, task: str, backbone: str, method: str, seed: int, world: W
         status="done",
         settings={"prompt_length": 6, "learning_rate": 0.003} if trained else {},
         searched=_searched(method) if trained else [],
+        dropped={"test": sum(count for at, name, count in world.dropped if (at, name) == (task, backbone))},
         templates=_template_ids(task, method, world),
         dev_metric="p_at_1" if suite == "lama" else "accuracy",
         dev_score=ACCURACY[method],

@@ -19,6 +19,7 @@ HOLES = World(
     failed=(("cb", "tiny_bert", "p_tuning", 100),),
     absent=tuple(("cb", "tiny_gpt2", "prompt_tuning", seed) for seed in (100, 101, 102)),
     not_applicable=(("rte", "tiny_gpt2", "fine_tuning"),),
+    dropped=(("P1", "tiny_gpt2", 5), ("P4", "tiny_gpt2", 2)),
 )
 
 
@@ -188,6 +189,13 @@ def test_holes_are_named_with_their_reasons(holes):
     assert "(1 of 2 tasks)" in superglue["prompt_tuning"][2]
     assert "(2 of 3 seeds)" in superglue["p_tuning"][1]
     assert table_rows(holes / "README.md", "## FewGLUE")["fine_tuning"][2] == "n/a"
+
+
+def test_facts_without_a_one_token_answer_are_counted(holes):
+    line = "**tiny_gpt2**: 7 of 140 test examples left out, in 2 of 4 tasks, because their answer is not one token."
+    for page in ("README.md", "lama.md"):
+        assert line in (holes / page).read_text()
+    assert "left out" not in (holes / "superglue.md").read_text()
 
 
 def test_an_incomplete_method_is_never_best(tmp_path):

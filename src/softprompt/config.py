@@ -58,10 +58,10 @@ class Architecture(Frozen):
 class PretrainingSettings(Frozen):
     """How a backbone is pretrained on the text that `prepare` made."""
 
-    steps: Positive = 1600
+    steps: Positive = 1700
     batch_size: Positive = 96  # rows of `row_tokens`; fewer of a text whose lines need wider ones
     row_tokens: Positive = 24  # several short documents are packed into one row
-    documents_share: Fraction = 0.25  # of the steps, spent on documents instead of facts
+    documents_share: Fraction = 0.15  # of the steps, spent on documents instead of facts
     other_tokens: float = Field(2.5, ge=0)  # per answer, at which a causal model has a loss
     learning_rate: float = 3.0e-3
     warmup_steps: int = 60

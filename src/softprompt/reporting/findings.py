@@ -66,6 +66,26 @@ def spread_lines(report: Report, suite: str) -> list[str]:
     return lines
 
 
+def dropped_lines(report: Report, suite: str) -> list[str]:
+    """A line a backbone whose tokenizer cannot answer every test example with one token."""
+    tasks = report.collected.manifests[suite].content["tasks"]
+    lines = []
+    for backbone in report.context.backbones:
+        dropped = {
+            cell.task: cell.dropped.get("test", 0)
+            for cell in report.collected.cells
+            if (cell.suite, cell.backbone, cell.status) == (suite, backbone, "done")
+        }
+        if total := sum(dropped.values()):
+            rows = sum(tasks[task]["splits"]["test"]["rows"] for task in dropped)
+            among = sum(count > 0 for count in dropped.values())
+            lines.append(
+                f"**{backbone}**: {total} of {rows} test examples left out, in {among} of {len(dropped)} tasks, "
+                f"because their answer is not one token."
+            )
+    return lines
+
+
 def edge_sentence(report: Report) -> str:
     """How many chosen hyper-parameters sit on the edge of their range."""
     values = len(report.settings)

@@ -7,6 +7,7 @@ from softprompt.reporting.comparisons import table_family, tasks_family
 from softprompt.reporting.findings import (
     control_table,
     control_verdict,
+    dropped_lines,
     edge_sentence,
     gap_lines,
     key_lines,
@@ -36,6 +37,7 @@ def render_readme(report: Report) -> str:
                 "title": TITLES[suite],
                 "table": headline_table(report, suite),
                 "caption": caption(report, suite),
+                "dropped": dropped_lines(report, suite),
             }
             for suite in report.context.suites
         ],
@@ -65,6 +67,7 @@ def render_suite(report: Report, suite: str) -> str:
         title=TITLES[suite],
         headline=headline_table(report, suite),
         caption=caption(report, suite),
+        dropped=dropped_lines(report, suite),
         metrics={name: lama_metric_table(report, name) for name in report.context.backbones if suite == "lama"},
         tasks={name: task_table(report, suite, name) for name in report.context.backbones},
         tasks_family=family_size(report, tasks_family(suite)),
