@@ -15,7 +15,9 @@ def evaluate(params: Params, arguments: argparse.Namespace) -> None:
 
     name = arguments.backbone
     kind = params.backbones[name].kind
-    backbone = load_backbone(name, kind, Paths().backbone(name), choose_device(params.device, threads=params.device.workers))
+    backbone = load_backbone(
+        name, kind, Paths().backbone(name), choose_device(params.device, threads=params.device.workers)
+    )
     evaluate_backbone(params, backbone, Paths())
 
 

@@ -17,7 +17,8 @@ def train(params: Params, arguments: argparse.Namespace) -> None:
     name, backbone_name = arguments.method, arguments.backbone
     method = build_method(name, params.methods[name])
     kind = params.backbones[backbone_name].kind
-    backbone = load_backbone(backbone_name, kind, Paths().backbone(backbone_name), choose_device(params.device, threads=1))
+    device = choose_device(params.device, threads=1)  # each worker has one
+    backbone = load_backbone(backbone_name, kind, Paths().backbone(backbone_name), device)
     train_method(params, name, method, backbone, Paths())
 
 

@@ -1,4 +1,6 @@
-"""A small world, prepared once, and tiny backbones of every type with random weights in float64. Nothing is downloaded."""
+"""A small world, prepared once, and tiny backbones of every type with random weights in float64. Nothing is
+downloaded.
+"""
 
 import json
 from pathlib import Path

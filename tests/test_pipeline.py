@@ -1,4 +1,6 @@
-"""Real `dvc repro` on a small copy of the project: it ends, it rests, it runs only what changed, and it survives SIGKILL."""
+"""Real `dvc repro` on a small copy of the project: it ends, it rests, it runs only what changed, and it survives
+SIGKILL.
+"""
 
 import os
 import shutil
@@ -46,7 +48,9 @@ def environment() -> dict[str, str]:
 
 
 def repro(folder: Path) -> str:
-    """What `dvc repro` printed. A killed run's lock counts as busy until its process is reaped, so it is asked again."""
+    """What `dvc repro` printed. A killed run's lock counts as busy until its process is reaped, so it is asked
+    again.
+    """
     for _ in range(20):
         done = subprocess.run(
             [*DVC, "repro"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=600, check=False

@@ -1,6 +1,7 @@
 """`make bench`: member-steps a second of a fleet beside Hugging Face Trainer with PEFT prompt tuning, in one run.
 
-Both train prompt tuning of the same length on the same frozen GPT-2 (fresh weights: speed does not depend on them), on the same random
+Both train prompt tuning of the same length on the same frozen GPT-2 (fresh weights: speed does not depend on them),
+on the same random
 rows, with the same batch size, on the same device and threads. Writes reports/bench.json.
 """
 
@@ -86,7 +87,7 @@ def trainer_steps_per_second(work: Workload, device: torch.device) -> float:
 def fleet_steps_per_second(work: Workload, members: int, device: torch.device) -> float:
     """Our loop: member-steps of a fleet a second, without looks at dev."""
     model = frozen_gpt2(work, fused=True).to(device)
-    backbone = Backbone("bench", "causal", model, None, "bench", has_lm_head=True)  # type: ignore[arg-type]
+    backbone = Backbone("bench", "causal", model, None, "bench", has_lm_head=True)
     fleet = [_member(work, backbone, index) for index in range(members)]
     budget = Budget(trials=2, steps=work.steps, batch_size=work.batch_size, eval_every=work.steps, patience=1)
     _, cost = train_fleet(backbone, fleet, budget, Recipe(optimizer="adamw"), inference_tokens=16384)

@@ -1,4 +1,6 @@
-"""What no single section of params.yaml can know: settings that are impossible together. Checked before any work starts."""
+"""What no single section of params.yaml can know: settings that are impossible together. Checked before any work
+starts.
+"""
 
 from pathlib import Path
 

@@ -209,7 +209,8 @@ class Params(Frozen):
         _refuse_unknown("run.methods", self.run.methods, self.methods)
         if self.tuning.seed in self.seeds:
             raise ValueError(
-                f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on is biased upward"
+                f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on "
+                "is biased upward"
             )
         return self
 

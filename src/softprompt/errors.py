@@ -2,4 +2,6 @@
 
 
 class UserError(Exception):
-    """Bad input or settings. The message names the file, row or key, and the fix; stages print it without a traceback."""
+    """Bad input or settings. The message names the file, row or key, and the fix; stages print it without a
+    traceback.
+    """

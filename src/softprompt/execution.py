@@ -1,6 +1,7 @@
 """Independent pieces of work side by side on the cores of one machine.
 
-Workers are forked, so that they share the loaded backbone and data without copying or importing anything again; each computes with
+Workers are forked, so that they share the loaded backbone and data without copying or importing anything again; each
+computes with
 one thread, so that a result never depends on how many there are. A GPU is used by one process.
 """
 
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
@@ -28,13 +29,13 @@ def map_unordered(
     if workers <= 1 or torch.cuda.is_available():
         yield from ((item, work(item)) for item in items)
         return
-    global _work  # noqa: PLW0603 - forked workers inherit it, so that neither model nor data is pickled
+    global _work
     _work = work
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(),)) as pool:
         waiting = {pool.submit(_call, item): item for item in items}
         for done in as_completed(waiting):
-            yield waiting[done], done.result()
+            yield waiting[done], cast(Outcome, done.result())
 
 
 def _call(item: object) -> object:

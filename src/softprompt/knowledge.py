@@ -15,7 +15,8 @@ from softprompt.training.task_data import encode_split
 
 
 def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
-    """P@1 of every manual template of every relation on each of its splits; columns relation, template, split, p_at_1, n.
+    """P@1 of every manual template of every relation on each of its splits; columns relation, template, split,
+    p_at_1, n.
 
     Train, dev and test facts were in the pretraining text, withheld ones were not.
     """

@@ -6,26 +6,18 @@ Axes: R rows, T tokens, D word-embedding size, H hidden size, V vocabulary.
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
 
 from softprompt.config import Kind
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
 
-LOADERS = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
+if TYPE_CHECKING:  # importing models takes seconds, which stages without one need not wait for
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # The module of a masked model that turns hidden states into vocabulary logits; other kinds use the output embeddings.
 MASKED_PROJECTIONS = {"bert": "cls", "roberta": "lm_head", "albert": "predictions"}
@@ -37,8 +29,8 @@ class Backbone:
 
     name: str
     kind: Kind
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
     revision: str  # sha256 over the files of its folder
     has_lm_head: bool
 
@@ -98,7 +90,7 @@ class Backbone:
         model.requires_grad_(True)
         return self.with_model(model)
 
-    def with_model(self, model: PreTrainedModel) -> "Backbone":
+    def with_model(self, model: "PreTrainedModel") -> "Backbone":
         """The same backbone around other weights."""
         return replace(self, model=model)
 
@@ -134,9 +126,18 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> 
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"backbone {name}: {folder / 'config.json'} is missing; run `dvc repro backbone@{name}` first")
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForMaskedLM,
+        AutoModelForSeq2SeqLM,
+        AutoTokenizer,
+    )
+
+    loaders = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     config = with_fused_activation(AutoConfig.from_pretrained(folder, local_files_only=True))
-    model, loading = LOADERS[kind].from_pretrained(
+    model, loading = loaders[kind].from_pretrained(
         folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
     )
     model_type = model.config.model_type
@@ -156,7 +157,7 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> 
     )
 
 
-def with_fused_activation(config: PreTrainedConfig) -> PreTrainedConfig:
+def with_fused_activation(config: "PreTrainedConfig") -> "PreTrainedConfig":
     """GPT-2's `gelu_new` spells out its tanh in eight operations; PyTorch has the same function as one."""
     for name in ("activation_function", "hidden_act"):
         if getattr(config, name, None) == "gelu_new":
@@ -164,6 +165,6 @@ def with_fused_activation(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def _head_is_fresh(model: PreTrainedModel, missing_keys: list[str]) -> bool:
+def _head_is_fresh(model: "PreTrainedModel", missing_keys: list[str]) -> bool:
     """Whether the vocabulary projection was not in the checkpoint and so is random."""
     return any(not key.startswith(model.base_model_prefix) for key in missing_keys)

@@ -33,7 +33,10 @@ def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_se
     report = _pretrain(name, settings, paths, device)
     backbone = load_backbone(name, settings.kind, out, device)
     _write_table(paths.pretraining(name) / "loss.csv", pd.DataFrame(report, columns=["step", "loss"]))
-    _write_table(paths.pretraining(name) / "facts.csv", known_facts(backbone, paths.suite("lama"), device_settings.inference_tokens))
+    _write_table(
+        paths.pretraining(name) / "facts.csv",
+        known_facts(backbone, paths.suite("lama"), device_settings.inference_tokens),
+    )
 
 
 def copy_model(name: str, folder: Path, out: Path) -> None:

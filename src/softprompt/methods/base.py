@@ -1,6 +1,5 @@
 """What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
 
-from abc import ABC
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,7 +31,7 @@ class Setup:
     generator: torch.Generator
 
 
-class Method(ABC):
+class Method:
     """A way to ask a backbone. Subclasses say how; untrained ones leave `settings_model` as it is.
 
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;

@@ -1,13 +1,14 @@
 """Fine-tuning: all weights of the backbone train, no prompt.
 
-SuperGLUE and FewGLUE: a new linear head on the first token (masked) or the last (causal), as in Devlin et al. 2019, section 4.
+SuperGLUE and FewGLUE: a new linear head on the first token (masked) or the last (causal), as in Devlin et al. 2019,
+section 4.
 LAMA: the language model itself learns to continue `subject [MASK]`, the FT row of P-tuning (Liu et al. 2021, table 1).
 Changed: the same head for every backbone (no pooler), dropout as in the backbone's own configuration.
 """
 
-from torch import nn
-
 from typing import ClassVar
+
+from torch import nn
 
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Setup, TrainedMethod

@@ -1,4 +1,5 @@
-"""Manual templates, as written by people, with nothing trained (LAMA: Petroni et al. 2019; PET's patterns for SuperGLUE).
+"""Manual templates, as written by people, with nothing trained (LAMA: Petroni et al. 2019; PET's patterns for
+SuperGLUE).
 
 Every template of the task is asked: the spread over wordings is itself a result, and the headline is their mean.
 """

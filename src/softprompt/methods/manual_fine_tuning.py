@@ -1,7 +1,8 @@
 """Manual prompt with fine-tuning (MP+FT): the task's standard template, all weights of the backbone train.
 
 P-tuning (Liu et al. 2021, table 1) for LAMA; for SuperGLUE the single-pattern case of PET (Schick and Schütze 2021),
-whose loss runs over the verbalizer's words. The published code saves the prompt encoder but not the tuned model; we keep the model.
+whose loss runs over the verbalizer's words. The published code saves the prompt encoder but not the tuned model; we
+keep the model.
 """
 
 from typing import ClassVar

@@ -3,6 +3,8 @@
 import re
 from typing import Literal
 
+from pydantic import Field
+
 from softprompt.config import Frozen, Kind
 
 Role = Literal["manual", "p_tuning", "plain"]
@@ -42,7 +44,7 @@ class Task(Frozen):
     fields: tuple[str, ...]
     head_fields: tuple[str, ...]  # one or two fields, as a classification head reads them
     labels: tuple[str, ...] = ()
-    verbalizer: dict[str, str] = {}  # label -> one word
+    verbalizer: dict[str, str] = Field(default={})  # label -> one word
     metrics: tuple[str, ...]  # the first one selects
     manual: tuple[Template, ...]
     p_tuning: tuple[Template, ...]

@@ -4,17 +4,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind
 from softprompt.errors import UserError
 from softprompt.tasks.task import Template
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PIECES = re.compile(r"(\{\w+\})")
 SLOTS = ("{mask}", "{prompt}", "{sep}")  # pieces that are no text
@@ -23,7 +26,9 @@ ORDINARY = -1  # the slot number of a token that is no prompt vector
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows of one example each, right-padded. `slots` numbers the prompt vectors from 0, `read_at` is where the answer is read."""
+    """Rows of one example each, right-padded. `slots` numbers the prompt vectors from 0, `read_at` is where the
+    answer is read.
+    """
 
     ids: Int[Tensor, "N T"]
     slots: Int[Tensor, "N T"]
@@ -83,7 +88,7 @@ def first_token(backbone: Backbone, word: str) -> int:
     return visible[0]
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def tokenize(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Ids of a text without special tokens."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -139,7 +144,7 @@ def _encode_row(
     return row
 
 
-def _piece_ids(tokenizer: PreTrainedTokenizerBase, piece: str, fields: dict[str, str]) -> list[int]:
+def _piece_ids(tokenizer: "PreTrainedTokenizerBase", piece: str, fields: dict[str, str]) -> list[int]:
     if piece in ("{mask}", "{prompt}"):
         return []
     if piece == "{sep}":
@@ -149,7 +154,7 @@ def _piece_ids(tokenizer: PreTrainedTokenizerBase, piece: str, fields: dict[str,
 
 
 @lru_cache(maxsize=200_000)
-def _cached_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def _cached_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     return tokenize(tokenizer, text)
 
 
@@ -169,7 +174,7 @@ def _shorten(parts: list[list[int]], shortenable: list[bool], limit: int) -> Non
 
 
 @lru_cache(maxsize=16)
-def special_tokens(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> tuple[list[int], list[int]]:
+def special_tokens(tokenizer: "PreTrainedTokenizerBase", kind: Kind) -> tuple[list[int], list[int]]:
     """What the tokenizer puts before and after a text; nothing may follow a causal text, which goes on."""
     plain = tokenize(tokenizer, "a")
     full = list(tokenizer("a")["input_ids"])
@@ -178,11 +183,11 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> tuple[list
     return full[:start], [] if kind == "causal" else suffix
 
 
-def _padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
+def _padding_id(tokenizer: "PreTrainedTokenizerBase") -> int:
     return int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
 
 
-def _mask_id(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> int:
+def _mask_id(tokenizer: "PreTrainedTokenizerBase", kind: Kind) -> int:
     if kind == "seq2seq":
         return int(tokenizer.convert_tokens_to_ids("<extra_id_0>"))
     return int(tokenizer.mask_token_id)

@@ -1,4 +1,6 @@
-"""The forward pass of a fleet: many members' prompts and heads over one backbone. Axes: F members, R rows, W outputs."""
+"""The forward pass of a fleet: many members' prompts and heads over one backbone. Axes: F members, R rows, W
+outputs.
+"""
 
 from collections.abc import Sequence
 
@@ -31,10 +33,7 @@ class Fleet:
             if prompts is not None:
                 embeddings = insert_prompts(embeddings, prompts, batch)
             hidden = self.backbone.encode(embeddings, batch.attention_mask, batch.read_at)  # (R, H)
-            if heads is None:
-                logits = self.backbone.project(hidden)
-            else:
-                logits = fleet_heads(list(heads), hidden, batch.member)
+            logits = fleet_heads(heads, hidden, batch.member) if heads else self.backbone.project(hidden)  # (R, W)
         return logits.float() if logits.dtype == torch.bfloat16 else logits
 
     def losses(self, logits: Float[Tensor, "R W"], batch: Batch) -> Float[Tensor, "R"]:

@@ -15,7 +15,6 @@ class Job:
     identity: str  # names its random streams; all trials of a task share one, so that they differ by their setting only
     task: str  # suite/task
     seed: int
-    seed: int
     learning_rate: float
     prompt_length: int
     tokens: int  # longest row of its train split, prompt included

@@ -69,6 +69,7 @@ class _Run:
         ]
         self.optimizer = build_optimizer(members, recipe)
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
+        self.parameters = [list(member.trainable.parameters()) for member in members]
         self.loss_sum = torch.zeros(len(members), device=backbone.device)
 
     def step(self, step: int) -> None:
@@ -125,8 +126,8 @@ class _Run:
 
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:
-            for member in self.members:
-                nn.utils.clip_grad_norm_(member.trainable.parameters(), self.recipe.clip_norm)
+            for parameters in self.parameters:
+                nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
 
 
 @contextmanager

@@ -1,23 +1,27 @@
 """A member of a fleet: one trial or cell with everything of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from softprompt.results import CurvePoint
 from softprompt.training.batches import Split
 from softprompt.training.prompts import PromptEncoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
 class AnswerSpace:
     """What a row may be answered with. Output W is a vocabulary entry, or a class of a classification head.
 
-    `allowed` are the outputs that can be predicted, `in_loss` those that the softmax of the loss runs over: LAMA trains over the
+    `allowed` are the outputs that can be predicted, `in_loss` those that the softmax of the loss runs over: LAMA
+    trains over the
     whole vocabulary and predicts from the restricted one (THUDM/P-tuning LAMA/p_tuning/modeling.py).
     """
 
@@ -38,7 +42,7 @@ class Trainable(nn.Module):
     """What a member may train: a prompt, a head, the backbone's own weights; absent parts are None."""
 
     def __init__(
-        self, prompt: PromptEncoder | None = None, head: nn.Linear | None = None, model: PreTrainedModel | None = None
+        self, prompt: PromptEncoder | None = None, head: nn.Linear | None = None, model: "PreTrainedModel | None" = None
     ) -> None:
         super().__init__()
         self.prompt = prompt
@@ -98,7 +102,9 @@ def stack_masks(spaces: list[AnswerSpace], device: torch.device) -> tuple[Bool[T
     return stacked([space.allowed for space in spaces]), stacked([space.in_loss for space in spaces])
 
 
-def fleet_heads(heads: list[nn.Linear], hidden: Float[Tensor, "R H"], member: Int[Tensor, "R"]) -> Float[Tensor, "R W"]:
+def fleet_heads(
+    heads: Sequence[nn.Linear], hidden: Float[Tensor, "R H"], member: Int[Tensor, "R"]
+) -> Float[Tensor, "R W"]:
     """Logits of every row under its own member's head; heads with fewer classes are padded."""
     width = max(head.out_features for head in heads)
     weight = torch.stack([nn.functional.pad(head.weight, (0, 0, 0, width - head.out_features)) for head in heads])

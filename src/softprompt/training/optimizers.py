@@ -1,41 +1,52 @@
-"""Optimisers and schedules by name, with one parameter group a member."""
+"""Optimisers and schedules by name, with parameter groups of their own for every member."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from softprompt.config import Recipe
 from softprompt.training.member import Member
 
+GROUPS = 2  # a member: what decays and what does not
+
 
 def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
-    """Every member's parameters under its own learning rate. `adam` adds weight decay to the gradient (L2), `adamw` to the step."""
-    groups = [
-        {"params": [p for p in member.trainable.parameters() if p.requires_grad], "lr": member.learning_rate}
-        for member in members
-    ]
+    """Every member's parameters under its own learning rate.
+
+    `adam` adds weight decay to the gradient (L2), `adamw` to the step; biases and normalisation never decay.
+    """
+    groups = [group for member in members for group in _groups(member, recipe)]
     if recipe.optimizer == "adafactor":
         from transformers.optimization import Adafactor  # a slow import that few runs need
 
-        return Adafactor(
-            groups,
-            lr=1.0,
-            decay_rate=-0.8,
-            weight_decay=recipe.weight_decay,
-            scale_parameter=False,
-            relative_step=False,
-        )
+        return Adafactor(groups, lr=1.0, decay_rate=-0.8, scale_parameter=False, relative_step=False)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, weight_decay=recipe.weight_decay, fused=True)
+    return kind(groups, fused=True)
 
 
 def build_schedule(
     optimizer: Optimizer, members: Sequence[Member], recipe: Recipe, steps: int, batch_size: int
 ) -> LambdaLR:
-    """Factors of the learning rate after each step. An epoch is as many steps as the member's own train split has batches."""
-    return LambdaLR(optimizer, [_factor(len(member.train) / batch_size, recipe, steps) for member in members])
+    """Factors of the learning rate after each step.
+
+    An epoch is as many steps as the member's own train split has batches.
+    """
+    factors = [_factor(len(member.train) / batch_size, recipe, steps) for member in members for _ in range(GROUPS)]
+    return LambdaLR(optimizer, factors)
+
+
+def _groups(member: Member, recipe: Recipe) -> list[dict[str, Any]]:
+    trained = [parameter for parameter in member.trainable.parameters() if parameter.requires_grad]
+    matrices: list[nn.Parameter] = [parameter for parameter in trained if parameter.ndim > 1]
+    vectors = [parameter for parameter in trained if parameter.ndim <= 1]
+    return [
+        {"params": matrices, "lr": member.learning_rate, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "lr": member.learning_rate, "weight_decay": 0.0},
+    ]
 
 
 def _factor(steps_per_epoch: float, recipe: Recipe, steps: int) -> Callable[[int], float]:

@@ -5,7 +5,7 @@ Axes: F members of a fleet, P prompt length, D word-embedding size, G = 4 gates 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -49,8 +49,9 @@ def fleet_prompts(encoders: Sequence[PromptEncoder]) -> Float[Tensor, "F P D"]:
 
 def _fleet_mlp(mlps: Sequence[nn.Sequential], vectors: Float[Tensor, "F P D"]) -> Float[Tensor, "F P D"]:
     def linear(index: int, inputs: Tensor) -> Tensor:
-        weight = torch.stack([mlp[index].weight for mlp in mlps])  # (F, D, D)
-        bias = torch.stack([mlp[index].bias for mlp in mlps])  # (F, D)
+        layers = [cast(nn.Linear, mlp[index]) for mlp in mlps]
+        weight = torch.stack([layer.weight for layer in layers])  # (F, D, D)
+        bias = torch.stack([layer.bias for layer in layers])  # (F, D)
         return torch.baddbmm(bias[:, None], inputs, weight.mT)
 
     return linear(2, torch.relu(linear(0, vectors)))

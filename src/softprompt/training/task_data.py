@@ -33,7 +33,8 @@ class TaskData:
         empty = [split for split in ("train", "dev") if not len(getattr(self, split))]
         if not empty:
             return ""
-        return f"no {' and no '.join(empty)} example of {self.task.key} has an answer that is one token of {self.backbone.name}"
+        which = f"no {' and no '.join(empty)} example of {self.task.key}"
+        return f"{which} has an answer that is one token of {self.backbone.name}"
 
     def split(self, name: str, template: Template, prompt_length: int) -> Split:
         """The encoded rows of `train` or `dev`, made once for all members that share them."""
