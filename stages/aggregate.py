@@ -10,20 +10,12 @@ from softprompt.stage import run_stage
 
 def aggregate(params: Params, arguments: argparse.Namespace) -> None:  # noqa: ARG001 - stages share a signature
     from softprompt.reporting.aggregate import aggregate as write_reports
-    from softprompt.reporting.context import ReportContext
+    from softprompt.reporting.context import report_context
 
     paths = Paths()
-    context = ReportContext(
-        profile=params.profile,
-        suites=params.run.suites,
-        backbones=params.run.backbones,
-        methods=params.run.methods,
-        budget_name=params.budget,
-        budget=params.chosen_budget,
-        seeds=params.seeds,
-        tuning_seed=params.tuning.seed,
+    write_reports(
+        paths.results, paths.prepared, paths.reports, report_context(params), pretraining=paths.results / "pretraining"
     )
-    write_reports(paths.results, paths.prepared, paths.reports, context, pretraining=paths.results / "pretraining")
 
 
 if __name__ == "__main__":

@@ -85,6 +85,11 @@ def test_links_and_images_lead_somewhere(root, holes):
                 assert (reports / target).is_file(), f"{page.name} -> {target}"
 
 
+def test_pages_end_with_one_newline(root):
+    for page in (root / "reports").glob("*.md"):
+        assert re.search(r"\S\n\Z", page.read_text()), page.name
+
+
 def test_every_plot_has_its_numbers_beside_it(root):
     plots = root / "reports/plots"
     assert {path.stem for path in plots.glob("*.svg")} == {path.stem for path in plots.glob("*.csv")}
@@ -141,7 +146,7 @@ def test_key_comparison_is_the_mean_difference_on_the_same_facts(root):
         f"{points(row['effect'])} points (95 % interval {interval(row['low'], row['high'])}; {p_value(row['p_holm'])})"
     )
     assert f"{numbers} against the mean manual template" in readme
-    assert "against the best manual template, chosen on dev" in readme
+    assert "against the best one chosen on dev" in readme
 
 
 def test_p_values_are_corrected_within_their_family(root):
@@ -237,6 +242,22 @@ def test_a_stopped_cell_keeps_its_last_score_in_the_mean_curve(tmp_path):
     scores = [stopped.curve[-1].dev_score] + [cell.curve[-1].dev_score for cell in result.cells[1:]]
     assert last["dev_score"] == pytest.approx(np.mean(scores), abs=1e-6)
     assert (last["cells"], last["running"]) == (3, 2)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_ran_away_leaves_the_mean_curve_whole(tmp_path, loss):
+    world = World(tasks={"lama": ("P1",)}, methods=("p_tuning",), backbones=("tiny_bert",))
+    synthetic.make(tmp_path, world)
+    path = tmp_path / "results/train/tiny_bert/p_tuning/result.json"
+    result = TrainResult.model_validate_json(path.read_text())
+    first = result.cells[0]
+    diverged = first.model_copy(
+        update={"curve": [*first.curve[:-1], first.curve[-1].model_copy(update={"train_loss": loss})]}
+    )
+    write_record(path, result.model_copy(update={"cells": [diverged, *result.cells[1:]]}))
+    last = pd.read_csv(report_on(tmp_path, world) / "curves.csv").iloc[-1]
+    others = [cell.curve[-1].train_loss for cell in result.cells[1:]]
+    assert last["train_loss"] == pytest.approx(np.mean([first.curve[-2].train_loss, *others]), abs=1e-6)
 
 
 def test_pages_of_suites_no_longer_planned_go(tmp_path):

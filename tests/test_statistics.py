@@ -99,6 +99,11 @@ def test_a_lone_cluster_has_an_effect_but_no_interval():
     assert (result.effect, result.low, result.high, result.p) == (1.0, None, None, None)
 
 
+def test_an_interval_never_leaves_what_a_difference_of_shares_can_be():
+    result = paired_difference(np.array([0.0, 1.0]), ["P1", "P2"], [0, 0], macro=True, stream="h")
+    assert (result.low, result.high) == (-1.0, 1.0)
+
+
 def test_no_difference_at_all_is_no_evidence():
     result = paired_difference(np.zeros(40), range(40), [0] * 40, macro=False, stream="f")
     assert (result.effect, result.low, result.high, result.p) == (0.0, 0.0, 0.0, 1.0)

@@ -15,7 +15,7 @@ Setting = float | int | str
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")  # a loss may run away
 
 
 class CurvePoint(Record):

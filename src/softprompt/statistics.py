@@ -61,7 +61,7 @@ def paired_difference(
     stream: str,
     resamples: int = RESAMPLES,
 ) -> Difference:
-    """Mean difference per example with a cluster-bootstrap interval, strata (tasks) counting equally.
+    """Mean difference of shares per example with a cluster-bootstrap interval, strata (tasks) counting equally.
 
     Whole clusters are drawn with replacement inside each stratum. With `macro` every cluster of a stratum weighs the
     same (LAMA: relations), else every example does. Few clusters make percentile intervals too short (ten relations:
@@ -82,8 +82,8 @@ def paired_difference(
     error = float(np.sqrt(np.sum(variances))) / len(parts)
     freedom = sum(counts) - len(parts)
     margin = _t_quantile(freedom) * error
-    p = _p_value(effect, error, freedom)
-    return Difference(effect, effect - margin, effect + margin, p, sum(counts), values.size)
+    low, high = max(-1.0, effect - margin), min(1.0, effect + margin)
+    return Difference(effect, low, high, _p_value(effect, error, freedom), sum(counts), values.size)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

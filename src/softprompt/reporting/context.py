@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from softprompt.config import Budget
+from softprompt.config import Budget, Params
 
 CONTROLS = ("majority", "random_prompt", "random_backbone")
 BASELINES = ("manual", "manual_best")
@@ -29,3 +29,17 @@ class ReportContext:
     def position(self, method: str) -> int:
         """Place of a method in params.yaml, which fixes its colour and marker in all figures."""
         return self.methods.index(method)
+
+
+def report_context(params: Params) -> ReportContext:
+    """What the report needs to know of the settings."""
+    return ReportContext(
+        profile=params.profile,
+        suites=params.run.suites,
+        backbones=params.run.backbones,
+        methods=params.run.methods,
+        budget_name=params.budget,
+        budget=params.chosen_budget,
+        seeds=params.seeds,
+        tuning_seed=params.tuning.seed,
+    )

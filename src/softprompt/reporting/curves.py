@@ -1,5 +1,6 @@
 """Learning curves averaged over tasks and seeds, and what pretraining reported."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,10 @@ def pretraining_report(pretraining: Path | None, backbones: tuple[str, ...]) -> 
 
 
 def _filled(cell: Cell, steps: list[int], field: str) -> list[float]:
-    """The curve at all steps; between two looks, before the first and after the last, the nearest earlier value."""
-    known = {point.step: float(getattr(point, field)) for point in cell.curve}
-    values, latest = [], float(getattr(cell.curve[0], field))
+    """The curve at all steps: its latest finite value, before the first look the first. A loss may have run away."""
+    curve = [(point.step, float(getattr(point, field))) for point in cell.curve]
+    known = {step: value for step, value in curve if math.isfinite(value)}
+    values, latest = [], next(iter(known.values()), math.nan)
     for step in steps:
         latest = known.get(step, latest)
         values.append(latest)

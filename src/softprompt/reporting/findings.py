@@ -9,7 +9,7 @@ from softprompt.reporting.markdown import interval, joined, p_value, percent, po
 from softprompt.reporting.report import Report
 from softprompt.reporting.wordings import WIDE
 
-OPPONENTS = {"manual": "the mean manual template", "manual_best": "the best manual template, chosen on dev"}
+OPPONENTS = {"manual": "the mean manual template", "manual_best": "the best one chosen on dev"}
 CONTROL_NAMES = {
     "p_tuning": "p_tuning on withheld facts",
     "random_backbone": "p_tuning on a random backbone",
@@ -113,9 +113,9 @@ def suite_mean(report: Report, backbone: str, method: str, split: str) -> float 
 def _against(report: Report, row: Any) -> str:
     """`+12.3 points (95 % interval +8.1 to +16.5; p < 0.001) against the mean manual template at 72.7`"""
     other = percent(suite_mean(report, row.backbone, row.against, "test"))
-    verdict = "" if row.p_holm < ALPHA else ", which is no clear difference"
     numbers = f"95 % interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
-    return f"{points(row.effect)} points ({numbers}) against {OPPONENTS[row.against]} at {other}{verdict}"
+    verdict = "" if row.p_holm < ALPHA else "; not distinguishable"
+    return f"{points(row.effect)} points ({numbers}{verdict}) against {OPPONENTS[row.against]} at {other}"
 
 
 def _family(report: Report, family: str, **place: str) -> Any:

@@ -95,7 +95,7 @@ def render_timings(costs: pd.DataFrame) -> str:
         ]
         for row in rows_of(costs)
     ]
-    header = ["backbone", "method", "cells", "seconds", "member-steps/s", "peak MiB", "trained", "kept"]
+    header = ["backbone", "method", "cells", "seconds", "member-steps/s", "peak GPU MiB", "trained", "kept"]
     return _environment().get_template("timings.md").render(table=table(header, rows, left=2))
 
 
@@ -122,7 +122,7 @@ def family_size(report: Report, family: str) -> int:
 
 
 def _render(name: str, report: Report, **values: object) -> str:
-    return _environment().get_template(name).render(context=report.context, dagger=DAGGER, **values)
+    return _environment().get_template(name).render(context=report.context, counted=counted, dagger=DAGGER, **values)
 
 
 def _environment() -> Environment:

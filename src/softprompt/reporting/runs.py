@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -118,7 +119,8 @@ def _score_values(scores: pd.DataFrame) -> list[Value]:
 def _curve_values(done: list[Cell]) -> list[Value]:
     curve = list(rows_of(mean_curves(done)))
     scores = [Value("dev/score", float(row.dev_score), row.step) for row in curve]
-    return scores + [Value("train/loss", float(row.train_loss), row.step) for row in curve]
+    losses = [Value("train/loss", float(row.train_loss), row.step) for row in curve]
+    return scores + [loss for loss in losses if math.isfinite(loss.value)]
 
 
 def _cost_values(done: list[Cell]) -> list[Value]:

@@ -1,0 +1,35 @@
+"""publish: results and trials to the MLflow store mlflow.db. Doing it again adds nothing."""
+
+import argparse
+import subprocess
+import sys
+
+from softprompt.config import Params
+from softprompt.paths import Paths
+from softprompt.stage import run_stage
+
+
+def publish(params: Params, arguments: argparse.Namespace) -> None:  # noqa: ARG001 - stages share a signature
+    from softprompt.reporting.context import report_context
+    from softprompt.tracking import publish as publish_results
+
+    paths = Paths()
+    publish_results(
+        paths.results,
+        paths.prepared,
+        paths.reports,
+        report_context(params),
+        store="sqlite:///mlflow.db",
+        artifacts=paths.root / "mlartifacts",
+        git_commit=git_commit(),
+    )
+
+
+def git_commit() -> str | None:
+    """The commit checked out here, or None outside of a git repository."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(publish))
