@@ -1,5 +1,6 @@
 """Publishing synthetic results, read back through MLflow's public client."""
 
+import json
 import os
 import subprocess
 import sys
@@ -165,6 +166,16 @@ def test_changed_cells_replace_their_run(tmp_path):
     assert "git_commit" not in new.data.tags
     assert client.get_run(old.info.run_id).info.lifecycle_stage == "deleted"
     assert len(runs_of(client, "results")) == RUNS
+
+
+def test_a_report_may_have_more_means_than_one_request_takes(tmp_path):
+    make(tmp_path)
+    means = {"lama": {"tiny_bert": {f"method_{number}": {"score": number / 2500} for number in range(2500)}}}
+    (tmp_path / "reports/metrics.json").write_text(json.dumps(means))
+    publish_all(tmp_path)
+    report = run_named(MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), "report")
+    assert len(report.data.metrics) == 2500
+    assert report.data.metrics["lama/tiny_bert/method_2499/score"] == 2499 / 2500
 
 
 def test_profiles_live_side_by_side(tmp_path):

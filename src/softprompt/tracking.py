@@ -24,6 +24,7 @@ RESULTS, TRIALS = "results", "trials"
 PROFILE, CONTENT = "profile", "softprompt.content_key"
 COMMIT = "git_commit"
 PAGE = 1000  # runs a request
+BATCH = 900  # metrics a request; MLflow takes 1000 values in all
 
 
 def publish(
@@ -110,11 +111,11 @@ def _add(client: MlflowClient, experiment: str, run: Run, tags: dict[str, str], 
     made = client.create_run(experiment, tags=run.tags | tags, run_name=run.name)
     number, now = made.info.run_id, made.info.start_time
     _copy_files(run.files, Path(unquote(urlparse(made.info.artifact_uri).path)))
-    client.log_batch(
-        number,
-        metrics=[mlflow_entities.Metric(v.name, v.value, now, v.step) for v in run.metrics],
-        params=[mlflow_entities.Param(name, value) for name, value in run.params.items()],
-    )
+    metrics = [mlflow_entities.Metric(v.name, v.value, now, v.step) for v in run.metrics]
+    params = [mlflow_entities.Param(name, value) for name, value in run.params.items()]
+    client.log_batch(number, metrics[:BATCH], params)
+    for start in range(BATCH, len(metrics), BATCH):
+        client.log_batch(number, metrics[start : start + BATCH])
     client.set_terminated(number, "FAILED" if run.failed else "FINISHED")
     client.set_tag(number, CONTENT, key)
 

@@ -21,6 +21,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from softprompt.backbones.backbone import with_fused_activation
 from softprompt.config import Architecture
 
 CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
@@ -42,7 +43,7 @@ def build_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, 
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    config = config_class(**common, **SIZES[architecture.type](architecture))
+    config = with_fused_activation(config_class(**common, **SIZES[architecture.type](architecture)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return model_class(config)

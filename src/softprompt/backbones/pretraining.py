@@ -105,7 +105,7 @@ def train(
     progress: Progress,
 ) -> PretrainingReport:
     start = time.perf_counter()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=pretraining.learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=pretraining.learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, pretraining))
     losses: list[tuple[int, float]] = []
     recent: list[torch.Tensor] = []
