@@ -18,7 +18,7 @@ test: .venv/test.stamp
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest -n auto
+	pytest -n auto --dist loadgroup
 
 ui: .venv/run.stamp
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
@@ -29,6 +29,16 @@ bench: .venv/test.stamp
 use: .venv/run.stamp
 	@test -f profiles/$(PROFILE).yaml || { echo "no profile $(PROFILE); there are: $(patsubst profiles/%.yaml,%,$(wildcard profiles/*.yaml))"; exit 1; }
 	cp profiles/$(PROFILE).yaml params.yaml
+
+local: .venv/run.stamp
+	@test -d "$(DATA)" -a -d "$(ENCODER)" -a -d "$(CAUSAL)" || { echo "usage: make local DATA=folder ENCODER=folder CAUSAL=folder"; exit 1; }
+	mkdir -p data/raw/backbones
+	cp -r $(wildcard $(DATA)/lama $(DATA)/superglue $(DATA)/fewglue $(DATA)/prompts) data/raw/
+	cp -r "$(ENCODER)/." data/raw/backbones/encoder
+	cp -r "$(CAUSAL)/." data/raw/backbones/causal
+	chmod -R u+w data/raw
+	cp profiles/local.yaml params.yaml
+	dvc repro
 
 clean:
 	rm -rf data models results mlartifacts mlflow.db

@@ -79,7 +79,8 @@ def report_bytes(folder: Path) -> dict[str, bytes]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a clone holds, reproduced once."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "dvc.yaml", folder)
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "stages", folder / "stages")
     (folder / "src").symlink_to(ROOT / "src")
     (folder / "data" / "raw").mkdir(parents=True)
@@ -137,7 +138,7 @@ def test_killed_in_the_middle_of_train_it_goes_on_and_reports_the_same_bytes(pro
 def copy_of(project: Path, tmp_path: Path) -> Path:
     """The reproduced project without DVC's cache, which would hand out results instead of running stages."""
     copy = tmp_path / "copy"
-    shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("cache", "tmp"))
+    shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__"))
     return copy
 
 

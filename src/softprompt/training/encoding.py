@@ -69,13 +69,10 @@ def encode_examples(
 
 
 def single_token(backbone: Backbone, word: str) -> int | None:
-    """The id of a word that is one token where an answer stands, or None.
-
-    After a blank for most vocabularies; some write the blank behind the word instead.
-    """
+    """The id of a word that is one token where an answer stands, or None."""
     unknown = backbone.tokenizer.unk_token_id
-    for text in (f" {word}", word, f"{word} "):
-        ids = tokenize(backbone.tokenizer, text)
+    for text in (f" {word}", word):
+        ids = _visible(backbone, tokenize(backbone.tokenizer, text))
         if len(ids) == 1 and ids[0] != unknown:
             return ids[0]
     return None
@@ -83,9 +80,12 @@ def single_token(backbone: Backbone, word: str) -> int | None:
 
 def first_token(backbone: Backbone, word: str) -> int:
     """The first token of a word where an answer stands, for label words that the vocabulary splits."""
-    ids = tokenize(backbone.tokenizer, f" {word}")
-    visible = [i for i in ids if backbone.tokenizer.decode([i]).strip()]
-    return visible[0]
+    return _visible(backbone, tokenize(backbone.tokenizer, f" {word}"))[0]
+
+
+def _visible(backbone: Backbone, ids: list[int]) -> list[int]:
+    """Some vocabularies write the blank before a word as a token of its own; it belongs to the text before the answer."""
+    return [i for i in ids if backbone.tokenizer.decode([i]).strip()]
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
