@@ -21,7 +21,8 @@ test: .venv/test.stamp
 	pytest -n auto --dist loadgroup
 
 ui: .venv/run.stamp
-	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 bench: .venv/test.stamp
 	python -m softprompt.benchmark

@@ -1,6 +1,4 @@
-"""A small world, prepared once, and tiny backbones of every type with random weights in float64. Nothing is
-downloaded.
-"""
+"""A small world, prepared once, and tiny float64 backbones of every type with random weights. No downloads."""
 
 import json
 from pathlib import Path

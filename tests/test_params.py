@@ -1,11 +1,13 @@
 """Wrong settings are refused in one line that names the key, the value and a valid one, before any work starts."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from softprompt import checks
 from softprompt.checks import load_checked_params
 from softprompt.errors import UserError
 
@@ -63,6 +65,18 @@ def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
 ) -> None:
     with pytest.raises(UserError, match=expected):
         load_checked_params(changed(tmp_path, keys, value))
+
+
+def test_a_task_without_any_template_for_a_backbone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in checks.DEFINITIONS.glob("*.yaml"):
+        shutil.copy(path, tmp_path)
+    rte = yaml.safe_load((tmp_path / "rte.yaml").read_text())
+    for template in (*rte["manual"], *rte["p_tuning"], rte["plain"]):
+        template["kinds"] = ["masked"]
+    (tmp_path / "rte.yaml").write_text(yaml.safe_dump(rte))
+    monkeypatch.setattr(checks, "DEFINITIONS", tmp_path)
+    with pytest.raises(UserError, match="rte has no template for causal backbones such as tiny_gpt2"):
+        load_checked_params(ROOT / "params.yaml")
 
 
 def test_a_missing_or_broken_file_says_what_to_do(tmp_path: Path) -> None:

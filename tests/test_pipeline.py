@@ -1,6 +1,4 @@
-"""Real `dvc repro` on a small copy of the project: it ends, it rests, it runs only what changed, and it survives
-SIGKILL.
-"""
+"""Real `dvc repro` on a small copy of the project: it ends, rests, runs only what changed, and survives SIGKILL."""
 
 import os
 import shutil

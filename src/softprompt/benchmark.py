@@ -1,8 +1,7 @@
 """`make bench`: member-steps a second of a fleet beside Hugging Face Trainer with PEFT prompt tuning, in one run.
 
-Both train prompt tuning of the same length on the same frozen GPT-2 (fresh weights: speed does not depend on them),
-on the same random
-rows, with the same batch size, on the same device and threads. Writes reports/bench.json.
+Both train prompt tuning of the same length on the same frozen GPT-2 (fresh weights: speed does not depend on them), on
+random rows of the same size, with the same batch size, device and threads. Writes reports/bench.json.
 """
 
 import json

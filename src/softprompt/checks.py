@@ -1,6 +1,4 @@
-"""What no single section of params.yaml can know: settings that are impossible together. Checked before any work
-starts.
-"""
+"""Settings that are impossible together, which no single section of params.yaml can know. Checked before any work."""
 
 from pathlib import Path
 
@@ -9,7 +7,7 @@ from softprompt.errors import UserError
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.params import load_params
-from softprompt.tasks.load import nlu_names
+from softprompt.tasks.load import DEFINITIONS, nlu_names, read_definition
 
 
 def load_checked_params(path: Path) -> Params:
@@ -22,7 +20,7 @@ def load_checked_params(path: Path) -> Params:
         for backbone in params.run.backbones
         for fault in _faults(name, methods[name], backbone, params)
     ]
-    faults += _unknown_tasks(params)
+    faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
         raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
     return params
@@ -72,3 +70,21 @@ def _unknown_tasks(params: Params) -> list[str]:
         for name in settings.tasks
         if name not in nlu_names()
     ]
+
+
+def _tasks_without_template(params: Params) -> list[str]:
+    """A task that no method could put to a type of backbone."""
+    kinds = {params.backbones[name].kind: name for name in params.run.backbones}
+    faults = []
+    for suite in params.run.suites:
+        chosen = params.suites[suite].tasks
+        for name in () if suite == "lama" else nlu_names() if chosen == "all" else chosen:
+            task = read_definition(DEFINITIONS / f"{name}.yaml", suite, name)
+            known = {kind for template in (*task.manual, *task.p_tuning, task.plain) for kind in template.kinds}
+            faults += [
+                f"suites.{suite}.tasks: {name} has no template for {kind} backbones such as {backbone}; "
+                f"add one to {name}.yaml or leave the task out (it has templates for {', '.join(sorted(known))})"
+                for kind, backbone in kinds.items()
+                if kind not in known
+            ]
+    return faults

@@ -2,6 +2,4 @@
 
 
 class UserError(Exception):
-    """Bad input or settings. The message names the file, row or key, and the fix; stages print it without a
-    traceback.
-    """
+    """Bad input or settings: the message names file, row or key, and the fix. Stages print it without a traceback."""

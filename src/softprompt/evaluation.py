@@ -1,6 +1,4 @@
-"""The evaluate stage: every trained cell of a backbone answers the test split once; metrics come from those answers
-alone.
-"""
+"""The evaluate stage: every trained cell answers the test split once; metrics come from those answers alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
 """Independent pieces of work side by side on the cores of one machine.
 
-Workers are forked, so that they share the loaded backbone and data without copying or importing anything again; each
-computes with
-one thread, so that a result never depends on how many there are. A GPU is used by one process.
+Workers are forked, so that they share the loaded backbone and data without copying or importing anything again. Each
+computes with one thread, so that a result never depends on how many there are. A GPU is used by one process.
 """
 
 import multiprocessing

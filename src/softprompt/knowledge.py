@@ -15,10 +15,10 @@ from softprompt.training.task_data import encode_split
 
 
 def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
-    """P@1 of every manual template of every relation on each of its splits; columns relation, template, split,
-    p_at_1, n.
+    """P@1 of every manual template of every relation on each of its splits.
 
-    Train, dev and test facts were in the pretraining text, withheld ones were not.
+    Columns: relation, template, split, p_at_1, n. Train, dev and test facts were in the pretraining text, withheld ones
+    were not.
     """
     tables = [_relation(backbone, suite, name, inference_tokens) for name in prepared_tasks(suite)]
     return pd.concat(tables, ignore_index=True)

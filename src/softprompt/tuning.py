@@ -1,6 +1,4 @@
-"""Optuna by ask and tell: trials come in batches, which train as fleets, and a killed study goes on as if it had not
-been.
-"""
+"""Optuna by ask and tell: trials come in batches, which train as fleets; a killed study goes on as if it had not been."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +28,8 @@ class Trial:
 class Study:
     """The search for one setting, on disk from the first question on.
 
-    Every trial's sampler is seeded by (study, trial number), so that what is proposed depends on the trials told so
-    far and on
-    nothing else: not on when the process was started, nor on how often.
+    Every trial's sampler is seeded by (study, trial number), so that what is proposed depends on the trials told so far
+    and on nothing else: not on when the process was started, nor on how often.
     """
 
     def __init__(self, journal: Path, name: str, settings: TrainedMethodSettings, kind: Kind, tuning: Tuning) -> None:

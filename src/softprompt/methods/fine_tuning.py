@@ -1,9 +1,10 @@
 """Fine-tuning: all weights of the backbone train, no prompt.
 
-SuperGLUE and FewGLUE: a new linear head on the first token (masked) or the last (causal), as in Devlin et al. 2019,
-section 4.
-LAMA: the language model itself learns to continue `subject [MASK]`, the FT row of P-tuning (Liu et al. 2021, table 1).
-Changed: the same head for every backbone (no pooler), dropout as in the backbone's own configuration.
+SuperGLUE and FewGLUE: a new linear head on the first token (masked) or the last one (causal), as in Devlin et al. 2019,
+https://arxiv.org/abs/1810.04805, section 4. LAMA: the language model itself learns to continue `subject [MASK]`, the FT
+row of P-tuning (Liu et al. 2021, https://arxiv.org/abs/2103.10385, table 1).
+
+Changed: the same head for every backbone, without a pooler; both segments have token type 0.
 """
 
 from typing import ClassVar

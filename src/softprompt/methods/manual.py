@@ -1,5 +1,4 @@
-"""Manual templates, as written by people, with nothing trained (LAMA: Petroni et al. 2019; PET's patterns for
-SuperGLUE).
+"""Manual templates, as people wrote them, with nothing trained (LAMA: Petroni et al. 2019; SuperGLUE: PET's patterns).
 
 Every template of the task is asked: the spread over wordings is itself a result, and the headline is their mean.
 """

@@ -1,8 +1,9 @@
 """Manual prompt with fine-tuning (MP+FT): the task's standard template, all weights of the backbone train.
 
-P-tuning (Liu et al. 2021, table 1) for LAMA; for SuperGLUE the single-pattern case of PET (Schick and Schütze 2021),
-whose loss runs over the verbalizer's words. The published code saves the prompt encoder but not the tuned model; we
-keep the model.
+P-tuning (Liu et al. 2021, https://arxiv.org/abs/2103.10385, table 1) for LAMA; for SuperGLUE the single-pattern case of
+PET (Schick and Schütze 2021, https://arxiv.org/abs/2001.07676), whose loss runs over the verbalizer's words.
+
+Changed: the published P-tuning code saves the prompt encoder but not the tuned model; here the model is kept.
 """
 
 from typing import ClassVar

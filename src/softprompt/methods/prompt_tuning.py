@@ -1,11 +1,12 @@
 """Prompt tuning: P free vectors in front of the input, the backbone frozen.
 
-Lester, Al-Rfou and Constant 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning", https://arxiv.org/abs/2104.08691;
-google-research/prompt-tuning, configs/models/t5_1_1_prompt.gin and configs/runs/prompt_finetune.gin: Adafactor
-without parameter
-scaling, constant learning rate 0.3, weight decay 1e-5, 100 vectors.
-Changed: the answer is one word at the place of the mask (masked), after the input (causal) or of the sentinel (T5),
-since the paper knows T5 only.
+Lester, Al-Rfou and Constant 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning",
+https://arxiv.org/abs/2104.08691; google-research/prompt-tuning, configs/models/t5_1_1_prompt.gin and
+configs/runs/prompt_finetune.gin: Adafactor without parameter scaling, constant learning rate 0.3, weight decay 1e-5,
+100 vectors.
+
+Changed: the paper knows T5 only. Here the answer is one word: at the mask (masked), after the input (causal), at the
+sentinel (T5). The vectors stand behind [CLS], so that a head can still read the true first token.
 """
 
 from typing import Literal
@@ -52,9 +53,10 @@ class PromptTuning(TrainedMethod):
 
 
 def common_tokens(setup: Setup) -> Tensor:
-    """The commonest ordinary tokens in random order, repeated where the prompt is longer; ids run from common to
-    rare in
-    vocabularies built by merging (WordPiece, BPE) and by SentencePiece."""
+    """The commonest ordinary tokens in random order, repeated where the prompt is longer.
+
+    Ids run from common to rare in vocabularies built by merging (WordPiece, BPE) and by SentencePiece.
+    """
     special = set(setup.backbone.tokenizer.all_special_ids)
     ordinary = torch.tensor([i for i in range(len(setup.backbone.tokenizer)) if i not in special][:COMMON_WORDS])
     order = torch.randperm(len(ordinary), generator=setup.generator)

@@ -27,9 +27,7 @@ class Answers:
 
 
 def answers_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequence[str] | None) -> Answers:
-    """Classes of a head, words of a verbalizer, or for an open vocabulary the restricted one (every ordinary token
-    if None).
-    """
+    """Classes of a head, words of a verbalizer, or for an open vocabulary the restricted one (None: every token)."""
     if head:
         return _closed({label: index for index, label in enumerate(task.labels)}, len(task.labels))
     size = int(backbone.model.config.vocab_size)

@@ -26,8 +26,9 @@ ORDINARY = -1  # the slot number of a token that is no prompt vector
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows of one example each, right-padded. `slots` numbers the prompt vectors from 0, `read_at` is where the
-    answer is read.
+    """Rows of one example each, right-padded.
+
+    `slots` numbers the prompt vectors from 0, `read_at` is where the answer is read.
     """
 
     ids: Int[Tensor, "N T"]

@@ -1,6 +1,4 @@
-"""The forward pass of a fleet: many members' prompts and heads over one backbone. Axes: F members, R rows, W
-outputs.
-"""
+"""The forward pass of a fleet: many members over one backbone. Axes: F members, R rows, W outputs."""
 
 from collections.abc import Sequence
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 
@@ -31,11 +32,13 @@ def fleet_key(jobs: Sequence[Job]) -> str:
 
 
 def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
-    """All jobs in fleets of at most `members`, rows of like length together.
+    """All jobs in fleets of at most `members` and of about the same size, rows of like length together, longest first.
 
     Planned from everything that a stage has to do, never from what happens to be missing, because the shape of a batch
     decides how floats round.
     """
     unique = list({job.key: job for job in jobs}.values())
-    ordered = sorted(unique, key=lambda job: job.tokens)
-    return [ordered[start : start + members] for start in range(0, len(ordered), members)]
+    ordered = sorted(unique, key=lambda job: -job.tokens)
+    fleets = -(-len(ordered) // members)
+    borders = [len(ordered) * fleet // fleets for fleet in range(fleets + 1)] if fleets else []
+    return [ordered[start:end] for start, end in pairwise(borders)]

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnswerSpace:
-    """What a row may be answered with. Output W is a vocabulary entry, or a class of a classification head.
+    """What a row may be answered with. An output (W) is a vocabulary entry, or a class of a classification head.
 
-    `allowed` are the outputs that can be predicted, `in_loss` those that the softmax of the loss runs over: LAMA
-    trains over the
-    whole vocabulary and predicts from the restricted one (THUDM/P-tuning LAMA/p_tuning/modeling.py).
+    `allowed` are the outputs that can be predicted, `in_loss` those that the softmax of the loss runs over: LAMA trains
+    over the whole vocabulary and predicts from the restricted one (THUDM/P-tuning LAMA/p_tuning/modeling.py).
     """
 
     allowed: Bool[Tensor, "W"]

@@ -1,8 +1,7 @@
 """Finished fleets on disk: the unit of work and of resuming.
 
 `fleets/<fleet key>.json` holds the records of a fleet's members and is written last, so that a fleet is finished or
-was never
-there; `prompts/<job key>.safetensors` holds what a cell keeps.
+was never there; `prompts/<job key>.safetensors` holds what a cell keeps.
 """
 
 from pathlib import Path

@@ -1,0 +1,30 @@
+"""Fleets are planned from all jobs: every job once, none too large, rows of like length together."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softprompt.training.jobs import Job, content_key, plan_fleets
+
+
+def job(index: int, tokens: int) -> Job:
+    return Job(key=str(index), identity="", task="lama/P19", seed=0, learning_rate=0.1, prompt_length=3, tokens=tokens)
+
+
+@given(st.lists(st.integers(1, 100), max_size=60), st.integers(1, 16))
+def test_every_job_is_in_one_fleet_of_about_the_same_size(tokens: list[int], members: int) -> None:
+    jobs = [job(index, length) for index, length in enumerate(tokens)]
+    fleets = plan_fleets(jobs, members)
+    assert sorted(j.key for fleet in fleets for j in fleet) == sorted(j.key for j in jobs)
+    sizes = [len(fleet) for fleet in fleets]
+    assert max(sizes, default=0) <= members
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    lengths = [j.tokens for fleet in fleets for j in fleet]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_equal_jobs_train_once() -> None:
+    assert plan_fleets([job(1, 5), job(1, 5)], 4) == [[job(1, 5)]]
+
+
+def test_content_keys_follow_content_not_the_order_of_keys() -> None:
+    assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1}) != content_key({"a": 1, "b": 3})
