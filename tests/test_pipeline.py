@@ -134,9 +134,9 @@ def test_killed_in_the_middle_of_train_it_goes_on_and_reports_the_same_bytes(pro
 
 
 def copy_of(project: Path, tmp_path: Path) -> Path:
-    """The reproduced project without DVC's cache, which would hand out results instead of running stages."""
+    """The reproduced project without DVC's cache of runs, which would hand out results instead of running stages."""
     copy = tmp_path / "copy"
-    shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__"))
+    shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("runs", "tmp"))
     return copy
 
 

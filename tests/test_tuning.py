@@ -44,7 +44,8 @@ def test_a_reopened_study_proposes_what_an_uninterrupted_one_does(tmp_path: Path
     whole = run(tmp_path / "whole", sampler, 3, reopen=False)
     pieces = run(tmp_path / "pieces", sampler, 3, reopen=True)
     assert whole == pieces
-    assert len({trial.learning_rate for trial in whole}) == len(whole)
+    if sampler != "gp":  # which may go to the same edge of its range again
+        assert len({trial.learning_rate for trial in whole}) == len(whole)
 
 
 def test_trials_that_a_killed_run_asked_for_are_asked_again(tmp_path: Path) -> None:

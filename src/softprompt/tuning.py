@@ -1,4 +1,4 @@
-"""Optuna by ask and tell: trials come in batches, which train as fleets; a killed study goes on as if it had not been."""
+"""Optuna by ask and tell, in batches that train as fleets; a killed study goes on as if it had not been."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -110,7 +110,7 @@ def draw_pretraining(report: Report) -> Drawing | None:
         known = 100 * select(report.facts, backbone=backbone, split=split)["p_at_1"]
         right.plot([x] * len(known), known, "o", color=NEUTRAL, markersize=4, alpha=0.5)
         right.plot(x, known.mean(), "_", color="black", markersize=16, markeredgewidth=2)
-    right.set_xticks(range(len(places)), [f"{split}\n{backbone}" for backbone, split in places])
+    right.set_xticks(range(len(places)), [f"{backbone} {split}" for backbone, split in places], rotation=45, ha="right")
     right.set_xlim(-0.5, len(places) - 0.5)
     right.set(ylim=PERCENTAGES, ylabel="P@1 (%)")
     return Drawing("pretraining", to_svg(figure), report.facts)

@@ -85,7 +85,7 @@ def first_token(backbone: Backbone, word: str) -> int:
 
 
 def _visible(backbone: Backbone, ids: list[int]) -> list[int]:
-    """Some vocabularies write the blank before a word as a token of its own; it belongs to the text before the answer."""
+    """Some vocabularies write the blank before a word as a token of its own; it belongs to what precedes the answer."""
     return [i for i in ids if backbone.tokenizer.decode([i]).strip()]
 
 
