@@ -4,14 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from softprompt.backbones.architectures import CLASSES, build_model
 from softprompt.backbones.backbone import Backbone, load_backbone
-from softprompt.backbones.knowledge import RelationFacts, facts_known
 from softprompt.backbones.objectives import IGNORED, causal_loss, corrupt_answers, masked_loss
 from softprompt.backbones.packing import Corpus, Rows, endless_batches, pack_epoch, read_corpus, read_texts
 from softprompt.backbones.pretraining import KINDS, interleave, learning_rate_share, pretrain
@@ -184,31 +182,9 @@ def test_losses_equal_those_of_the_library(model_type: str, loss_of: object, tex
     torch.testing.assert_close(loss_of(model, tokenizer, rows), expected)  # type: ignore[operator]
 
 
-def test_saved_backbones_load_offline_and_answer(backbone: Backbone, model_type: str) -> None:
+def test_saved_backbones_load_offline(backbone: Backbone, model_type: str) -> None:
     assert backbone.model.config.model_type == model_type
     assert backbone.has_lm_head
-    facts = pd.DataFrame(
-        {"subject": ["Gasa Dindmax", "Rultuxland"], "label": ["No", "Yes"], "split": ["train", "withheld"]}
-    )
-    templates = {"first": "{subject} was born in {mask}.", "second": "The capital of {subject} is {mask}."}
-    known = facts_known(backbone, [RelationFacts("P19", templates, facts)])
-    assert known[["relation", "template", "split", "facts"]].to_numpy().tolist() == [
-        ["P19", name, split, 1] for name in templates for split in ("train", "withheld")
-    ]
-    assert known["p_at_1"].between(0, 1).all()
-
-
-def test_facts_known_counts_the_answers_of_generate(backbone: Backbone) -> None:
-    """Against another way to ask: the library's own forward pass of one text at a time."""
-    if backbone.kind != "causal":
-        pytest.skip("the other kinds are asked at their mask, which the losses above cover")
-    ids = backbone.tokenizer("Rultuxland was born in", return_tensors="pt")["input_ids"]
-    answer = int(backbone.model(input_ids=ids).logits[0, -1].argmax())
-    label = backbone.tokenizer.decode([answer]).strip()
-    facts = pd.DataFrame({"subject": ["Rultuxland"], "label": [label], "split": ["train"]})
-    known = facts_known(backbone, [RelationFacts("P19", {"t": "{subject} was born in {mask}."}, facts)])
-    expected = backbone.tokenizer(f" {label}", add_special_tokens=False)["input_ids"] == [answer]
-    assert known["p_at_1"].tolist() == [float(expected)]
 
 
 def test_pretraining_twice_gives_the_same_bytes(text: Path, answers: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Which facts a backbone knows, against the library's own forward pass, one text at a time."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.data.prepared import load_split
+from softprompt.knowledge import known_facts
+from softprompt.tasks.load import load_task
+
+
+def test_every_template_is_asked_of_every_fact(gpt2: Backbone, prepared: Path) -> None:
+    facts = load_split(prepared / "lama", "P36", "test")
+    templates = load_task("lama", "P36", prepared).templates("manual", "causal")
+    backbone = gpt2.tuned_copy()
+    _learn(backbone, templates[0].text, facts.iloc[::2])
+    known = known_facts(backbone, prepared / "lama", inference_tokens=512)
+    known = known.query("relation == 'P36' and split == 'test'").set_index("template")
+    for template in templates:
+        correct = [_answer(backbone, template.text, fact) == fact["label"] for fact in facts.to_dict("records")]
+        assert known.loc[template.id, "n"] == len(facts)
+        assert known.loc[template.id, "p_at_1"] == sum(correct) / len(correct)
+    assert 0 < known.loc[templates[0].id, "p_at_1"] < 1
+
+
+def _learn(backbone: Backbone, text: str, facts: pd.DataFrame) -> None:
+    optimizer = torch.optim.AdamW(backbone.model.parameters(), lr=1e-2)
+    for _ in range(40):
+        for fact in facts.to_dict("records"):
+            ids = torch.tensor([backbone.tokenizer.encode(f"{_before(text, fact)} {fact['label']}")])
+            optimizer.zero_grad()
+            backbone.model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+
+
+def _before(text: str, fact: dict[str, object]) -> str:
+    return text.split(" {mask}")[0].replace("{subject}", str(fact["subject"]))
+
+
+def _answer(backbone: Backbone, text: str, fact: dict[str, object]) -> str:
+    ids = torch.tensor([backbone.tokenizer.encode(_before(text, fact))])
+    return str(backbone.tokenizer.decode(backbone.model(input_ids=ids).logits[0, -1].argmax())).strip()
