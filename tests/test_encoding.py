@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.tasks.task import Template
-from softprompt.training.encoding import block_lengths, encode_examples
+from softprompt.training.encoding import block_lengths, encode_texts
 
 
 def encode(backbone: Backbone, text: str, examples: dict[str, list[str]], prompt_length: int = 0, limit: int = 128):  # type: ignore[no-untyped-def]
     template = Template(id="t", text=text, source="test")
-    return encode_examples(backbone, template, pd.DataFrame(examples), prompt_length, limit)
+    return encode_texts(backbone, template, pd.DataFrame(examples), prompt_length, limit)
 
 
 def test_a_row_is_the_running_text_as_the_tokenizer_writes_it(backbone: Backbone) -> None:

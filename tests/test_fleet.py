@@ -54,6 +54,7 @@ def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, folder
                 learning_rate=rate,
                 prompt_length=length,
                 tokens=0,
+                reading="label words",
             )
         )
         for index, (name, length, rate) in enumerate(SETTINGS)
@@ -134,9 +135,9 @@ def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prep
     pool = Pool([member.train for member in members], backbone.device)
     owner = torch.tensor([0, 1, 2, 0, 1, 2])
     row = torch.tensor([0, 0, 1, 2, 3, 4])
-    together = fleet.logits(pool.batch(owner, row), prompts, None)
+    together = fleet.read(pool.batch(owner, row), prompts, None).logits
     for index in range(len(owner)):
-        alone = fleet.logits(pool.batch(owner[index : index + 1], row[index : index + 1]), prompts, None)
+        alone = fleet.read(pool.batch(owner[index : index + 1], row[index : index + 1]), prompts, None).logits
         torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
 
 

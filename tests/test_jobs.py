@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from softprompt.training.jobs import Job, content_key, plan_fleets
 
 
-def job(index: int, tokens: int) -> Job:
-    return Job(key=str(index), identity="", task="lama/P19", seed=0, learning_rate=0.1, prompt_length=3, tokens=tokens)
+def job(index: int, tokens: int, reading: str = "label words") -> Job:
+    return Job(str(index), "", "lama/P19", seed=0, learning_rate=0.1, prompt_length=3, tokens=tokens, reading=reading)
 
 
 @given(st.lists(st.integers(1, 100), max_size=60), st.integers(1, 16))
@@ -20,6 +20,13 @@ def test_every_job_is_in_one_fleet_of_about_the_same_size(tokens: list[int], mem
     assert max(sizes, default=0) - min(sizes, default=0) <= 1
     lengths = [j.tokens for fleet in fleets for j in fleet]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_answers_that_are_read_differently_never_share_a_fleet() -> None:
+    jobs = [job(index, 10 + index, reading) for index, reading in enumerate(["label words", "candidates words"] * 3)]
+    fleets = plan_fleets(jobs, 16)
+    assert [{j.reading for j in fleet} for fleet in fleets] == [{"candidates words"}, {"label words"}]
+    assert plan_fleets([], 16) == []
 
 
 def test_equal_jobs_train_once() -> None:

@@ -269,16 +269,22 @@ def test_a_task_that_cannot_be_prepared_is_refused(
         prepare_suite(suite, local(raw, tasks=(task,)), SMALL, tmp_path / suite)
 
 
-def test_record_is_refused_even_where_it_is_complete(raw: Path, tmp_path: Path) -> None:
+def test_record_is_prepared_with_its_entities_as_candidates(raw: Path, tmp_path: Path) -> None:
+    entities = [{"start": 0, "end": 2}, {"start": 8, "end": 10}]
     row = {
-        "passage": {"text": "Ann met Bob.", "entities": [{"start": 0, "end": 2}]},
         "qas": [{"query": "@placeholder met Bob", "answers": [{"start": 0, "end": 2, "text": "Ann"}], "idx": 3}],
-        "idx": 7,
     }
     for name in ("train", "val"):
-        write(raw / f"superglue/ReCoRD/{name}.jsonl", row)
-    with pytest.raises(UserError, match="'record', which cannot be prepared: its answers have to be scored"):
-        prepare_suite("superglue", local(raw, tasks=("record",)), SMALL, tmp_path / "superglue")
+        write(
+            raw / f"superglue/ReCoRD/{name}.jsonl",
+            *(
+                {**row, "passage": {"text": f"Ann met Bob {index}", "entities": entities}, "idx": index}
+                for index in range(6)
+            ),
+        )
+    prepare_suite("superglue", local(raw, tasks=("record",), dev_share=0.5), SMALL, tmp_path / "superglue")
+    first = prepared.load_split(tmp_path / "superglue", "record", "test").iloc[0]
+    assert (first["label"], first["entities"], first["after"]) == ('["Ann"]', '["Ann", "Bob"]', "met Bob")
 
 
 def test_a_folder_without_the_suite_is_refused(tmp_path: Path) -> None:

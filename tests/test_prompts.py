@@ -74,7 +74,8 @@ def test_prompts_stand_in_their_slots_and_nowhere_else() -> None:
     prompts = torch.tensor([[[1.0] * 3, [2.0] * 3], [[3.0] * 3, [4.0] * 3]])
     slots = torch.tensor([[-1, 0, 1, -1], [1, -1, -1, 0]])
     nothing = torch.zeros(2, 4, dtype=torch.long)
-    batch = Batch(nothing, slots, nothing, nothing[:, 0], nothing[:, 0], member=torch.tensor([1, 0]))
+    rows, right = torch.arange(2), torch.ones(2, dtype=torch.bool)
+    batch = Batch(nothing, slots, nothing, nothing[:, :1], nothing[:, :1], right, torch.tensor([1, 0]), rows, 0 * rows)
     placed = insert_prompts(embeddings, prompts, batch)[..., 0]
     assert placed.tolist() == [[0, 3, 4, 0], [2, 0, 0, 1]]
 
@@ -96,12 +97,15 @@ def test_prompt_tuning_equals_peft_for_the_same_weights(gpt2: Backbone) -> None:
             rows,
             slots,
             torch.ones_like(rows),
-            torch.full((3,), rows.shape[1] - 1),
-            ids[:, 0],
-            torch.zeros(3, dtype=torch.long),
+            torch.full((3, 1), rows.shape[1] - 1),
+            ids[:, :1],
+            torch.ones(3, dtype=torch.bool),
+            member=torch.zeros(3, dtype=torch.long),
+            example=torch.arange(3),
+            candidate=torch.zeros(3, dtype=torch.long),
         )
         embeddings = insert_prompts(gpt2.embed(rows), prompt[None], batch)
-        ours = gpt2.project(gpt2.encode(embeddings, batch.attention_mask, batch.read_at))
+        ours = gpt2.project(gpt2.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)[:, 0])
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
 
 

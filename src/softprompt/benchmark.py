@@ -26,8 +26,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from softprompt.backbones.backbone import Backbone, with_fused_activation  # noqa: E402
 from softprompt.config import Budget, Recipe  # noqa: E402
 from softprompt.files import write_atomically  # noqa: E402
-from softprompt.training.batches import Split  # noqa: E402
-from softprompt.training.encoding import ORDINARY, Encoded  # noqa: E402
+from softprompt.training.batches import Split, one_row_each  # noqa: E402
+from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded  # noqa: E402
 from softprompt.training.loop import train_fleet  # noqa: E402
 from softprompt.training.member import Answered, AnswerSpace, Member, Trainable  # noqa: E402
 from softprompt.training.prompts import PromptEncoder  # noqa: E402
@@ -118,7 +118,8 @@ def _split(work: Workload, words: Tensor) -> Split:
     ids = torch.cat([torch.zeros(n, work.prompt_length, dtype=torch.long), words[:, :-1]], dim=1)
     slots = torch.full_like(ids, ORDINARY)
     slots[:, : work.prompt_length] = torch.arange(work.prompt_length)
-    return Split(Encoded(ids, slots, torch.full((n,), width), torch.full((n,), width - 1)), words[:, -1])
+    lengths, read_at = torch.full((n,), width), torch.full((n, 1), width - 1)
+    return one_row_each(Encoded(ids, slots, lengths, read_at, torch.full((n, 1), NO_TOKEN)), words[:, -1])
 
 
 def _no_score(answered: Answered) -> float:  # noqa: ARG001 - speed is all that is asked

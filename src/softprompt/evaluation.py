@@ -129,7 +129,7 @@ class _MethodEvaluation:
         limit = min(self.params.device.max_tokens, backbone.max_tokens)
         encoded = {
             (one.template.id, one.prompt_length): encode_split(
-                backbone, one.template, examples, one.prompt_length, limit
+                answers, backbone, one.template, examples, one.prompt_length, limit
             )
             for one in group
         }

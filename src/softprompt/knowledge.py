@@ -30,7 +30,7 @@ def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int)
     facts = pd.concat([load_split(suite, name, split).assign(split=split) for split in splits(suite, name)])
     facts = keep_answerable(answers, facts)
     templates = task.templates("manual", backbone.kind)
-    rows = [encode_split(backbone, template, facts, 0, backbone.max_tokens) for template in templates]
+    rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
     fleet = Fleet(backbone, [answers.space] * len(rows))
     answered = fleet.answer(Pool(rows, backbone.device), range(len(rows)), None, None, inference_tokens)
     tables = []

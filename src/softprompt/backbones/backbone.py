@@ -1,6 +1,6 @@
 """A pretrained language model behind three steps that are alike for every architecture: embed, encode, project.
 
-Axes: R rows, T tokens, D word-embedding size, H hidden size, V vocabulary.
+Axes: R rows, T tokens, K tokens of an answer, D word-embedding size, H hidden size, V vocabulary.
 """
 
 import copy
@@ -62,21 +62,29 @@ class Backbone:
         return self.model.get_input_embeddings()(ids)
 
     def encode(
-        self, embeddings: Float[Tensor, "R T D"], attention_mask: Int[Tensor, "R T"], read_at: Int[Tensor, "R"]
-    ) -> Float[Tensor, "R H"]:
-        """The hidden state from which each row's answer is read: at `read_at`, or the decoder's answer position."""
+        self,
+        embeddings: Float[Tensor, "R T D"],
+        attention_mask: Int[Tensor, "R T"],
+        read_at: Int[Tensor, "R K"],
+        answer: Int[Tensor, "R K"],
+    ) -> Float[Tensor, "R K H"]:
+        """The hidden states from which the tokens of each row's answer are read.
+
+        At `read_at`, or in the decoder, which is given the tokens of `answer` that precede the one to be read.
+        """
         if self.kind == "seq2seq":
-            return self._decode_answer(embeddings, attention_mask)
+            return self._decode_answer(embeddings, attention_mask, answer)
         positions = torch.arange(embeddings.shape[1], device=embeddings.device) + self._first_position()
         hidden = self.model.base_model(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
             position_ids=positions.expand(embeddings.shape[0], -1),
         ).last_hidden_state  # (R, T, H)
-        return hidden[torch.arange(len(read_at), device=hidden.device), read_at]
+        rows = torch.arange(len(read_at), device=hidden.device)[:, None]
+        return hidden[rows, read_at.clamp(max=hidden.shape[1] - 1)]  # places that no answer fills may lie outside
 
-    def project(self, hidden: Float[Tensor, "R H"]) -> Float[Tensor, "R V"]:
-        """Vocabulary logits of hidden states, one a row."""
+    def project(self, hidden: Float[Tensor, "M H"]) -> Float[Tensor, "M V"]:
+        """Vocabulary logits of hidden states."""
         if self.kind == "masked":
             projection = getattr(self.model, MASKED_PROJECTIONS[self.model.config.model_type])
             return projection(hidden)
@@ -108,15 +116,16 @@ class Backbone:
         return int(self.model.config.pad_token_id) + 1 if self.model.config.model_type == "roberta" else 0
 
     def _decode_answer(
-        self, embeddings: Float[Tensor, "R T D"], attention_mask: Int[Tensor, "R T"]
-    ) -> Float[Tensor, "R H"]:
-        """Decoder state after `<start> <extra_id_0>`, where span corruption puts the missing word."""
+        self, embeddings: Float[Tensor, "R T D"], attention_mask: Int[Tensor, "R T"], answer: Int[Tensor, "R K"]
+    ) -> Float[Tensor, "R K H"]:
+        """Decoder states after `<start> <extra_id_0>`, where span corruption puts the missing words."""
         start = [self.model.config.decoder_start_token_id, self.tokenizer.convert_tokens_to_ids("<extra_id_0>")]
-        decoder_ids = torch.tensor([start], device=embeddings.device).expand(embeddings.shape[0], -1)  # (R, 2)
+        opening = torch.tensor([start], device=embeddings.device).expand(embeddings.shape[0], -1)  # (R, 2)
+        decoder_ids = torch.cat([opening, answer[:, :-1].clamp(min=0)], dim=1)  # (R, 1 + K)
         encoded = self.model.encoder(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
         return self.model.decoder(
             input_ids=decoder_ids, encoder_hidden_states=encoded, encoder_attention_mask=attention_mask
-        ).last_hidden_state[:, -1]
+        ).last_hidden_state[:, 1:]
 
 
 def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> Backbone:

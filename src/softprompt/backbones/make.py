@@ -21,11 +21,12 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
 def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
-    """Write models/<name>; for a pretrained one also results/pretraining/<name>/{loss,facts}.csv.
+    """Write models/<name> and results/pretraining/<name>, with loss.csv and facts.csv for a pretrained one.
 
     Raises UserError where a local folder is no model or there is no text to pretrain on.
     """
     out, device = paths.backbone(name), choose_device(device_settings, threads=device_settings.workers)
+    paths.pretraining(name).mkdir(parents=True, exist_ok=True)  # an out of the stage, empty where nothing is pretrained
     if settings.source == "local":
         copy_model(name, Path(settings.path), out)
         load_backbone(name, settings.kind, out, device)

@@ -5,6 +5,8 @@ strict as the official files allow; what those files get wrong themselves is rep
 silence. Beside the official fields, the parsers derive the ones that templates and heads need.
 """
 
+import json
+import re
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ BOOLEAN: dict[object, str] = {True: "true", False: "false"}
 CHOICE: dict[object, str] = {0: "choice1", 1: "choice2"}
 BINARY: dict[object, str] = {0: "0", 1: "1"}
 QUESTION: dict[object, str] = {"cause": "because", "effect": "so"}
+
+PLACEHOLDER = "@placeholder"
+HIGHLIGHT = re.compile(r"\s*\n?@highlight\s*")  # stands between the sentences of ReCoRD's summaries
 
 EMPTY_ANSWER = "empty answer text"
 PRONOUN_OFF_BY_ONE = "span2_index off by one"
@@ -89,7 +94,6 @@ def copa(record: Record, labelled: bool) -> Iterator[Parsed]:
         "option1": options[0],
         "option2": options[1],
         "cloze": f"{stem} {connective}",
-        "options": f"{options[0]} or {options[1]}",
     }
     yield Parsed(str(record.integer("idx")), _label(record, CHOICE, labelled), fields)
 
@@ -153,7 +157,7 @@ def wsc(record: Record, labelled: bool) -> Iterator[Parsed]:
         "text": text,
         "marked": marked,
         "pronoun": pronoun,
-        "candidate": candidate,
+        "candidate_text": candidate,
         "pronoun_in_text": f"{pronoun}: {text}",
     }
     label = _label(record, BOOLEAN, labelled)
@@ -196,19 +200,37 @@ def _find_pronoun(target: Record, words: list[str]) -> tuple[int, str]:
 
 
 def record(row: Record, labelled: bool) -> Iterator[Parsed]:
-    """One example a query. Offsets name the first and the last character. Checked, but not part of a table yet."""
+    """One example a query, with the texts of the passage's entities as candidates and a JSON list of right ones as
+    label. Offsets name the first and the last character."""
     passage = row.child("passage")
     text = passage.text("text")
-    for entity in passage.children("entities"):
-        _span(entity, text)
+    entities = list(dict.fromkeys(_span(entity, text) for entity in passage.children("entities")))
+    read = HIGHLIGHT.sub(". ", text).strip()
     for query in row.children("qas"):
         asked = query.text("query")
-        if "@placeholder" not in asked:
-            query.refuse("query", asked, "a text with @placeholder")
-        for answer in query.children("answers") if labelled else []:
-            if answer.text("text") != _span(answer, text):
-                answer.refuse("text", answer.text("text"), f"the passage between its offsets ({_span(answer, text)!r})")
-        yield Parsed(f"{row.integer('idx')}-{query.integer('idx')}", "", {"passage": text, "query": asked})
+        if PLACEHOLDER not in asked:
+            query.refuse("query", asked, f"a text with {PLACEHOLDER}")
+        before, _, after = asked.partition(PLACEHOLDER)
+        fields = {
+            "passage": read,
+            "query": asked,
+            "before": before.strip(),
+            "after": after.lstrip(),
+            "passage_and_query": f"{read} {asked}",
+            "entities": json.dumps(entities, ensure_ascii=False),
+        }
+        answers = [_answer(answer, text, entities) for answer in query.children("answers")] if labelled else []
+        label = json.dumps(sorted(set(answers)), ensure_ascii=False) if labelled else ""
+        yield Parsed(f"{row.integer('idx')}-{query.integer('idx')}", label, fields, shared=text)
+
+
+def _answer(answer: Record, text: str, entities: list[str]) -> str:
+    found = answer.text("text")
+    if found != _span(answer, text):
+        answer.refuse("text", found, f"the passage between its offsets ({_span(answer, text)!r})")
+    if found not in entities:
+        answer.refuse("text", found, "one of the passage's entities")
+    return found
 
 
 def _span(entity: Record, text: str) -> str:

@@ -13,7 +13,6 @@ from softprompt.data.splits import carve_dev, sample
 from softprompt.data.superglue import FOLDERS, read_nlu_split
 from softprompt.errors import UserError
 
-UNANSWERABLE = {"record": "its answers have to be scored as candidates, which no method does yet"}
 LICENCES = {"boolq": "CC BY-SA 3.0"}
 UNANSWERED = "unanswered"  # SuperGLUE's test files
 OTHER_LICENCE = "the task's own, see super.gluebenchmark.com"
@@ -47,7 +46,7 @@ def missing_parts(root: Path, suite: str) -> dict[str, str]:
     for task, folder in FOLDERS.items():
         there = raw_files(root, suite, task)
         lacking = [file for split, file in needed.items() if split not in there]
-        reason = f"{suite}/{folder} has no {', no '.join(lacking)}" if lacking else UNANSWERABLE.get(task, "")
+        reason = f"{suite}/{folder} has no {', no '.join(lacking)}" if lacking else ""
         missing[task] = reason if (root / suite / folder).is_dir() else f"there is no folder {suite}/{folder}"
     return missing
 
@@ -65,7 +64,9 @@ def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings)
     raw, identity = read_nlu_task(root, suite, task), f"{suite}/{task}"
     tables = {split: content.frame() for split, content in raw.items() if split != UNANSWERED}
     if "dev" not in tables:
-        tables["train"], tables["dev"] = carve_dev(tables["train"], settings.dev_share, identity)
+        tables["train"], tables["dev"] = carve_dev(
+            tables["train"], settings.dev_share, identity, by_label=task != "record"
+        )
         if tables["train"].empty or tables["dev"].empty:
             raise UserError(f"suites.{suite}.dev_share = {settings.dev_share} leaves no train or no dev rows of {task}")
     for split, limit in (("train", settings.train_limit), ("test", settings.test_limit)):

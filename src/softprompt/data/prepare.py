@@ -14,7 +14,7 @@ from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.embedded import write_world
 from softprompt.data.lama_suite import missing_facts, prepare_relation, relations_of, shared_vocabulary
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
-from softprompt.data.nlu_suites import UNANSWERABLE, missing_parts, prepare_nlu_task, read_nlu_task
+from softprompt.data.nlu_suites import missing_parts, prepare_nlu_task, read_nlu_task
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
 from softprompt.data.validation import one_of
 from softprompt.errors import UserError
@@ -100,7 +100,7 @@ def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[Prepared
     missing = missing_parts(root, suite)
     names = chosen_tasks(suite, settings.tasks, missing)
     left_out: dict[str, Any] = {name: {"reason": lack} for name, lack in missing.items() if lack}
-    for name in UNANSWERABLE if settings.tasks == "all" else ():
+    for name in left_out if settings.tasks == "all" else ():  # what is there of an incomplete task is checked too
         checked = read_nlu_task(root, suite, name)
         left_out[name] |= {"raw": describe_raw(list(checked.values()), root)} if checked else {}
     return [prepare_nlu_task(root, suite, name, settings) for name in names], left_out

@@ -5,13 +5,16 @@ import pandas as pd
 from softprompt.seeding import numpy_generator
 
 
-def carve_dev(train: pd.DataFrame, share: float, identity: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(train, dev): about `share` of the rows of every label go to dev, and at least one of each label.
+def carve_dev(
+    train: pd.DataFrame, share: float, identity: str, *, by_label: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(train, dev): about `share` of the rows go to dev; `by_label` of every label, and at least one of each.
 
     All rows of a group (a passage with its questions) land on the same side, so dev may come out a little smaller.
     """
-    groups = train.groupby("group", sort=False)["label"].value_counts().unstack(fill_value=0)
-    wanted = (train["label"].value_counts() * share).round().clip(lower=1).reindex(groups.columns)
+    strata = train["label"] if by_label else pd.Series("", index=train.index, name="label")
+    groups = strata.groupby(train["group"], sort=False).value_counts().unstack(fill_value=0)
+    wanted = (strata.value_counts() * share).round().clip(lower=1).reindex(groups.columns)
     order = numpy_generator(identity, "dev split").permutation(len(groups))
     left, counts, chosen = wanted.to_numpy().copy(), groups.to_numpy(), set()
     for position in order:

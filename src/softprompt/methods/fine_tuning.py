@@ -23,7 +23,7 @@ class FineTuning(TrainedMethod):
     state: ClassVar[State] = "tuned"
 
     def uses_head(self, task: Task) -> bool:
-        return bool(task.labels)
+        return bool(task.labels) or task.answer_form == "candidates"
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
@@ -34,8 +34,12 @@ class FineTuning(TrainedMethod):
 
 
 def new_head(setup: Setup) -> nn.Linear:
-    """A linear classifier on one hidden state, normal weights of standard deviation 0.02 as BERT's, zero bias."""
-    head = nn.Linear(setup.backbone.hidden_size, len(setup.task.labels))
+    """A linear classifier on one hidden state, normal weights of standard deviation 0.02 as BERT's, zero bias.
+
+    Candidates get one number each, as in multiple choice (transformers, BertForMultipleChoice).
+    """
+    outputs = 1 if setup.task.answer_form == "candidates" else len(setup.task.labels)
+    head = nn.Linear(setup.backbone.hidden_size, outputs)
     nn.init.normal_(head.weight, std=0.02, generator=setup.generator)
     nn.init.zeros_(head.bias)
     return head

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from softprompt.config import Kind
 from softprompt.errors import UserError
 from softprompt.tasks.metrics import METRICS
-from softprompt.tasks.task import Role, Task, Template
+from softprompt.tasks.task import CANDIDATE, Role, Task, Template
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 LAMA = "lama"
@@ -85,24 +85,40 @@ def check_task(task: Task, path: Path) -> None:
 
 def _check_labels(task: Task, path: Path) -> None:
     words = list(task.verbalizer.values())
+    worded = task.labels if task.answer_form == "label" else ()
+    head_fields = {*task.fields, *([CANDIDATE] if task.answer_form == "candidates" else [])}
     problems = {
-        f"`verbalizer` has {sorted(task.verbalizer)}; expected a word for each of {sorted(task.labels)}": (
-            set(task.verbalizer) != set(task.labels)
+        f"`verbalizer` has {sorted(task.verbalizer)}; expected a word for each of {sorted(worded)}": (
+            set(task.verbalizer) != set(worded)
         ),
+        f"`candidates` is {list(task.candidates)}; expected {_expected_candidates(task)}": not _candidates_fit(task),
         f"`verbalizer` has the words {words}; expected different single words": (
             len(set(words)) < len(words) or any(len(word.split()) != 1 for word in words)
         ),
         f"`metrics` is {list(task.metrics)}; expected some of {', '.join(METRICS)}": (
             not task.metrics or not set(task.metrics) <= set(METRICS)
         ),
-        f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(task.fields)}": (
-            len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= set(task.fields)
+        f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(sorted(head_fields))}": (
+            len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= head_fields
         ),
         "`manual`, `p_tuning`: expected at least one template each": not (task.manual and task.p_tuning),
     }
     for problem, applies in problems.items():
         if applies:
             raise UserError(f"{path}: {problem}")
+
+
+def _candidates_fit(task: Task) -> bool:
+    wanted = {"label": 0, "candidates": len(task.labels) or 1, "generation": 1}[task.answer_form]
+    return len(task.candidates) == wanted and set(task.candidates) <= set(task.fields)
+
+
+def _expected_candidates(task: Task) -> str:
+    return {
+        "label": "none where answer_form is label",
+        "candidates": "a field for each label, or without labels the one field that lists them",
+        "generation": "the one field that is to be generated",
+    }[task.answer_form]
 
 
 def _problem(template: Template, role: Role, fields: tuple[str, ...]) -> str:

@@ -4,6 +4,10 @@ Each takes a table with the columns of `results.Prediction` for one cell, templa
 the metric.
 """
 
+import json
+import re
+import string
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,6 +79,34 @@ def mean_reciprocal_rank(predictions: Predictions) -> float:
     return float((1 / predictions["gold_rank"]).mean())
 
 
+def record_em(predictions: Predictions) -> float:
+    """ReCoRD: share of queries answered with one of the right texts, both normalised as in SQuAD."""
+    return float(_best_over_golds(predictions, lambda text, gold: float(text == gold)).mean())
+
+
+def record_f1(predictions: Predictions) -> float:
+    """ReCoRD: mean over queries of the answer's best word F1 with a right text, both normalised as in SQuAD."""
+    return float(_best_over_golds(predictions, _word_f1).mean())
+
+
+def _best_over_golds(predictions: Predictions, score: Callable[[str, str], float]) -> "pd.Series[float]":
+    pairs = zip(predictions["gold"], predictions["prediction"], strict=True)
+    best = [max(score(_normalised(text), _normalised(gold)) for gold in json.loads(golds)) for golds, text in pairs]
+    return pd.Series(best)
+
+
+def _normalised(text: str) -> str:
+    """Lower case, no punctuation, no articles, single blanks (Rajpurkar et al. 2016, evaluate-v1.1.py)."""
+    bare = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+
+
+def _word_f1(text: str, gold: str) -> float:
+    said, wanted = Counter(text.split()), Counter(gold.split())
+    common = (said & wanted).total()
+    return 2 * common / (said.total() + wanted.total()) if common else 0.0
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -82,6 +114,8 @@ METRICS = {
         Metric("macro_f1", True, macro_f1),
         Metric("f1a", True, f1a),
         Metric("em", True, exact_match),
+        Metric("record_f1", True, record_f1),
+        Metric("record_em", True, record_em),
         Metric("p_at_1", True, p_at_1),
         Metric("p_at_10", True, p_at_10),
         Metric("mrr", True, mean_reciprocal_rank),

@@ -8,6 +8,8 @@ from pydantic import Field
 from softprompt.config import Frozen, Kind
 
 Role = Literal["manual", "p_tuning", "plain"]
+AnswerForm = Literal["label", "candidates", "generation"]
+CANDIDATE = "candidate"  # the slot of a head's input that holds one of the candidates
 SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -33,7 +35,13 @@ class Template(Frozen):
 class Task(Frozen):
     """One data set of a suite.
 
-    `labels` is empty for an open vocabulary (LAMA): the label of an example is then its one-token answer.
+    `labels` is empty where examples bring their own: in LAMA the label of an example is its one-token answer.
+    `answer_form` says how an answer is found:
+    - label: the word of a label (or a head's class) competes with those of the other labels;
+    - candidates: each of an example's candidates is put in for {mask}, word pieces and all, and the likeliest wins.
+      `candidates` names a field for each label, or the one field that holds a JSON list of texts;
+    - generation: the field `candidates` is what a model would write at {mask} if the label were "true". It learns from
+      true examples, and says "true" where it would write just that. A head still chooses between the labels.
     `manual` holds every manual template (the first is the task's standard one), `p_tuning` the paper's slot templates,
     `plain` the input alone with the answer at its end, for methods that put a prompt in front.
     """
@@ -42,9 +50,11 @@ class Task(Frozen):
     name: str
     version: int
     fields: tuple[str, ...]
-    head_fields: tuple[str, ...]  # one or two fields, as a classification head reads them
+    head_fields: tuple[str, ...]  # one or two fields (or `candidate`), as a classification head reads them
     labels: tuple[str, ...] = ()
     verbalizer: dict[str, str] = Field(default={})  # label -> one word
+    answer_form: AnswerForm = "label"
+    candidates: tuple[str, ...] = ()
     metrics: tuple[str, ...]  # the first one selects
     manual: tuple[Template, ...]
     p_tuning: tuple[Template, ...]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
+from softprompt.tasks.candidates import candidate_names, gold_candidates
 from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Task
 from softprompt.training.encoding import first_token, single_token
@@ -19,22 +20,42 @@ from softprompt.training.member import Answered, AnswerSpace
 
 @dataclass(frozen=True)
 class Answers:
-    """The outputs of a (task, backbone): which there are, which one an answer is, which answer one is."""
+    """The outputs of a (task, backbone): which there are, which one an answer is, which answer one is.
 
+    The two functions serve tasks that are answered by labels; candidates and generated texts belong to an example.
+    """
+
+    task: Task
     space: AnswerSpace
     output_of: Callable[[str], int | None]  # None: the backbone cannot give this answer
     name_of: Callable[[int], str]
 
+    def named(self, examples: pd.DataFrame, outputs: Sequence[int]) -> list[str]:
+        """What was answered to each example, as predictions name it."""
+        if self.space.form == "label":
+            names = {output: self.name_of(output) for output in set(outputs)}
+            return [names[output] for output in outputs]
+        if self.space.form == "generation":
+            return ["true" if output else "false" for output in outputs]
+        return candidate_names(self.task, examples, outputs)
+
 
 def answers_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequence[str] | None) -> Answers:
-    """Classes of a head, words of a verbalizer, or for an open vocabulary the restricted one (None: every token)."""
-    if head:
-        return _closed({label: index for index, label in enumerate(task.labels)}, len(task.labels))
+    """Classes of a head, words of a verbalizer, or for an open vocabulary the restricted one (None: every token).
+
+    Candidates and generated texts may use any token; a head gives each candidate one number.
+    """
     size = int(backbone.model.config.vocab_size)
+    if task.answer_form == "candidates" or (task.answer_form == "generation" and not head):
+        everything = torch.ones(1 if head else size, dtype=torch.bool)
+        return Answers(task, AnswerSpace(everything, everything, task.answer_form), lambda _: None, str)
+    if head:
+        return _closed(task, {label: index for index, label in enumerate(task.labels)}, len(task.labels))
     if task.labels:
-        return _closed(verbalizer_tokens(task, backbone), size)
+        return _closed(task, verbalizer_tokens(task, backbone), size)
     allowed = _ordinary_tokens(backbone, size) if vocabulary is None else _tokens_of(backbone, vocabulary, size)
     return Answers(
+        task,
         AnswerSpace(allowed, torch.ones(size, dtype=torch.bool)),
         partial(_allowed_token, backbone, allowed),
         lambda output: backbone.tokenizer.decode([output]).strip(),
@@ -61,27 +82,42 @@ def verbalizer_tokens(task: Task, backbone: Backbone) -> dict[str, int]:
 
 
 def keep_answerable(answers: Answers, examples: pd.DataFrame) -> pd.DataFrame:
-    """The examples whose answer the backbone can give, with the answer's output in the column `target`."""
-    outputs = {label: answers.output_of(label) for label in examples["label"].unique()}
-    target = examples["label"].map(outputs)
+    """The examples whose answer the backbone can give, with it in the column `target`: the output, the first right
+    candidate, or 1 for a text that is to be generated."""
+    target = _targets(answers, examples)
     known = target.notna()
     return examples[known].assign(target=target[known].astype(int)).reset_index(drop=True)
 
 
+def _targets(answers: Answers, examples: pd.DataFrame) -> "pd.Series[float]":
+    if answers.space.form == "label":
+        outputs = {label: answers.output_of(label) for label in examples["label"].unique()}
+        return examples["label"].map(outputs).astype(float)
+    gold = gold_candidates(answers.task, examples)
+    if answers.space.form == "generation":
+        return pd.Series([float(right) for (right,) in gold], index=examples.index)
+    return pd.Series([row.index(True) if any(row) else None for row in gold], index=examples.index, dtype=float)
+
+
 def answer_frame(answers: Answers, examples: pd.DataFrame, answered: Answered) -> pd.DataFrame:
     """One row an example: id, group, gold, prediction, gold_rank, correct."""
-    outputs = answered.prediction.tolist()
-    names = {output: answers.name_of(output) for output in set(outputs)}
     return pd.DataFrame(
         {
             "id": examples["id"].to_numpy(),
             "group": examples["group"].to_numpy(),
             "gold": examples["label"].to_numpy(),
-            "prediction": [names[output] for output in outputs],
+            "prediction": answers.named(examples, answered.prediction.tolist()),
             "gold_rank": answered.gold_rank.numpy(),
-            "correct": (examples["target"].to_numpy() == answered.prediction.numpy()).astype(float),
+            "correct": _correct(answers, examples, answered),
         }
     )
+
+
+def _correct(answers: Answers, examples: pd.DataFrame, answered: Answered) -> list[float]:
+    if answers.space.form != "candidates":
+        return list((examples["target"].to_numpy() == answered.prediction.numpy()).astype(float))
+    gold = gold_candidates(answers.task, examples)
+    return [float(right[chosen]) for right, chosen in zip(gold, answered.prediction.tolist(), strict=True)]
 
 
 def dev_score(task: Task, answers: Answers, examples: pd.DataFrame, answered: Answered) -> float:
@@ -109,11 +145,11 @@ def majority_frame(train_labels: Sequence[str], examples: pd.DataFrame) -> pd.Da
     )
 
 
-def _closed(outputs: dict[str, int], size: int) -> Answers:
+def _closed(task: Task, outputs: dict[str, int], size: int) -> Answers:
     allowed = torch.zeros(size, dtype=torch.bool)
     allowed[list(outputs.values())] = True
     names = {output: label for label, output in outputs.items()}
-    return Answers(AnswerSpace(allowed, allowed), outputs.get, names.__getitem__)
+    return Answers(task, AnswerSpace(allowed, allowed), outputs.get, names.__getitem__)
 
 
 def _ordinary_tokens(backbone: Backbone, size: int) -> Bool[Tensor, "V"]:

@@ -1,39 +1,63 @@
 """Rows of many members side by side: a pool to draw from, orders to draw in, batches to train on.
 
-Axes: R rows of a batch, T tokens, N examples of a member.
+An example is one row, or one row a candidate. Axes: R rows of a batch, T tokens, K tokens of an answer, E examples of a
+batch, N examples of a member.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from softprompt.training.encoding import Encoded
+from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows cut to the longest of them. `member` says whose prompt and head a row uses."""
+    """Rows cut to the longest of them. `member` says whose prompt and head a row uses, `example` and `candidate` which
+    example of the batch it belongs to and as its how manieth candidate; `gold` whether that one is right."""
 
     ids: Int[Tensor, "R T"]
     slots: Int[Tensor, "R T"]
     attention_mask: Int[Tensor, "R T"]
-    read_at: Int[Tensor, "R"]
-    target: Int[Tensor, "R"]
+    read_at: Int[Tensor, "R K"]
+    target: Int[Tensor, "R K"]
+    gold: Bool[Tensor, "R"]
     member: Int[Tensor, "R"]
+    example: Int[Tensor, "R"]
+    candidate: Int[Tensor, "R"]
+
+    def places(self) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
+        """Row and column in `target` of every token that is read, row by row."""
+        if self.target.shape[1] == 1:  # the common case needs no look at the values
+            rows = torch.arange(len(self.target), device=self.target.device)
+            return rows, torch.zeros_like(rows)
+        row, place = torch.nonzero(self.target != NO_TOKEN, as_tuple=True)
+        return row, place
 
 
 @dataclass(frozen=True)
 class Split:
-    """A member's encoded examples with the ids of their answers."""
+    """A member's encoded examples. Rows of one example follow each other, `counts` says how many they are.
+
+    `target` holds the outputs that a row's answer consists of, padded with `NO_TOKEN`.
+    """
 
     encoded: Encoded
-    target: Int[Tensor, "N"]
+    target: Int[Tensor, "rows K"]
+    gold: Bool[Tensor, "rows"]
+    counts: Int[Tensor, "N"]
 
     def __len__(self) -> int:
-        return len(self.target)
+        return len(self.counts)
+
+
+def one_row_each(encoded: Encoded, target: Int[Tensor, "N"]) -> Split:
+    """The split of examples that are one row with one output as answer."""
+    everyone = torch.ones(len(target), dtype=torch.long)
+    return Split(encoded, target[:, None], everyone.bool(), everyone)
 
 
 class Pool:
@@ -42,35 +66,52 @@ class Pool:
     def __init__(self, splits: Sequence[Split], device: torch.device) -> None:
         unique = list({id(split): split for split in splits}.values())
         starts = dict(zip(map(id, unique), _starts([len(split) for split in unique]), strict=True))
-        width = max(split.encoded.ids.shape[1] for split in unique)
+        encoded = [split.encoded for split in unique]
         self.sizes = [len(split) for split in splits]
         self.offsets = torch.tensor([starts[id(split)] for split in splits])
-        self.lengths = torch.cat([split.encoded.lengths for split in unique])  # stays on the CPU: it sizes batches
-        self._ids = torch.cat([_widen(split.encoded.ids, width, 0) for split in unique]).to(device)
-        self._slots = torch.cat([_widen(split.encoded.slots, width, -1) for split in unique]).to(device)
-        self._read_at = torch.cat([split.encoded.read_at for split in unique]).to(device)
-        self._target = torch.cat([split.target for split in unique]).to(device)
+        # what sizes batches stays on the CPU
+        self.counts = torch.cat([split.counts for split in unique])
+        self.first_rows = torch.cumsum(self.counts, dim=0) - self.counts
+        self.lengths = torch.cat([part.lengths for part in encoded])
+        self._ids = _stacked([part.ids for part in encoded], 0).to(device)
+        self._slots = _stacked([part.slots for part in encoded], ORDINARY).to(device)
+        self._read_at = _stacked([part.read_at for part in encoded], 0).to(device)
+        self._target = _stacked([split.target for split in unique], NO_TOKEN).to(device)
+        self._gold = torch.cat([split.gold for split in unique]).to(device)
         self._device = device
 
-    def batch(self, member: Int[Tensor, "R"], row: Int[Tensor, "R"]) -> Batch:
-        """The rows `row` of the splits of `member`; both on the CPU."""
-        where = self.offsets[member] + row
-        lengths = self.lengths[where]
+    def batch(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Batch:
+        """The examples `number` of the splits of `member`; both on the CPU."""
+        where = self.offsets[member] + number
+        counts = self.counts[where]
+        example = torch.arange(len(where)).repeat_interleave(counts)  # (R,)
+        candidate = torch.arange(len(example)) - (torch.cumsum(counts, dim=0) - counts)[example]
+        rows = self.first_rows[where][example] + candidate
+        lengths = self.lengths[rows]
         width = int(lengths.max())
-        on_device = where.to(self._device)
-        mask = (torch.arange(width) < lengths[:, None]).long().to(self._device)
+        on_device = rows.to(self._device)
         return Batch(
             ids=self._ids[on_device, :width],
             slots=self._slots[on_device, :width],
-            attention_mask=mask,
+            attention_mask=(torch.arange(width) < lengths[:, None]).long().to(self._device),
             read_at=self._read_at[on_device],
             target=self._target[on_device],
-            member=member.to(self._device),
+            gold=self._gold[on_device],
+            member=member[example].to(self._device),
+            example=example.to(self._device),
+            candidate=candidate.to(self._device),
         )
+
+    def example_lengths(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Int[Tensor, "E"]:
+        """The longest row of each example."""
+        where = self.offsets[member] + number
+        longest = torch.zeros_like(self.counts)
+        example = torch.arange(len(self.counts)).repeat_interleave(self.counts)
+        return longest.scatter_reduce(0, example, self.lengths, "amax")[where]
 
 
 def shuffled_rows(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Int[Tensor, "B"]]:
-    """Batches of row numbers without end: one random order after the other, a batch may span two of them."""
+    """Batches of example numbers without end: one random order after the other, a batch may span two of them."""
     waiting = torch.empty(0, dtype=torch.long)
     while True:
         while len(waiting) < batch_size:
@@ -80,14 +121,15 @@ def shuffled_rows(n: int, batch_size: int, generator: torch.Generator) -> Iterat
 
 
 def inference_chunks(
-    pool: Pool, member: Int[Tensor, "R"], row: Int[Tensor, "R"], max_tokens: int
-) -> Iterator[Int[Tensor, "K"]]:
-    """Positions of (member, row) in groups of like length, each at most `max_tokens` tokens when padded."""
-    lengths = pool.lengths[pool.offsets[member] + row]
+    pool: Pool, member: Int[Tensor, "E"], number: Int[Tensor, "E"], max_tokens: int
+) -> Iterator[Int[Tensor, "C"]]:
+    """Positions of (member, number) in groups of like length, each at most `max_tokens` tokens when padded."""
+    lengths = pool.example_lengths(member, number)
+    rows = int(pool.counts.max())
     order = torch.argsort(lengths, stable=True, descending=True)
     start = 0
     while start < len(order):
-        size = max(1, max_tokens // int(lengths[order[start]]))
+        size = max(1, max_tokens // (rows * int(lengths[order[start]])))
         yield order[start : start + size]
         start += size
 
@@ -96,5 +138,6 @@ def _starts(sizes: Sequence[int]) -> list[int]:
     return [sum(sizes[:index]) for index in range(len(sizes))]
 
 
-def _widen(rows: Int[Tensor, "N T"], width: int, fill: int) -> Int[Tensor, "N W"]:
-    return torch.nn.functional.pad(rows, (0, width - rows.shape[1]), value=fill)
+def _stacked(parts: Sequence[Int[Tensor, "_ _"]], fill: int) -> Int[Tensor, "rows W"]:
+    width = max(part.shape[1] for part in parts)
+    return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1]), value=fill) for part in parts])

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent
 CORE = (
     "backbones/backbone.py",
     "methods/base.py",
+    "tasks/candidates.py",
     "training/answers.py",
     "training/batches.py",
     "training/encoding.py",

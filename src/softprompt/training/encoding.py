@@ -1,4 +1,4 @@
-"""Examples + template + prompt length -> token rows with prompt slots. Axes: N examples, T tokens."""
+"""Texts + template + prompt length -> token rows with prompt slots. Axes: N rows, T tokens, K tokens of an answer."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind
 from softprompt.errors import UserError
-from softprompt.tasks.task import Template
+from softprompt.tasks.task import CANDIDATE, Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 PIECES = re.compile(r"(\{\w+\})")
 SLOTS = ("{mask}", "{prompt}", "{sep}")  # pieces that are no text
 ORDINARY = -1  # the slot number of a token that is no prompt vector
+NO_TOKEN = -100  # fills rows of answers that are shorter than the longest
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows of one example each, right-padded.
+    """Rows of one text each, right-padded.
 
-    `slots` numbers the prompt vectors from 0, `read_at` is where the answer is read.
+    `slots` numbers the prompt vectors from 0, `read_at` is where the answer's tokens are read. `answer` holds those
+    tokens, padded with `NO_TOKEN`, where the answer is a candidate; else the one place to read is left open.
     """
 
     ids: Int[Tensor, "N T"]
     slots: Int[Tensor, "N T"]
     lengths: Int[Tensor, "N"]
-    read_at: Int[Tensor, "N"]
+    read_at: Int[Tensor, "N K"]
+    answer: Int[Tensor, "N K"]
 
 
 @dataclass
@@ -43,7 +46,7 @@ class _Row:
 
     ids: list[int]
     slots: list[int]
-    read_at: int = 0
+    read_at: int = 0  # of the answer's first token
 
     def extend(self, ids: Sequence[int]) -> None:
         self.ids.extend(ids)
@@ -55,18 +58,26 @@ def block_lengths(prompt_length: int, blocks: int) -> list[int]:
     return [prompt_length // blocks + (1 if block < prompt_length % blocks else 0) for block in range(blocks)]
 
 
-def encode_examples(
-    backbone: Backbone, template: Template, examples: pd.DataFrame, prompt_length: int, max_tokens: int
+def encode_texts(
+    backbone: Backbone, template: Template, texts: pd.DataFrame, prompt_length: int, max_tokens: int
 ) -> Encoded:
-    """One row an example. Rows over `max_tokens` lose words at the end of their longest field."""
+    """One row a row of `texts`, whose column `candidate`, if there is one, is put in where the template has {mask}.
+
+    Rows over `max_tokens` lose words at the end of their longest field. A masked backbone gets as many masks as the
+    candidate has tokens, a causal one the candidate's own tokens, an encoder-decoder one mask and the tokens as answer.
+    """
     pieces = _pieces(template, backbone.kind)
     blocks = block_lengths(prompt_length, pieces.count("{prompt}"))
-    columns = {name: examples[name].tolist() for name in _fields(pieces)}
+    columns = {name: texts[name].tolist() for name in _fields(pieces)}
+    asks_candidate = CANDIDATE in texts and "{mask}" in template.text
+    answers: list[list[int]] = [[]] * len(texts)
+    if asks_candidate:
+        answers = [tokenize(backbone.tokenizer, f" {text}") for text in texts[CANDIDATE]]
     rows = []
-    for index in range(len(examples)):
+    for index, answer in enumerate(answers):
         fields = {name: values[index] for name, values in columns.items()}
-        rows.append(_encode_row(backbone, pieces, fields, blocks, max_tokens))
-    return _pad(rows, _padding_id(backbone.tokenizer))
+        rows.append(_encode_row(backbone, pieces, fields, blocks, answer, max_tokens))
+    return _pad(rows, answers, backbone)
 
 
 def single_token(backbone: Backbone, word: str) -> int | None:
@@ -117,12 +128,19 @@ def _fields(pieces: list[str]) -> list[str]:
 
 
 def _encode_row(
-    backbone: Backbone, pieces: list[str], fields: dict[str, str], blocks: list[int], max_tokens: int
+    backbone: Backbone,
+    pieces: list[str],
+    fields: dict[str, str],
+    blocks: list[int],
+    answer: list[int],
+    max_tokens: int,
 ) -> _Row:
-    tokenizer = backbone.tokenizer
-    prefix, suffix = special_tokens(tokenizer, backbone.kind)
+    tokenizer, kind = backbone.tokenizer, backbone.kind
+    prefix, suffix = special_tokens(tokenizer, kind)
     parts = [_piece_ids(tokenizer, piece, fields) for piece in pieces]
-    fixed = len(prefix) + len(suffix) + sum(blocks) + pieces.count("{mask}")
+    masks = [_mask_id(tokenizer, kind)] * (len(answer) or 1 if kind == "masked" else 1) if "{mask}" in pieces else []
+    given = answer[:-1] if kind == "causal" else []  # each of its tokens is read one place earlier
+    fixed = len(prefix) + len(suffix) + sum(blocks) + len(masks) + len(given)
     _shorten(parts, [bool(_fields([piece])) for piece in pieces], max_tokens - fixed)
     row = _Row([], [])
     row.extend(prefix)
@@ -136,12 +154,13 @@ def _encode_row(
             used += length
         elif piece == "{mask}":
             row.read_at = len(row.ids)
-            row.extend([_mask_id(tokenizer, backbone.kind)])
+            row.extend(masks)
         else:
             row.extend(ids)
     row.extend(suffix)
-    if backbone.kind == "causal":
+    if kind == "causal":
         row.read_at = len(row.ids) - 1
+        row.extend(given)
     return row
 
 
@@ -194,12 +213,15 @@ def _mask_id(tokenizer: "PreTrainedTokenizerBase", kind: Kind) -> int:
     return int(tokenizer.mask_token_id)
 
 
-def _pad(rows: list[_Row], padding_id: int) -> Encoded:
+def _pad(rows: list[_Row], answers: list[list[int]], backbone: Backbone) -> Encoded:
     lengths = torch.tensor([len(row.ids) for row in rows])
     width = int(lengths.max()) if rows else 0
-    ids = torch.full((len(rows), width), padding_id)
+    ids = torch.full((len(rows), width), _padding_id(backbone.tokenizer))
     slots = torch.full((len(rows), width), ORDINARY)
+    answer = torch.full((len(rows), max([1, *map(len, answers)])), NO_TOKEN)
     for index, row in enumerate(rows):
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
         slots[index, : len(row.slots)] = torch.tensor(row.slots)
-    return Encoded(ids, slots, lengths, torch.tensor([row.read_at for row in rows]))
+        answer[index, : len(answers[index])] = torch.tensor(answers[index], dtype=torch.long)
+    first = torch.tensor([row.read_at for row in rows], dtype=torch.long)[:, None]
+    return Encoded(ids, slots, lengths, first + torch.arange(answer.shape[1]), answer)

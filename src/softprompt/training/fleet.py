@@ -1,9 +1,14 @@
-"""The forward pass of a fleet: many members over one backbone. Axes: F members, R rows, W outputs."""
+"""The forward pass of a fleet: many members over one backbone.
+
+Axes: F members, E examples, R rows (one an example, or one a candidate), K tokens of an answer, M tokens to be read,
+W outputs.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
@@ -13,32 +18,50 @@ from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack
 FORBIDDEN = float("-inf")
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the backbone says where answers are read: logits, the outputs that answers consist of, and whose row."""
+
+    logits: Float[Tensor, "M W"]
+    target: Int[Tensor, "M"]
+    row: Int[Tensor, "M"]
+    batch: Batch
+
+
 class Fleet:
-    """Rows in, masked logits out. `prompts` and `heads` are those of the members, in order, or None."""
+    """Rows in, losses and answers out. `prompts` and `heads` are those of the members, in order, or None."""
 
     def __init__(self, backbone: Backbone, spaces: Sequence[AnswerSpace]) -> None:
         self.backbone = backbone
         self.allowed, self.in_loss = stack_masks(list(spaces), backbone.device)
         self.everything_in_loss = bool(self.in_loss.all())
+        (self.form,) = {space.form for space in spaces}  # fleets are planned with one form each
 
-    def logits(
-        self, batch: Batch, prompts: Float[Tensor, "F P D"] | None, heads: Sequence[nn.Linear] | None
-    ) -> Float[Tensor, "R W"]:
-        """Float32 (or wider) logits of each row at the place where its answer is read."""
+    def read(self, batch: Batch, prompts: Float[Tensor, "F P D"] | None, heads: Sequence[nn.Linear] | None) -> Reading:
+        """Float32 (or wider) logits at the places where answers are read, and only there."""
         on_gpu = self.backbone.device.type == "cuda"
+        row, place = batch.places()
         with torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=on_gpu):
             embeddings = self.backbone.embed(batch.ids)  # (R, T, D)
             if prompts is not None:
                 embeddings = insert_prompts(embeddings, prompts, batch)
-            hidden = self.backbone.encode(embeddings, batch.attention_mask, batch.read_at)  # (R, H)
-            logits = fleet_heads(heads, hidden, batch.member) if heads else self.backbone.project(hidden)  # (R, W)
-        return logits.float() if logits.dtype == torch.bfloat16 else logits
+            hidden = self.backbone.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)  # (R, K, H)
+            hidden = hidden[row, place]  # (M, H)
+            logits = fleet_heads(heads, hidden, batch.member[row]) if heads else self.backbone.project(hidden)
+        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        return Reading(logits, batch.target[row, place], row, batch)
 
-    def losses(self, logits: Float[Tensor, "R W"], batch: Batch) -> Float[Tensor, "R"]:
-        """Cross-entropy of each row over the outputs that its member's softmax runs over."""
-        if not self.everything_in_loss:  # over a whole vocabulary the mask would cost as much as the softmax
-            logits = logits.masked_fill(~self.in_loss[batch.member], FORBIDDEN)
-        return nn.functional.cross_entropy(logits, batch.target, reduction="none")
+    def losses(self, reading: Reading) -> Float[Tensor, "E"]:
+        """What training lowers, an example each.
+
+        label: cross-entropy over the outputs that the member's softmax runs over. candidates: cross-entropy over the
+        scores of the candidates. generation: mean cross-entropy of the tokens of a true text, nothing for others.
+        """
+        if self.form == "candidates":
+            scores, gold = self._candidate_scores(reading)
+            return scores.logsumexp(dim=1) - scores.masked_fill(~gold, FORBIDDEN).logsumexp(dim=1)
+        losses = self._mean_by_row(reading, self._token_losses(reading))
+        return losses * reading.batch.gold if self.form == "generation" else losses
 
     @torch.no_grad()
     def answer(
@@ -49,22 +72,63 @@ class Fleet:
         heads: Sequence[nn.Linear] | None,
         max_tokens: int,
     ) -> list[Answered]:
-        """The answers of some members to all of their rows in the pool, in the rows' order."""
+        """The answers of some members to all of their examples in the pool, in the examples' order."""
         sizes = [pool.sizes[index] for index in members]
         member = torch.repeat_interleave(torch.tensor(members), torch.tensor(sizes))
-        row = torch.cat([torch.arange(size) for size in sizes])
-        prediction, gold_rank = torch.zeros_like(row), torch.zeros_like(row)
-        loss = torch.zeros(len(row))
-        for chunk in inference_chunks(pool, member, row, max_tokens):
-            batch = pool.batch(member[chunk], row[chunk])
-            logits = self.logits(batch, prompts, heads)
-            loss[chunk] = self.losses(logits, batch).float().cpu()
-            permitted = logits.masked_fill(~self.allowed[batch.member], FORBIDDEN)
-            gold = permitted.gather(1, batch.target[:, None])
-            prediction[chunk] = permitted.argmax(dim=1).cpu()
-            gold_rank[chunk] = 1 + (permitted > gold).sum(dim=1).cpu()
+        number = torch.cat([torch.arange(size) for size in sizes])
+        prediction, gold_rank = torch.zeros_like(number), torch.zeros_like(number)
+        loss = torch.zeros(len(number))
+        choose = {"label": self._likeliest_output, "candidates": self._likeliest_candidate, "generation": self._written}
+        for chunk in inference_chunks(pool, member, number, max_tokens):
+            reading = self.read(pool.batch(member[chunk], number[chunk]), prompts, heads)
+            loss[chunk] = self.losses(reading).float().cpu()
+            chosen, rank = choose[self.form](reading)
+            prediction[chunk], gold_rank[chunk] = chosen.cpu(), rank.cpu()
         parts = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
         return [Answered(*part) for part in parts]
+
+    def _token_losses(self, reading: Reading) -> Float[Tensor, "M"]:
+        logits = reading.logits
+        if not self.everything_in_loss:  # over a whole vocabulary the mask would cost as much as the softmax
+            logits = logits.masked_fill(~self.in_loss[reading.batch.member[reading.row]], FORBIDDEN)
+        return nn.functional.cross_entropy(logits, reading.target, reduction="none")
+
+    def _mean_by_row(self, reading: Reading, values: Float[Tensor, "M"]) -> Float[Tensor, "R"]:
+        rows = len(reading.batch.member)
+        if len(values) == rows:
+            return values
+        sums = values.new_zeros(rows).index_add(0, reading.row, values)
+        return sums / torch.bincount(reading.row, minlength=rows)
+
+    def _candidate_scores(self, reading: Reading) -> tuple[Float[Tensor, "E C"], Tensor]:
+        """The mean log-probability of each candidate's tokens, or what a head gives it; and which ones are right."""
+        batch = reading.batch
+        one_output = reading.logits.shape[1] == 1  # a head
+        by_row = reading.logits[:, 0] if one_output else -self._mean_by_row(reading, self._token_losses(reading))
+        shape = (int(batch.example.max()) + 1, int(batch.candidate.max()) + 1)
+        where = (batch.example, batch.candidate)
+        scores = by_row.new_full(shape, FORBIDDEN).index_put(where, by_row)
+        gold = batch.gold.new_zeros(shape).index_put(where, batch.gold)
+        return scores, gold
+
+    def _likeliest_output(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
+        permitted = reading.logits.masked_fill(~self.allowed[reading.batch.member], FORBIDDEN)
+        return permitted.argmax(dim=1), _rank(permitted, permitted.gather(1, reading.target[:, None]))
+
+    def _likeliest_candidate(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
+        scores, gold = self._candidate_scores(reading)
+        best_gold = scores.masked_fill(~gold, FORBIDDEN).amax(dim=1, keepdim=True)
+        return scores.argmax(dim=1), _rank(scores, best_gold)
+
+    def _written(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
+        """1 where every token of the text is the likeliest in its place; rank 1 where that is right, else 2."""
+        hits = (reading.logits.argmax(dim=1) == reading.target).float()
+        written = (self._mean_by_row(reading, hits) == 1).long()
+        return written, 2 - (written == reading.batch.gold.long()).long()
+
+
+def _rank(scores: Float[Tensor, "E C"], gold: Float[Tensor, "E 1"]) -> Int[Tensor, "E"]:
+    return 1 + (scores > gold).sum(dim=1)
 
 
 def insert_prompts(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 
@@ -19,6 +19,7 @@ class Job:
     learning_rate: float
     prompt_length: int
     tokens: int  # longest row of its train split, prompt included
+    reading: str  # how answers are read; members of one fleet are read alike
 
 
 def content_key(parts: dict[str, Any]) -> str:
@@ -33,12 +34,18 @@ def fleet_key(jobs: Sequence[Job]) -> str:
 
 def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
     """All jobs in fleets of at most `members` and of about the same size, rows of like length together, longest first.
+    Answers of different forms never share a fleet.
 
     Planned from everything that a stage has to do, never from what happens to be missing, because the shape of a batch
     decides how floats round.
     """
     unique = list({job.key: job for job in jobs}.values())
-    ordered = sorted(unique, key=lambda job: -job.tokens)
-    fleets = -(-len(ordered) // members)
-    borders = [len(ordered) * fleet // fleets for fleet in range(fleets + 1)] if fleets else []
-    return [ordered[start:end] for start, end in pairwise(borders)]
+    ordered = sorted(unique, key=lambda job: (job.reading, -job.tokens))
+    alike = [list(group) for _, group in groupby(ordered, key=lambda job: job.reading)]
+    return [fleet for group in alike for fleet in _even(group, members)]
+
+
+def _even(jobs: list[Job], members: int) -> list[list[Job]]:
+    fleets = -(-len(jobs) // members)
+    borders = [len(jobs) * fleet // fleets for fleet in range(fleets + 1)]
+    return [jobs[start:end] for start, end in pairwise(borders)]

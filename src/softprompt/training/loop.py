@@ -77,13 +77,14 @@ class _Run:
         rows = torch.cat([next(self.orders[index]) for index in self.active])
         member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
         batch = self.train_pool.batch(member, rows)
-        losses = self.fleet.losses(self.fleet.logits(batch, self._prompts(), self._heads()), batch)
+        losses = self.fleet.losses(self.fleet.read(batch, self._prompts(), self._heads()))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.sum() / self.budget.batch_size)
         self._clip()
         self.optimizer.step()
         self.schedule.step()
-        self.loss_sum.index_add_(0, batch.member, losses.detach().float() / self.budget.batch_size)
+        by_example = member.to(self.loss_sum.device)
+        self.loss_sum.index_add_(0, by_example, losses.detach().float() / self.budget.batch_size)
         for index in self.active:
             self.trained[index].steps = step
 

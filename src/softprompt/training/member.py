@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from softprompt.results import CurvePoint
+from softprompt.tasks.task import AnswerForm
 from softprompt.training.batches import Split
 from softprompt.training.prompts import PromptEncoder
 
@@ -22,15 +23,18 @@ class AnswerSpace:
 
     `allowed` are the outputs that can be predicted, `in_loss` those that the softmax of the loss runs over: LAMA trains
     over the whole vocabulary and predicts from the restricted one (THUDM/P-tuning LAMA/p_tuning/modeling.py).
+    Candidates and generated texts are made of any outputs; there `form` says how rows become an answer (tasks/task.py).
     """
 
     allowed: Bool[Tensor, "W"]
     in_loss: Bool[Tensor, "W"]
+    form: AnswerForm = "label"
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What was answered to each example: output, the gold answer's rank among the allowed ones, its loss."""
+    """What was answered to each example: output (or candidate, or 1 where the text was generated), the gold answer's
+    rank among the possible ones, its loss."""
 
     prediction: Int[Tensor, "N"]
     gold_rank: Int[Tensor, "N"]

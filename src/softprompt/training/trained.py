@@ -114,6 +114,7 @@ class _TrainedStage:
             learning_rate=trial.learning_rate,
             prompt_length=trial.prompt_length,
             tokens=data.tokens(template, trial.prompt_length),
+            reading=f"{data.answers.space.form} {'head' if self.method.uses_head(data.task) else 'words'}",
         )
 
     def _parts(self, data: TaskData) -> dict[str, Any]:
@@ -126,6 +127,7 @@ class _TrainedStage:
             "steps": self.budget.model_dump(mode="json", exclude={"trials"}),
             "data": data.fingerprint,
             "template": self.method.templates(data.task, self.backbone.kind)[0].text,
+            "answers": [data.task.answer_form, data.task.candidates],
             "verbalizer": data.task.verbalizer,
             "metric": data.task.metrics[0],
             "max_tokens": data.max_tokens,
