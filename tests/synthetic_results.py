@@ -15,6 +15,7 @@ from softprompt.reporting.context import ReportContext
 from softprompt.results import (
     Cell,
     Cost,
+    Coverage,
     CurvePoint,
     Prediction,
     Score,
@@ -57,6 +58,7 @@ class World:
     absent: tuple[tuple[str, str, str, int], ...] = ()
     not_applicable: tuple[tuple[str, str, str], ...] = ()  # (task, backbone, method)
     dropped: tuple[tuple[str, str, int], ...] = ()  # (task, backbone, test examples)
+    probes: tuple[str, ...] = ()  # relations without train and dev facts
 
 
 def default_size() -> World:
@@ -100,7 +102,10 @@ def make(root: Path, world: World) -> None:
                 if cell.status == "done":
                     _evaluate(cell, world, predictions, scores)
                     _save_prompt(folder, cell)
-        _write_evaluation(root / "results/evaluate" / backbone, predictions, scores)
+        _write_evaluation(root / "results/evaluate" / backbone, predictions, scores, _coverage(backbone, world))
+    for number, task in enumerate(world.tasks.get("lama", ())):
+        described = {"type": ("1-1", "N-1", "N-M")[number % 3], "templates": []}
+        write_atomically(root / "data/prepared/lama" / task / "templates.json", json.dumps(described))
 
 
 def _place(cell: Cell) -> tuple[str, str, str, int]:
@@ -120,7 +125,28 @@ def _manifest(suite: str, tasks: tuple[str, ...], world: World) -> str:
 
 def _manifest_entry(suite: str, task: str, world: World) -> dict[str, object]:
     digest = f"{stream_seed(f'{suite}/{task}', 'data'):064x}"
-    return {"licence": "Apache-2.0", "splits": {"test": {"rows": world.facts + 5, "sha256": digest}}, "files": {}}
+    splits = ("test",) if task in world.probes else ("train", "dev", "test")
+    return {
+        "licence": "Apache-2.0",
+        "splits": {split: {"rows": world.facts + 5, "sha256": digest} for split in splits},
+        "also_in_test": {split: 0 for split in splits if split != "test"},
+        "files": {},
+    }
+
+
+def _coverage(backbone: str, world: World) -> list[Coverage]:
+    rows = []
+    for task in world.tasks.get("lama", ()):
+        dropped = sum(count for at, name, count in world.dropped if (at, name) == (task, backbone))
+        for split in ("test",) if task in world.probes else ("train", "dev", "test"):
+            outside, left_out = {"train": (1, 3), "dev": (0, 0), "test": (0, dropped)}[split]
+            rows.append(
+                Coverage(
+                    suite="lama", task=task, backbone=backbone, split=split, examples=world.facts + 5,
+                    kept=world.facts + 5 - left_out, not_one_token=left_out - outside, outside_vocabulary=outside,
+                )
+            )  # fmt: skip
+    return rows
 
 
 def _pretraining(folder: Path, world: World) -> None:
@@ -153,6 +179,8 @@ def _cell(suite: str, task: str, backbone: str, method: str, seed: int, world: W
     state: State = "tuned" if method in TUNED else "frozen"
     names = {"suite": suite, "task": task, "backbone": backbone, "method": method, "seed": seed, "state": state}
     key = f"{stream_seed(f'{suite}/{task}/{backbone}/{method}/{seed}', 'key'):016x}"
+    if task in world.probes and method != "manual":
+        return Cell(key=key, status="not_applicable", reason="a zero-shot probe has no train and no dev facts", **names)
     if (task, backbone, method) in world.not_applicable:
         return Cell(key=key, status="not_applicable", reason=f"{method} needs a causal backbone", **names)
     if (task, backbone, method, seed) in world.failed:
@@ -163,7 +191,7 @@ def _cell(suite: str, task: str, backbone: str, method: str, seed: int, world: W
         status="done",
         settings={"prompt_length": 6, "learning_rate": 0.003} if trained else {},
         searched=_searched(method) if trained else [],
-        dropped={"test": sum(count for at, name, count in world.dropped if (at, name) == (task, backbone))},
+        dropped={"train": 3, "dev": 0} if suite == "lama" else {},
         templates=_template_ids(task, method, world),
         dev_metric="p_at_1" if suite == "lama" else "accuracy",
         dev_score=ACCURACY[method],
@@ -259,10 +287,14 @@ def _save_prompt(folder: Path, cell: Cell) -> None:
         save_file({"prompt": torch.zeros(6, 64)}, folder / "prompts" / f"{cell.key}.safetensors")
 
 
-def _write_evaluation(folder: Path, predictions: list[Prediction], scores: list[Score]) -> None:
+def _write_evaluation(
+    folder: Path, predictions: list[Prediction], scores: list[Score], coverage: list[Coverage]
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     columns = list(Prediction.model_fields)
     rows = pd.DataFrame([prediction.__dict__ for prediction in predictions], columns=columns)
     rows.to_parquet(folder / "predictions.parquet", index=False)
     table = pd.DataFrame([score.__dict__ for score in scores], columns=list(Score.model_fields))
     table.to_csv(folder / "scores.csv", index=False)
+    counts = pd.DataFrame([row.__dict__ for row in coverage], columns=list(Coverage.model_fields))
+    counts.to_csv(folder / "coverage.csv", index=False)

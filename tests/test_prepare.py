@@ -47,7 +47,8 @@ def rte_rows(count: int) -> list[dict[str, object]]:
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """A tiny raw folder: RTE in both suites (FewGLUE without its own val), one complete relation, one without train."""
+    """A tiny raw folder: RTE in both suites (FewGLUE without its own val), relations: complete, without train, without
+    any facts."""
     root = tmp_path / "raw"
     write(root / "superglue/RTE/train.jsonl", *rte_rows(40))
     write(root / "superglue/RTE/val.jsonl", *rte_rows(12))
@@ -58,7 +59,11 @@ def raw(tmp_path: Path) -> Path:
         write(root / f"lama/TREx/{name}.jsonl", *({**fact, "uuid": f"u{i}"} for i, fact in enumerate(facts[:5])))
         write(root / f"lama/autoprompt/{name}/dev.jsonl", *facts[5:])
     write(root / "lama/autoprompt/P36/train.jsonl", *facts[4:], facts[8])
-    templates = {"P36": "The capital of [X] is [Y] .", "P47": "[X] shares border with [Y] ."}
+    templates = {
+        "P36": "The capital of [X] is [Y] .",
+        "P47": "[X] shares border with [Y] .",
+        "P54": "[X] plays with [Y] .",
+    }
     relations = [{"relation": name, "template": text, "type": "1-1"} for name, text in templates.items()]
     write(root / "lama/relations.jsonl", *relations)
     return root
@@ -150,20 +155,37 @@ def test_fewglues_wsc_has_nothing_but_positives_and_record_is_checked(tmp_path: 
 
 @real_data
 def test_real_lama_manifest_holds_the_official_counts(tmp_path: Path) -> None:
-    prepare_suite("lama", local(REAL), SMALL, tmp_path / "lama")
+    prepare_suite("lama", local(REAL, vocabulary="29k"), SMALL, tmp_path / "lama")
     folder = tmp_path / "lama"
     manifest = prepared.read_manifest(folder)
     tasks = manifest["tasks"]
-    assert len(tasks) == 38
-    official = [task for task in tasks.values() if any(path.startswith("lama/TREx/") for path in task["raw"])]
-    assert (len(official), sum(task["splits"]["test"]["rows"] for task in official)) == (28, 22881)
-    assert sum(task["splits"]["train"]["rows"] for task in tasks.values()) == 26772
-    assert {name: manifest["left_out"][name]["reason"] for name in ("P47", "P190", "P530")} == {
-        "P47": "no train facts, no dev facts",
-        "P190": "no train facts",
-        "P530": "no train facts",
+    relations = {name: task for name, task in tasks.items() if name.startswith("P")}
+    facts = {
+        folder: [
+            task["splits"]["test"]["rows"]
+            for task in relations.values()
+            if any(path.startswith(f"lama/{folder}/") for path in task["raw"])
+        ]
+        for folder in ("TREx", "TREx_lms_vocab")
     }
-    overlaps = {name: task["also_in_test"]["train"] for name, task in tasks.items()}
+    assert {folder: (len(rows), sum(rows)) for folder, rows in facts.items()} == {
+        "TREx": (28, 22881),
+        "TREx_lms_vocab": (13, 9540),
+    }
+    learnt_from = [task["splits"] for task in relations.values() if {"train", "dev"} <= set(task["splits"])]
+    assert (len(relations), len(learnt_from)) == (41, 38)
+    assert sum(splits["train"]["rows"] for splits in learnt_from) == 26772
+    assert sum(task["splits"]["dev"]["rows"] for task in relations.values() if "dev" in task["splits"]) == 7055
+    assert {name: relations[name]["note"] for name in ("P19", "P47", "P190", "P530")} == {
+        "P19": "",
+        "P47": "zero-shot probe: no train facts, no dev facts",
+        "P190": "zero-shot probe: no train facts",
+        "P530": "zero-shot probe: no train facts",
+    }
+    assert manifest["left_out"] == {
+        name: {"reason": "no test facts"} for name in ("P54", "P69", "P102", "P166", "P1923")
+    }
+    overlaps = {name: task["also_in_test"].get("train", 0) for name, task in tasks.items()}
     assert {name: count for name, count in overlaps.items() if count > 2} == {"P138": 12, "P176": 8, "P264": 8}
     repeated = {name: task["splits"]["test"]["repeated"] for name, task in tasks.items()}
     assert sum(repeated[name] for name in ("P138", "P176", "P178", "P449")) == 14
@@ -171,6 +193,57 @@ def test_real_lama_manifest_holds_the_official_counts(tmp_path: Path) -> None:
     assert vocabulary is not None
     assert len(set(vocabulary)) == 18154
     assert len(load_task("lama", "P19", tmp_path).manual) == 13
+
+
+PROBE_ROWS = {
+    "google_re_date_of_birth": 1825,
+    "google_re_place_of_birth": 2937,
+    "google_re_place_of_death": 766,
+    "conceptnet": 146,
+    "squad": 302,
+}
+
+
+@real_data
+def test_real_probes_hold_the_official_counts_and_bring_what_is_asked(tmp_path: Path) -> None:
+    prepare_suite("lama", local(REAL, tasks=tuple(PROBE_ROWS)), SMALL, tmp_path / "lama")
+    manifest = prepared.read_manifest(tmp_path / "lama")
+    assert {name: manifest["tasks"][name]["splits"]["test"]["rows"] for name in PROBE_ROWS} == PROBE_ROWS
+    squad = manifest["tasks"]["squad"]["raw"]["lama/Squad/test.jsonl"]
+    assert (squad["lines"], squad["dropped"]) == (305, {"a sentence with more than one [MASK]": 3})
+    for name in PROBE_ROWS:
+        task = load_task("lama", name, tmp_path)
+        table = prepared.load_split(tmp_path / "lama", name, "test")
+        assert prepared.splits(tmp_path / "lama", name) == ["test"]
+        assert set(table.columns) == {"id", "group", "label", *task.fields}
+        assert bool(task.templates("manual", "causal")) == name.startswith("google_re")
+
+
+@real_data
+@pytest.mark.parametrize(("name", "words"), [("29k", 18154), ("common", 21018), ("full", None)])
+def test_the_chosen_vocabulary_is_the_prepared_one(name: str, words: int | None, tmp_path: Path) -> None:
+    prepare_suite("lama", local(REAL, tasks=("P36",), vocabulary=name), SMALL, tmp_path / "lama")
+    vocabulary = prepared.load_vocabulary(tmp_path / "lama")
+    assert (None if vocabulary is None else len(vocabulary)) == words
+    assert prepared.read_manifest(tmp_path / "lama")["settings"]["vocabulary"] == name
+
+
+@real_data
+def test_redrawn_fewglue_has_32_and_32_of_superglues_train_rows(tmp_path: Path) -> None:
+    drawn = {}
+    for seed in (0, 0, 1):
+        prepare_suite("fewglue", local(REAL, split_seed=seed), SMALL, tmp_path / "fewglue")
+        manifest = prepared.read_manifest(tmp_path / "fewglue")
+        for name, task in manifest["tasks"].items():
+            train, dev = (prepared.load_split(tmp_path / "fewglue", name, split) for split in ("train", "dev"))
+            unit = question_of if name == "multirc" else pd.Series
+            assert (unit(train["id"]).nunique(), unit(dev["id"]).nunique()) == (32, 32)
+            assert task["splits"]["test"]["rows"] == REAL_ROWS["fewglue"][name][1]
+            assert drawn.setdefault((name, seed), train["id"].tolist()) == train["id"].tolist()
+    assert all(drawn[name, 0] != drawn[name, 1] for name, _ in drawn)
+    assert set(manifest["tasks"]) == set(REAL_ROWS["fewglue"])
+    assert manifest["tasks"]["wsc"]["splits"]["train"]["distinct_labels"] == 2
+    assert manifest["tasks"]["copa"]["splits"]["unlabeled"]["rows"] == 400
 
 
 # --- splits and limits --------------------------------------------------------------------------------------------
@@ -245,8 +318,13 @@ def test_fewglue_takes_superglues_validation_set_where_it_has_none(raw: Path, tm
 def test_all_means_the_complete_tasks_and_the_manifest_says_which_are_not(raw: Path, tmp_path: Path) -> None:
     prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
     manifest = prepared.read_manifest(tmp_path / "lama")
-    assert prepared.tasks(tmp_path / "lama") == ["P36"]
-    assert manifest["left_out"] == {"P47": {"reason": "no train facts"}}
+    assert prepared.tasks(tmp_path / "lama") == ["P36", "P47"]
+    assert {name: task["note"] for name, task in manifest["tasks"].items()} == {
+        "P36": "",
+        "P47": "zero-shot probe: no train facts",
+    }
+    assert manifest["left_out"]["P54"] == {"reason": "no test facts"}
+    assert manifest["left_out"]["squad"] == {"reason": "no file lama/Squad/test.jsonl"}
     entry = manifest["tasks"]["P36"]
     assert (entry["also_in_test"], entry["splits"]["train"]["repeated"]) == ({"train": 1, "dev": 0}, 1)
     assert prepared.load_vocabulary(tmp_path / "lama") is None
@@ -259,7 +337,8 @@ def test_all_means_the_complete_tasks_and_the_manifest_says_which_are_not(raw: P
         ("superglue", "RTE", r"unknown task of suites\.superglue\.tasks 'RTE'; valid ones: rte"),
         ("superglue", "boolq", r"names 'boolq', which cannot be prepared: there is no folder superglue/BoolQ"),
         ("lama", "P999", r"unknown task of suites\.lama\.tasks 'P999'; valid ones: P36"),
-        ("lama", "P47", r"names 'P47', which cannot be prepared: no train facts"),
+        ("lama", "P54", r"names 'P54', which cannot be prepared: no test facts"),
+        ("lama", "squad", r"names 'squad', which cannot be prepared: no file lama/Squad/test\.jsonl"),
     ],
 )
 def test_a_task_that_cannot_be_prepared_is_refused(
@@ -316,7 +395,39 @@ def test_a_broken_vocabulary_is_refused(content: str, raw: Path, tmp_path: Path)
     (raw / "lama/vocab").mkdir()
     (raw / "lama/vocab/29k-vocab.json").write_text(content)
     with pytest.raises(UserError, match=r"29k-vocab\.json: not a vocabulary file"):
-        prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
+        prepare_suite("lama", local(raw, vocabulary="29k"), SMALL, tmp_path / "lama")
+    assert not (tmp_path / "lama").exists()
+
+
+@pytest.mark.parametrize("name", ["29k", "34k", "common"])
+def test_a_vocabulary_that_is_not_there_is_refused(name: str, raw: Path, tmp_path: Path) -> None:
+    expected = rf"^suites\.lama\.vocabulary is '{name}', but there is no file .*vocabulary: full$"
+    with pytest.raises(UserError, match=expected):
+        prepare_suite("lama", local(raw, vocabulary=name), SMALL, tmp_path / "lama")
+    assert not (tmp_path / "lama").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "words"),
+    [
+        ("29k", "29k-vocab.json", '{"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]}', ["b"]),
+        ("34k", "34k-vocab.json", '{"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]}', ["a", "b", "c"]),
+        ("common", "common_vocab_cased.txt", "b\n a\n\n", ["a", "b"]),
+    ],
+)
+def test_vocabularies_are_read(name: str, file: str, content: str, words: list[str], raw: Path, tmp_path: Path) -> None:
+    (raw / "lama/vocab").mkdir()
+    (raw / "lama/vocab" / file).write_text(content, encoding="utf-8")
+    prepare_suite("lama", local(raw, vocabulary=name), SMALL, tmp_path / "lama")
+    assert prepared.load_vocabulary(tmp_path / "lama") == words
+
+
+def test_a_redrawn_split_needs_enough_examples(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"split_seed = 3: SuperGLUE's train file of rte has 40 examples; .* 64"):
+        prepare_suite("fewglue", local(raw, split_seed=3), SMALL, tmp_path / "fewglue")
+    (raw / "superglue/RTE/train.jsonl").unlink()
+    with pytest.raises(UserError, match=r"fewglue/RTE has no superglue train\.jsonl to draw from"):
+        prepare_suite("fewglue", local(raw, split_seed=3), SMALL, tmp_path / "fewglue")
 
 
 # --- all or nothing -----------------------------------------------------------------------------------------------
@@ -371,8 +482,8 @@ def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(raw: Path, tmp
 
 
 def test_the_fingerprint_follows_tables_templates_and_vocabulary_and_nothing_else(raw: Path, tmp_path: Path) -> None:
-    def fingerprint() -> str:
-        prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
+    def fingerprint(vocabulary: str = "full") -> str:
+        prepare_suite("lama", local(raw, vocabulary=vocabulary), SMALL, tmp_path / "lama")
         return prepared.fingerprint(tmp_path / "lama", "P36")
 
     first = fingerprint()
@@ -385,7 +496,8 @@ def test_the_fingerprint_follows_tables_templates_and_vocabulary_and_nothing_els
     with_other_test = fingerprint()
     assert with_other_test not in (first, with_pattern)
     write(raw / "lama/vocab/29k-vocab.json", {"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]})
-    assert fingerprint() not in (first, with_pattern, with_other_test)
+    assert fingerprint() == with_other_test
+    assert fingerprint("29k") not in (first, with_pattern, with_other_test)
     assert prepared.load_vocabulary(tmp_path / "lama") == ["b"]
 
 
@@ -393,7 +505,7 @@ def test_reading_what_is_not_prepared_is_refused(raw: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"manifest\.json: no such file; .*prepare@lama"):
         prepared.tasks(tmp_path / "lama")
     prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
-    with pytest.raises(UserError, match="no task 'P47'; prepared are P36"):
-        prepared.load_split(tmp_path / "lama", "P47", "test")
+    with pytest.raises(UserError, match="no task 'P19'; prepared are P36"):
+        prepared.load_split(tmp_path / "lama", "P19", "test")
     with pytest.raises(UserError, match="no split 'withheld'; it has train, dev, test"):
         prepared.load_split(tmp_path / "lama", "P36", "withheld")

@@ -14,6 +14,7 @@ from pydantic import (
 
 Kind = Literal["masked", "causal", "seq2seq"]
 Suite = Literal["lama", "superglue", "fewglue"]
+Vocabulary = Literal["29k", "34k", "common", "full"]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -40,6 +41,8 @@ class SuiteSettings(Frozen):
     dev_share: Fraction = 0.1  # of train, carved off as dev where a suite publishes none
     train_limit: Positive | None = None  # seeded sample of the train split
     test_limit: Positive | None = None  # seeded sample of the test split
+    vocabulary: Vocabulary = "full"  # lama: the words that answers are chosen among; full: the whole tokenizer
+    split_seed: int | None = None  # fewglue: draw 32 + 32 others from SuperGLUE's train file; null: the official ones
 
 
 class Architecture(Frozen):
@@ -207,12 +210,22 @@ class Params(Frozen):
         _refuse_unknown("run.suites", self.run.suites, self.suites)
         _refuse_unknown("run.backbones", self.run.backbones, self.backbones)
         _refuse_unknown("run.methods", self.run.methods, self.methods)
+        _refuse_foreign(self.suites)
         if self.tuning.seed in self.seeds:
             raise ValueError(
                 f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on "
                 "is biased upward"
             )
         return self
+
+
+def _refuse_foreign(suites: dict[Suite, SuiteSettings]) -> None:
+    """Keys of one suite in the section of another would do nothing there."""
+    for suite, settings in suites.items():
+        if suite != "lama" and settings.vocabulary != "full":
+            raise ValueError(f"suites.{suite}.vocabulary is a key of suites.lama only; remove it")
+        if suite != "fewglue" and settings.split_seed is not None:
+            raise ValueError(f"suites.{suite}.split_seed is a key of suites.fewglue only; remove it")
 
 
 def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str]) -> None:

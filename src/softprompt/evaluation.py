@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
+from softprompt.coverage import coverage_table
 from softprompt.data.prepared import load_split, load_vocabulary
 from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
@@ -44,7 +45,7 @@ class Asked:
 
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
-    """Write `predictions.parquet` and `scores.csv` for all methods of the run on one backbone."""
+    """Write `predictions.parquet`, `scores.csv` and `coverage.csv` for all methods of the run on one backbone."""
     frames = [
         frame for name in params.run.methods for frame in _MethodEvaluation(params, name, backbone, paths).frames()
     ]
@@ -52,6 +53,8 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
         raise UserError(f"no method of the run has a cell on {backbone.name}; see results/train/{backbone.name}")
     predictions = pd.concat(frames, ignore_index=True)[list(Prediction.model_fields)]
     out = paths.evaluate(backbone.name)
+    coverage = coverage_table(params, backbone, paths)
+    write_atomically(out / "coverage.csv", coverage.to_csv(index=False, lineterminator="\n"))
     write_atomically(out / "predictions.parquet", predictions.to_parquet(index=False))
     write_atomically(out / "scores.csv", score_table(predictions, paths).to_csv(index=False, lineterminator="\n"))
 

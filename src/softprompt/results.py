@@ -140,6 +140,20 @@ class Score(Record):
     higher_is_better: bool
 
 
+class Coverage(Record):
+    """A row of `coverage.csv`: how many examples of an open-vocabulary task a backbone can be asked for, and of the
+    others how many have an answer that is not one of its tokens, or is one outside the restricted vocabulary."""
+
+    suite: str
+    task: str
+    backbone: str
+    split: str
+    examples: int
+    kept: int
+    not_one_token: int
+    outside_vocabulary: int
+
+
 def write_record(path: Path, record: Record) -> None:
     """One JSON file, sorted by field order of its model, written atomically."""
     write_atomically(path, record.model_dump_json(indent=1) + "\n")

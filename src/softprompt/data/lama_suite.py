@@ -1,23 +1,25 @@
 """LAMA as prepared tasks: a relation is a task, its facts are the examples, its wordings the manual templates.
 
 Train and dev are AutoPrompt's facts, test is T-REx: LAMA's own file, or the one of the shared vocabulary for relations
-that LAMA's folder does not hold. A relation without train or dev facts is left out.
+that LAMA's folder does not hold. A relation needs test facts to be prepared. One without train or dev facts is a
+zero-shot probe, as Google-RE, ConceptNet and SQuAD are: asked as it is, and part of no mean over relations.
 """
 
 import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+
 from softprompt.config import SuiteSettings
-from softprompt.data.lama import Relation, read_facts, read_patterns, read_relations
+from softprompt.data.lama import ManualTemplate, Relation, read_facts, read_patterns, read_relations
 from softprompt.data.prepared_task import PreparedTask
+from softprompt.data.probes import PROBES, read_probe
 from softprompt.data.splits import sample
-from softprompt.data.validation import RESTORE
-from softprompt.errors import UserError
 
 LICENCE = "CC BY-NC 4.0"
 TEST_FOLDERS = ("TREx", "TREx_lms_vocab")
-VOCABULARY = "29k-vocab.json"
+LEARNT_FROM = ("train", "dev")
 
 
 def relations_of(root: Path) -> dict[str, Relation]:
@@ -39,48 +41,56 @@ def fact_files(root: Path, relation: str) -> dict[str, Path]:
 
 
 def missing_facts(root: Path, relations: dict[str, Relation]) -> dict[str, str]:
-    """What each relation lacks, in words; "" for a complete one."""
+    """What each relation or probe lacks that it cannot be prepared without, in words; "" for one that can."""
     lama = root / "lama"
     files = {path.stem for folder in TEST_FOLDERS for path in (lama / folder).glob("*.jsonl")}
     folders = {path.name for path in (lama / "autoprompt").glob("*") if path.is_dir()}
     missing = {}
     for name in sorted(relations.keys() | files | folders):
-        there = fact_files(root, name)
-        lacking = [f"no {split} facts" for split in ("train", "dev", "test") if split not in there]
-        missing[name] = ", ".join(([] if name in relations else ["no row in lama/relations.jsonl"]) + lacking)
+        lacking = [] if name in relations else ["no row in lama/relations.jsonl"]
+        lacking += [] if "test" in fact_files(root, name) else ["no test facts"]
+        missing[name] = ", ".join(lacking)
+    for name, probe in PROBES.items():
+        missing[name] = "" if probe.path(root) else f"no file lama/{probe.files[0]}"
     return missing
 
 
-def prepare_relation(root: Path, relation: Relation, settings: SuiteSettings) -> PreparedTask:
-    """The tables and templates of a complete relation."""
-    name, identity = relation.name, f"lama/{relation.name}"
+def prepare_lama_task(root: Path, name: str, relations: dict[str, Relation], settings: SuiteSettings) -> PreparedTask:
+    """The tables and templates of a relation or a probe."""
+    probe = PROBES[name].path(root) if name in PROBES else None
+    if probe:
+        account = read_probe(PROBES[name], probe)
+        tables = {"test": account.frame()}
+        files = _described(PROBES[name].type, [PROBES[name].template])
+        task = PreparedTask(name, LICENCE, [account], tables, files)
+    else:
+        task = _prepare_relation(root, relations[name])
+    task.tables = {split: _limited(name, split, table, settings) for split, table in task.tables.items()}
+    lacking = [f"no {split} facts" for split in LEARNT_FROM if split not in task.tables]
+    task.note = f"zero-shot probe: {', '.join(lacking)}" if lacking else ""
+    return task
+
+
+def _prepare_relation(root: Path, relation: Relation) -> PreparedTask:
+    name = relation.name
     raw = {
         split: read_facts(name, path, split, uuids=split in ("test", "withheld"))
         for split, path in fact_files(root, name).items()
     }
-    tables = {split: facts.frame() for split, facts in raw.items()}
-    for split, limit in (("train", settings.train_limit), ("test", settings.test_limit)):
-        tables[split] = sample(tables[split], limit, identity, f"{split} limit", tables[split]["id"])
     templates, sources = [relation.template], list(raw.values())
     patterns = root / "prompts" / "pararel" / f"{name}.jsonl"
     if patterns.exists():
         further, account = read_patterns(patterns, relation.template)
         templates, sources = templates + further, [*sources, account]
-    described = {"type": relation.type, "templates": [asdict(template) for template in templates]}
-    files = {"templates.json": json.dumps(described, indent=1, ensure_ascii=False) + "\n"}
-    return PreparedTask(name, LICENCE, sources, tables, files)
+    tables = {split: facts.frame() for split, facts in raw.items()}
+    return PreparedTask(name, LICENCE, sources, tables, _described(relation.type, templates))
 
 
-def shared_vocabulary(root: Path) -> list[str] | None:
-    """The words that answers are chosen among, sorted: those in the list of every model; None if there is no list."""
-    path = root / "lama" / "vocab" / VOCABULARY
-    if not path.exists():
-        return None
-    try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
-        words = [{str(token).removeprefix("\u0120") for token in tokens} for tokens in lists.values()]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a vocabulary file ({error}); expected an object of model name -> list of tokens; {RESTORE}"
-        ) from None
-    return sorted(set.intersection(*words)) if words else []
+def _limited(name: str, split: str, table: pd.DataFrame, settings: SuiteSettings) -> pd.DataFrame:
+    limit = {"train": settings.train_limit, "test": settings.test_limit}.get(split)
+    return sample(table, limit, f"lama/{name}", f"{split} limit", table["id"])
+
+
+def _described(kind: str, templates: list[ManualTemplate]) -> dict[str, str]:
+    described = {"type": kind, "templates": [asdict(template) for template in templates]}
+    return {"templates.json": json.dumps(described, indent=1, ensure_ascii=False) + "\n"}

@@ -24,10 +24,12 @@ def write_task(task: PreparedTask, folder: Path, root: Path) -> dict[str, Any]:
         (folder / name).write_text(content, encoding="utf-8")
     splits = {split: _write_table(table, folder / f"{split}.parquet") for split, table in task.tables.items()}
     test = task.tables["test"]
+    learnt_from = [split for split in ("train", "dev") if split in task.tables]
     return {
         "licence": task.licence,
+        "note": task.note,
         "splits": splits,
-        "also_in_test": {split: overlap(task.tables[split], test) for split in ("train", "dev")},
+        "also_in_test": {split: overlap(task.tables[split], test) for split in learnt_from},
         "files": {name: sha256_of_file(folder / name) for name in task.files},
         "raw": describe_raw(task.raw, root),
     }

@@ -1,12 +1,14 @@
 """SuperGLUE and FewGLUE as prepared tasks: which official file becomes which split.
 
 SuperGLUE's test set has no labels, so its validation set is our test and dev is carved from train. FewGLUE has 32
-training rows, 32 dev rows, and the same test. Of SuperGLUE's test files the rows are checked and counted only.
+training rows, 32 dev rows, and the same test; with `split_seed` both are drawn anew. Of SuperGLUE's test files the rows
+are checked and counted only.
 """
 
 from pathlib import Path
 
 from softprompt.config import SuiteSettings
+from softprompt.data.few_shot import draw_few_shot
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.rows import RawSplit, question_of
 from softprompt.data.splits import carve_dev, sample
@@ -18,8 +20,8 @@ UNANSWERED = "unanswered"  # SuperGLUE's test files
 OTHER_LICENCE = "the task's own, see super.gluebenchmark.com"
 
 
-def raw_files(root: Path, suite: str, task: str) -> dict[str, Path]:
-    """Every official file that a task has there, by split."""
+def raw_files(root: Path, suite: str, task: str, *, redrawn: bool = False) -> dict[str, Path]:
+    """Every official file that a task has there, by split. `redrawn`: FewGLUE's train and dev come from SuperGLUE."""
     folder, superglue = root / suite / FOLDERS[task], root / "superglue" / FOLDERS[task]
     subsets = sorted(folder.glob("train_subset*.jsonl")) if suite == "superglue" else []
     wanted = {
@@ -31,39 +33,47 @@ def raw_files(root: Path, suite: str, task: str) -> dict[str, Path]:
             "unlabeled": [folder / "unlabeled.jsonl"],
         },
     }[suite]
+    if redrawn:
+        del wanted["dev"]
+        wanted["train"] = [superglue / "train.jsonl", *sorted(superglue.glob("train_subset*.jsonl"))]
     if suite == "superglue":
         wanted[UNANSWERED] = [folder / "test.jsonl"]
     found = {split: [path for path in paths if path.is_file()] for split, paths in wanted.items()}
     return {split: paths[0] for split, paths in found.items() if paths}
 
 
-def missing_parts(root: Path, suite: str) -> dict[str, str]:
+def missing_parts(root: Path, suite: str, *, redrawn: bool = False) -> dict[str, str]:
     """What each known task lacks, in words; "" for a complete one."""
     needed = {"superglue": {"train": "train.jsonl", "test": "val.jsonl"}}.get(
         suite, {"train": "train.jsonl", "dev": "dev32.jsonl", "test": "val.jsonl"}
     )
+    if redrawn:
+        needed = {"train": "superglue train.jsonl to draw from", "test": "val.jsonl"}
     missing = {}
     for task, folder in FOLDERS.items():
-        there = raw_files(root, suite, task)
+        there = raw_files(root, suite, task, redrawn=redrawn)
         lacking = [file for split, file in needed.items() if split not in there]
         reason = f"{suite}/{folder} has no {', no '.join(lacking)}" if lacking else ""
         missing[task] = reason if (root / suite / folder).is_dir() else f"there is no folder {suite}/{folder}"
     return missing
 
 
-def read_nlu_task(root: Path, suite: str, task: str) -> dict[str, RawSplit]:
+def read_nlu_task(root: Path, suite: str, task: str, *, redrawn: bool = False) -> dict[str, RawSplit]:
     """All official files of a task, checked row by row."""
     return {
         split: read_nlu_split(task, path, path.stem, labelled=split not in ("unlabeled", UNANSWERED))
-        for split, path in raw_files(root, suite, task).items()
+        for split, path in raw_files(root, suite, task, redrawn=redrawn).items()
     }
 
 
 def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings) -> PreparedTask:
     """The tables of a complete task."""
-    raw, identity = read_nlu_task(root, suite, task), f"{suite}/{task}"
+    seed, identity = settings.split_seed, f"{suite}/{task}"
+    raw = read_nlu_task(root, suite, task, redrawn=seed is not None)
     tables = {split: content.frame() for split, content in raw.items() if split != UNANSWERED}
-    if "dev" not in tables:
+    if seed is not None:
+        tables |= draw_few_shot(tables["train"], task, seed)
+    elif "dev" not in tables:
         tables["train"], tables["dev"] = carve_dev(
             tables["train"], settings.dev_share, identity, by_label=task != "record"
         )

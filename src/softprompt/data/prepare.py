@@ -12,16 +12,19 @@ from typing import Any
 
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.embedded import write_world
-from softprompt.data.lama_suite import missing_facts, prepare_relation, relations_of, shared_vocabulary
+from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
 from softprompt.data.nlu_suites import missing_parts, prepare_nlu_task, read_nlu_task
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
+from softprompt.data.probes import PROBES
 from softprompt.data.validation import one_of
+from softprompt.data.vocabulary import read_vocabulary
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
 
 GENERATED = "generated, Apache-2.0"
 SUITES = ("lama", "superglue", "fewglue")
+RECORDED_SETTINGS = {"dev_share", "train_limit", "test_limit", "vocabulary", "split_seed"}
 PRETRAINING_TEXT = {"lama": ("facts.jsonl", "answers.json"), "superglue": ("documents.jsonl",), "fewglue": ()}
 
 log = logging.getLogger(__name__)
@@ -45,10 +48,10 @@ def prepare_suite(suite: str, settings: SuiteSettings, world: WorldSettings, out
         manifest = {
             "suite": suite,
             "source": settings.source,
-            "settings": settings.model_dump(include={"dev_share", "train_limit", "test_limit"}),
+            "settings": settings.model_dump(include=RECORDED_SETTINGS),
             "tasks": entries,
             "left_out": left_out,
-            "files": _further_files(suite, root, folder),
+            "files": _further_files(suite, root, folder, settings),
         }
         write_manifest(folder, manifest)
 
@@ -92,12 +95,13 @@ def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict
     relations = relations_of(root)
     missing = missing_facts(root, relations)
     names = chosen_tasks("lama", settings.tasks, missing)
-    left_out = {name: {"reason": lack} for name, lack in missing.items() if lack}
-    return [prepare_relation(root, relations[name], settings) for name in names], left_out
+    unexpected = PROBES if settings.source == "embedded" else ()
+    left_out = {name: {"reason": lack} for name, lack in missing.items() if lack and name not in unexpected}
+    return [prepare_lama_task(root, name, relations, settings) for name in names], left_out
 
 
 def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
-    missing = missing_parts(root, suite)
+    missing = missing_parts(root, suite, redrawn=settings.split_seed is not None)
     names = chosen_tasks(suite, settings.tasks, missing)
     left_out: dict[str, Any] = {name: {"reason": lack} for name, lack in missing.items() if lack}
     for name in left_out if settings.tasks == "all" else ():  # what is there of an incomplete task is checked too
@@ -106,13 +110,13 @@ def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[Prepared
     return [prepare_nlu_task(root, suite, name, settings) for name in names], left_out
 
 
-def _further_files(suite: str, root: Path, folder: Path) -> dict[str, str]:
+def _further_files(suite: str, root: Path, folder: Path, settings: SuiteSettings) -> dict[str, str]:
     """Copy what belongs to the suite as a whole: pretraining text and the restricted vocabulary."""
     for name in PRETRAINING_TEXT[suite]:
         if (root / "text" / name).exists():
             (folder / "text").mkdir(exist_ok=True)
             shutil.copyfile(root / "text" / name, folder / "text" / name)
-    vocabulary = shared_vocabulary(root) if suite == "lama" else None
+    vocabulary = read_vocabulary(root, settings.vocabulary) if suite == "lama" else None
     if vocabulary is not None:
         text = json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n"
         (folder / VOCABULARY).write_text(text, encoding="utf-8")

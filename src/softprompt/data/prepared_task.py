@@ -18,6 +18,7 @@ class PreparedTask:
     raw: list[RawSplit]
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    note: str = ""  # what the task lacks without being left out for it
 
 
 def chosen_tasks(suite: str, wanted: tuple[str, ...] | str, missing: dict[str, str]) -> list[str]:

@@ -43,6 +43,13 @@ class Record:
             self.refuse(field, value, "a text that is not empty")
         return value
 
+    def texts(self, field: str) -> list[str]:
+        """A list of strings, at least one of them, as they stand."""
+        value = self._get(field, "a list of texts")
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+            self.refuse(field, value, "a list of texts that is not empty")
+        return value
+
     def integer(self, field: str) -> int:
         """An integer of at least 0; true and false are not numbers here."""
         value = self._get(field, "a whole number")

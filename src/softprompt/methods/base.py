@@ -35,12 +35,14 @@ class Method:
     """A way to ask a backbone. Subclasses say how; untrained ones leave `settings_model` as it is.
 
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
-    `chooses_template_on_dev` whether only the template with the best dev score is asked on test.
+    `chooses_template_on_dev` whether only the template with the best dev score is asked on test; `learns_from` names
+    the splits that a task has to have for it, so that only methods without any meet a zero-shot probe.
     """
 
     state: ClassVar[State] = "frozen"
     seeded: ClassVar[bool] = True
     chooses_template_on_dev: ClassVar[bool] = False
+    learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
     settings_model: ClassVar[type[Frozen]] = NoSettings
 
     def __init__(self, settings: Any) -> None:

@@ -12,3 +12,4 @@ from softprompt.methods.manual import Manual
 @METHODS.register("manual_best")
 class ManualBest(Manual):
     chooses_template_on_dev: ClassVar[bool] = True
+    learns_from: ClassVar[tuple[str, ...]] = ("dev",)

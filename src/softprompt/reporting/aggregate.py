@@ -12,7 +12,7 @@ from softprompt.reporting.context import ReportContext
 from softprompt.reporting.figures import draw_all
 from softprompt.reporting.pages import render_readme, render_suite, render_timings
 from softprompt.reporting.report import Report, build_report
-from softprompt.reporting.summary import metric_means
+from softprompt.reporting.summary import in_headline, metric_means
 from softprompt.reporting.timings import timings
 
 OWN_FILES = ("*.md", "plots/*.svg", "plots/*.csv")
@@ -44,9 +44,10 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def _tables(report: Report) -> dict[str, str]:
-    means = metric_means(report.scores, report.suites)
+    means = metric_means(in_headline(report.scores, report.collected), report.suites)
     return {
         "scores.csv": to_csv(report.scores),
+        "coverage.csv": to_csv(report.collected.coverage),
         "templates.csv": to_csv(report.templates),
         "hyperparameters.csv": to_csv(report.settings),
         "comparisons.csv": to_csv(report.comparisons),

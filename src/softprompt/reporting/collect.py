@@ -14,7 +14,7 @@ from softprompt.data.prepared import read_manifest
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
 from softprompt.reporting.context import ReportContext
-from softprompt.results import Cell, Prediction, Score, TrainResult, TrialRecord
+from softprompt.results import Cell, Coverage, Prediction, Score, TrainResult, TrialRecord
 
 EXAMPLE = ["suite", "task", "backbone", "method", "seed", "template", "split", "id", "group", "correct"]
 
@@ -36,20 +36,36 @@ class Manifest:
     content: dict[str, Any]
     fingerprint: str
     wordings: dict[tuple[str, str], str]  # (task, template id) -> text
+    types: dict[str, str]  # of LAMA's relations: 1-1, N-1, N-M, or `sentence`
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(sorted(self.content["tasks"]))
 
+    @property
+    def headline_tasks(self) -> tuple[str, ...]:
+        """The tasks that means are over: those with something to learn from, so that every method can meet them."""
+        return tuple(task for task in self.tasks if task not in self.probes) or self.tasks
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """LAMA's zero-shot probes: no train or no dev facts."""
+        entries = self.content["tasks"]
+        return tuple(
+            task for task in self.tasks if self.suite == "lama" and not {"train", "dev"} <= set(entries[task]["splits"])
+        )
+
 
 @dataclass(frozen=True)
 class Collected:
-    """All results inside the planned grid. `scores` has a row per Score, `examples` a row per Prediction."""
+    """All results inside the planned grid. `scores` has a row per Score, `examples` a row per Prediction, `coverage` a
+    row per backbone, LAMA task and split."""
 
     cells: list[Cell]
     trials: list[Trial]
     scores: pd.DataFrame
     examples: pd.DataFrame
+    coverage: pd.DataFrame
     manifests: dict[str, Manifest]
 
     def cells_of(self, backbone: str, method: str) -> list[Cell]:
@@ -73,6 +89,7 @@ def collect(results: Path, prepared: Path, context: ReportContext) -> Collected:
         trials=[Trial(result.method, result.backbone, trial) for result in train for trial in result.trials],
         scores=_in_grid(_concat([read_scores(folder / "scores.csv") for folder in folders]), context),
         examples=_in_grid(_concat([read_examples(folder / "predictions.parquet") for folder in folders]), context),
+        coverage=_covered([read_coverage(folder / "coverage.csv") for folder in folders], context),
         manifests={suite: describe_suite(prepared, suite) for suite in context.suites},
     )
 
@@ -89,14 +106,16 @@ def read_train_results(results: Path, context: ReportContext) -> list[TrainResul
 
 
 def describe_suite(prepared: Path, suite: str) -> Manifest:
-    """A suite's manifest with its digest and the wording of LAMA's templates."""
+    """A suite's manifest with its digest, and the types of LAMA's relations and the wording of their templates."""
     folder = prepared / suite
     content = read_manifest(folder)
-    wordings = {}
+    wordings, types = {}, {}
     for path in sorted(folder.glob("*/templates.json")):
-        for template in json.loads(path.read_text(encoding="utf-8"))["templates"]:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        types[path.parent.name] = described["type"]
+        for template in described["templates"]:
             wordings[path.parent.name, template["id"]] = template["text"]
-    return Manifest(suite, content, sha256_of_file(folder / MANIFEST), wordings)
+    return Manifest(suite, content, sha256_of_file(folder / MANIFEST), wordings, types)
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -121,6 +140,17 @@ def read_examples(path: Path) -> pd.DataFrame:
     return frame[EXAMPLE]
 
 
+def read_coverage(path: Path) -> pd.DataFrame:
+    """A backbone's `coverage.csv`; empty where it was not evaluated."""
+    columns = list(Coverage.model_fields)
+    if not path.is_file():
+        return pd.DataFrame(columns=columns)
+    frame = pd.read_csv(path, dtype={"task": str})
+    if list(frame.columns) != columns:
+        raise UserError(f"{path}: columns are {list(frame.columns)}, expected {columns}; run `dvc repro` again")
+    return frame
+
+
 def _parse_train_result(path: Path) -> TrainResult:
     try:
         return TrainResult.model_validate_json(path.read_text())
@@ -137,6 +167,11 @@ def _in_grid(frame: pd.DataFrame, context: ReportContext) -> pd.DataFrame:
         & frame["method"].isin(context.methods)
     )
     return frame[inside].reset_index(drop=True)
+
+
+def _covered(frames: list[pd.DataFrame], context: ReportContext) -> pd.DataFrame:
+    frame = _concat(frames)
+    return frame[frame["suite"].isin(context.suites)].reset_index(drop=True)
 
 
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:

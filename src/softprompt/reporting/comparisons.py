@@ -1,5 +1,6 @@
 """Paired comparisons on the same examples, in families that are corrected together."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,9 +39,12 @@ def example_means(examples: pd.DataFrame) -> ExampleMeans:
     return {place: group[columns] for place, group in groups_of(means, ["suite", "backbone", "method", "split"])}
 
 
-def compare(pairs: list[Pair], means: ExampleMeans) -> pd.DataFrame:
-    """A row a pair whose two methods share examples; p is Holm-corrected within the pair's family."""
-    rows = [row for pair in pairs if (row := _compare(pair, means)) is not None]
+def compare(pairs: list[Pair], means: ExampleMeans, headline: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """A row a pair whose two methods share examples; p is Holm-corrected within the pair's family.
+
+    `headline` holds the tasks of each suite that a pair over all tasks is over.
+    """
+    rows = [row for pair in pairs if (row := _compare(pair, means, headline[pair.suite])) is not None]
     frame = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("effect", "low", "high", "p", "p_holm"), float))
     for _, family in frame.groupby("family"):
         tested = family[family["p"].notna()]
@@ -108,14 +112,13 @@ def _column_pairs(family: str, suite: str, task: str, backbone: str, scores: pd.
     return [Pair(family, suite, task, backbone, str(best), str(other)) for other in scores.index if other != best]
 
 
-def _compare(pair: Pair, means: ExampleMeans) -> tuple[object, ...] | None:
+def _compare(pair: Pair, means: ExampleMeans, headline: Sequence[str]) -> tuple[object, ...] | None:
     """The row of a pair, on the examples that both methods answered; None where there is none."""
     places = [(pair.suite, pair.backbone, method, pair.split) for method in (pair.method, pair.against)]
     if any(place not in means for place in places):
         return None
-    left, right = (means[place] for place in places)
-    if pair.task != ALL_TASKS:
-        left, right = left[left["task"] == pair.task], right[right["task"] == pair.task]
+    tasks = headline if pair.task == ALL_TASKS else [pair.task]
+    left, right = (means[place][means[place]["task"].isin(tasks)] for place in places)
     both = left.merge(right, on=["task", "id", "group"], suffixes=("", "_against"))
     if both.empty:
         return None

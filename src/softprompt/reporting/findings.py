@@ -55,7 +55,8 @@ def spread_lines(report: Report, suite: str) -> list[str]:
     """A line a backbone: how far wordings of one relation lie apart."""
     lines = []
     for backbone in report.context.backbones:
-        ranges = 100 * select(report.spread, suite=suite, backbone=backbone)["range"]
+        spread = select(report.spread, suite=suite, backbone=backbone)
+        ranges = 100 * spread[spread["templates"] > 1]["range"]
         if not ranges.empty:
             wide = int((ranges >= 100 * WIDE).sum())
             lines.append(
@@ -67,21 +68,17 @@ def spread_lines(report: Report, suite: str) -> list[str]:
 
 
 def dropped_lines(report: Report, suite: str) -> list[str]:
-    """A line a backbone whose tokenizer cannot answer every test example with one token."""
-    tasks = report.collected.manifests[suite].content["tasks"]
+    """A line a backbone that cannot be asked for every test example."""
+    reasons = {"not_one_token": "not one token", "outside_vocabulary": "not in the restricted vocabulary"}
     lines = []
     for backbone in report.context.backbones:
-        dropped = {
-            cell.task: cell.dropped.get("test", 0)
-            for cell in report.collected.cells
-            if (cell.suite, cell.backbone, cell.status) == (suite, backbone, "done")
-        }
-        if total := sum(dropped.values()):
-            rows = sum(tasks[task]["splits"]["test"]["rows"] for task in dropped)
-            among = sum(count > 0 for count in dropped.values())
+        counts = select(report.collected.coverage, suite=suite, backbone=backbone, split="test")
+        dropped = counts["examples"] - counts["kept"]
+        if dropped.sum():
+            why = joined([words for reason, words in reasons.items() if counts[reason].sum()]).replace(" and ", " or ")
             lines.append(
-                f"**{backbone}**: {total} of {rows} test examples left out, in {among} of {len(dropped)} tasks, "
-                f"because their answer is not one token."
+                f"**{backbone}**: {dropped.sum()} of {counts['examples'].sum()} test examples left out, "
+                f"in {(dropped > 0).sum()} of {len(counts)} tasks, because their answer is {why}."
             )
     return lines
 

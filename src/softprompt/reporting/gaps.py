@@ -23,7 +23,7 @@ class Gap:
 
 def find_gaps(collected: Collected, context: ReportContext) -> list[Gap]:
     """Every hole of the grid, joined where status, place and reason agree. A method's seeds are those of its cells."""
-    scored = set(_scored(collected))
+    scored, unanswerable = set(_scored(collected)), _unanswerable(collected)
     cells = {(cell.suite, cell.task, cell.backbone, cell.method, cell.seed): cell for cell in collected.cells}
     joined: dict[tuple[str, str, str, str, str], list[str]] = defaultdict(list)
     for suite, task, backbone, method, seed in _planned(collected, context):
@@ -32,6 +32,8 @@ def find_gaps(collected: Collected, context: ReportContext) -> list[Gap]:
             status, reason = "missing", "never trained"
         elif cell.status != "done":
             status, reason = cell.status.replace("_", " "), _one_line(cell.reason)
+        elif (suite, task, backbone) in unanswerable:
+            status, reason = "not applicable", f"none of its test facts can be answered by {backbone}"
         elif (suite, task, backbone, method, seed) not in scored:
             status, reason = "missing", "trained but not evaluated"
         else:
@@ -56,6 +58,13 @@ def _planned(collected: Collected, context: ReportContext) -> list[tuple[str, st
         for method in context.methods
         for seed in sorted(not_applicable[suite, task, backbone, method] or used[backbone, method] or context.seeds)
     ]
+
+
+def _unanswerable(collected: Collected) -> set[tuple[str, str, str]]:
+    """(suite, task, backbone) whose test split has no fact that the backbone can be asked for."""
+    counts = collected.coverage
+    empty = counts[(counts["split"] == "test") & (counts["kept"] == 0)]
+    return set(empty[["suite", "task", "backbone"]].itertuples(index=False, name=None))
 
 
 def _scored(collected: Collected) -> list[tuple[str, str, str, str, int]]:

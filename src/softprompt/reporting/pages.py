@@ -15,8 +15,9 @@ from softprompt.reporting.findings import (
 )
 from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.hyperparameters import ranges_in_words
+from softprompt.reporting.lama_tables import lama_tables, probe_sentence
 from softprompt.reporting.markdown import DAGGER, counted, table
-from softprompt.reporting.provenance import data_lines, run_lines
+from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.report import Report
 from softprompt.reporting.scoreboard import control_split_table, headline_table, lama_metric_table, task_table
 from softprompt.reporting.wording_tables import spread_table, wording_table
@@ -69,6 +70,8 @@ def render_suite(report: Report, suite: str) -> str:
         caption=caption(report, suite),
         dropped=dropped_lines(report, suite),
         metrics={name: lama_metric_table(report, name) for name in report.context.backbones if suite == "lama"},
+        relations=lama_tables(report) if suite == "lama" else {},
+        overlaps=overlap_lines(report.collected.manifests[suite]),
         tasks={name: task_table(report, suite, name) for name in report.context.backbones},
         tasks_family=family_size(report, tasks_family(suite)),
         wordings=wording_table(report, suite),
@@ -101,9 +104,10 @@ def render_timings(costs: pd.DataFrame) -> str:
 
 def caption(report: Report, suite: str) -> str:
     """How to read a headline table."""
-    tasks = len(report.collected.manifests[suite].tasks)
+    tasks = len(report.collected.manifests[suite].headline_tasks)
     if suite == "lama":
         what, paired = f"P@1 in %, macro over {counted(tasks, 'relation')}", "same facts, relations resampled"
+        what += f" ({probe_sentence(report)})" if probe_sentence(report) else ""
     else:
         what = f"Score in % (the mean of a task's metrics), mean over {counted(tasks, 'task')}"
         paired = "correct answers to the same examples, groups resampled"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from softprompt.reporting.collect import Collected
+from softprompt.reporting.collect import Collected, Manifest
 from softprompt.reporting.markdown import counted, joined
 from softprompt.results import Cell
 
@@ -11,13 +11,34 @@ SHOWN_VALUES = 3
 
 
 def data_lines(collected: Collected) -> list[str]:
-    """A suite's source, licences and fingerprint (the digest of its manifest)."""
+    """A suite's source, licences and fingerprint (the digest of its manifest), and what its splits share."""
     lines = []
     for suite, manifest in collected.manifests.items():
         licences = sorted({str(entry["licence"]) for entry in manifest.content["tasks"].values()})
         source, digest = manifest.content["source"], manifest.fingerprint[:DIGEST_LENGTH]
         count = counted(len(manifest.tasks), "task")
         lines.append(f"{suite}: {count}, source {source}, licence {joined(licences)}, manifest `{digest}`")
+        lines += overlap_lines(manifest)
+    return lines
+
+
+def overlap_lines(manifest: Manifest) -> list[str]:
+    """What of train and dev also stands in test, same fields and label; nothing where nothing does."""
+    lines = []
+    for split in ("train", "dev"):
+        counts = {task: entry["also_in_test"].get(split, 0) for task, entry in manifest.content["tasks"].items()}
+        among = sorted((task for task, count in counts.items() if count), key=lambda task: (-counts[task], task))
+        if among:
+            shown = joined([f"{counts[task]} in {task}" for task in among[:SHOWN_VALUES]])
+            more = (
+                f", in {len(among)} tasks: {shown}"
+                if len(among) <= SHOWN_VALUES
+                else (f", in {len(among)} tasks, most of them {shown}")
+            )
+            lines.append(
+                f"{manifest.suite}: {sum(counts.values())} {split} examples also stand in test{more}; "
+                "kept, as in published numbers"
+            )
     return lines
 
 

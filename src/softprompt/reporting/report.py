@@ -49,7 +49,8 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
     headline = headline_scores(scores)
     tasks, suites = task_means(headline), suite_means(headline, collected)
     pairs = [*key_pairs(context), *control_pairs(context), *against_best(suites, tasks)]
-    comparisons = compare(pairs, example_means(collected.examples))
+    headline_tasks = {suite: manifest.headline_tasks for suite, manifest in collected.manifests.items()}
+    comparisons = compare(pairs, example_means(collected.examples), headline_tasks)
     templates = template_scores(collected.scores, collected.cells)
     losses, facts = pretraining_report(pretraining, context.backbones)
     return Report(

@@ -4,6 +4,7 @@ from softprompt.reporting.comparisons import ALL_TASKS, table_family, tasks_fami
 from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.markdown import DAGGER, DASH, NOT_APPLICABLE, percent, table, with_margin
 from softprompt.reporting.report import Report
+from softprompt.reporting.summary import in_headline
 from softprompt.results import Cell
 
 
@@ -21,7 +22,7 @@ def task_table(report: Report, suite: str, backbone: str) -> str:
     """A row a task and, where a task has several metrics, a row each below it; a column a method."""
     methods = report.context.rows()
     rows = []
-    for task in report.collected.manifests[suite].tasks:
+    for task in report.collected.manifests[suite].headline_tasks:
         rows.append([task, *(_task_cell(report, suite, task, backbone, method) for method in methods)])
         metrics = sorted(select(report.scores, suite=suite, task=task)["metric"].unique())
         for metric in metrics if suite != "lama" and len(metrics) > 1 else ():
@@ -60,7 +61,7 @@ def control_split_table(report: Report, suite: str, split: str) -> str:
 
 def metric_mean(report: Report, metric: str, **place: str) -> str:
     """Mean of a metric over seeds and then tasks, at a place such as suite, task, backbone and method."""
-    rows = select(report.scores, metric=metric, split="test", **place)
+    rows = in_headline(select(report.scores, metric=metric, split="test", **place), report.collected)
     return DASH if rows.empty else percent(float(rows.groupby("task")["value"].mean().mean()))
 
 

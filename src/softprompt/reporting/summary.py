@@ -43,16 +43,27 @@ def suite_means(headline: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     """One row a suite, backbone, method and split: `macro` over tasks with its interval over seeds, and `micro`.
 
     A seed counts for the interval only where it has all tasks that the method has; `tasks` of `planned` says what is
-    averaged. The micro mean weighs tasks by their examples.
+    averaged. The micro mean weighs tasks by their examples. LAMA's zero-shot probes stay out.
     """
+    headline = in_headline(headline, collected)
     keys = ["suite", "backbone", "method", "state", "split"]
     rows = [(*place, *_suite_row(group, collected, str(place[0]))) for place, group in groups_of(headline, keys)]
     columns = [*keys, "macro", "low", "high", "micro", "micro_low", "micro_high", "seeds", "tasks", "planned"]
     return pd.DataFrame(rows, columns=columns)
 
 
+def in_headline(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
+    """The rows of tasks that means are over."""
+    places = {(suite, task) for suite, manifest in collected.manifests.items() for task in manifest.headline_tasks}
+    inside = [place in places for place in zip(frame["suite"], frame["task"], strict=True)]
+    return frame[pd.Series(inside, index=frame.index, dtype=bool)]
+
+
 def metric_means(cells: pd.DataFrame, suites: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """suite -> backbone -> method -> metric -> mean over seeds, then tasks. `score` is the headline, over `tasks`."""
+    """suite -> backbone -> method -> metric -> mean over seeds, then tasks. `score` is the headline, over `tasks`.
+
+    `cells` are the scores of the tasks that means are over, `suites` those means.
+    """
     nested: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     test = cells[cells["split"] == "test"]
     keys = ["suite", "backbone", "method", "metric"]
@@ -80,5 +91,5 @@ def _suite_row(group: pd.DataFrame, collected: Collected, suite: str) -> tuple[f
         macro_low, macro_high = over_seeds.low, over_seeds.high
         over_seeds = mean_interval(((complete * sizes).sum(axis=1) / sizes.sum()).to_list())
         micro_low, micro_high = over_seeds.low, over_seeds.high
-    planned = len(collected.manifests[suite].tasks)
+    planned = len(collected.manifests[suite].headline_tasks)
     return macro, macro_low, macro_high, micro, micro_low, micro_high, len(complete), table.shape[1], planned

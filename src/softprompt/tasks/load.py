@@ -14,21 +14,22 @@ from softprompt.tasks.task import CANDIDATE, Role, Task, Template
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 LAMA = "lama"
+LAMA_SENTENCE = "lama_sentence"  # of the probes whose rows bring their own sentence
 SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
 
 
 def nlu_names() -> list[str]:
     """The tasks that SuperGLUE and FewGLUE share."""
-    return sorted(path.stem for path in DEFINITIONS.glob("*.yaml") if path.stem != LAMA)
+    return sorted(path.stem for path in DEFINITIONS.glob("*.yaml") if path.stem not in (LAMA, LAMA_SENTENCE))
 
 
 def load_task(suite: str, name: str, prepared: Path) -> Task:
     """The task of a suite. `prepared` is the folder of all suites: a relation's manual templates come from
     <prepared>/lama/<name>/templates.json."""
     if suite == LAMA:
-        path = DEFINITIONS / f"{LAMA}.yaml"
         manual = relation_templates(prepared / LAMA / name / "templates.json")
-        return read_definition(path, suite, name, manual)
+        asked_about = LAMA if "{subject}" in manual[0]["text"] else LAMA_SENTENCE
+        return read_definition(DEFINITIONS / f"{asked_about}.yaml", suite, name, manual)
     if name not in nlu_names():
         raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {', '.join(nlu_names())}")
     return read_definition(DEFINITIONS / f"{name}.yaml", suite, name)

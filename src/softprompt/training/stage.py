@@ -54,7 +54,7 @@ def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
         except UserError as error:
             reason = str(error)
         else:
-            reason = data.missing(to_train=isinstance(method, TrainedMethod))
+            reason = data.missing(method.learns_from)
             workload.data[task.key] = data
     if reason:
         workload.data.pop(task.key, None)

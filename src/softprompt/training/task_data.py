@@ -1,5 +1,6 @@
 """A task as one backbone and one method see it in training: its train and dev rows. The test split is not here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -8,17 +9,20 @@ import pandas as pd
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.data.prepared import fingerprint, load_split, load_vocabulary
+from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.task import CANDIDATE, Task, Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Split, one_row_each
 from softprompt.training.encoding import encode_texts
 
+MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
+
 
 @dataclass(frozen=True)
 class TaskData:
-    """Answerable examples of train and dev; `dropped` counts those whose answer is not one token of the backbone."""
+    """Answerable examples of train and dev, empty where a probe has none; `dropped` counts, of the splits that there
+    are, those whose answer is not one token of the backbone or not in the restricted vocabulary."""
 
     task: Task
     backbone: Backbone
@@ -30,16 +34,29 @@ class TaskData:
     max_tokens: int
     _splits: dict[tuple[str, str, int], Split] = field(default_factory=dict, repr=False)
 
-    def missing(self, *, to_train: bool) -> str:
-        """Why nothing can be chosen here, or `to_train` nothing be learnt, or nothing."""
-        empty = [split for split in ("train", "dev") if not len(getattr(self, split))]
-        labels = self.train["label"].unique()
-        if not empty and to_train and self.task.labels and self.answers.space.form == "label" and len(labels) == 1:
-            return f"every train example of {self.task.key} has the label {labels[0]!r}: nothing tells labels apart"
-        if not empty:
+    def missing(self, learns_from: Sequence[str]) -> str:
+        """Why nothing can be learnt from these splits, or nothing."""
+        absent = [split for split in learns_from if split not in self.dropped]
+        if absent:
+            return f"a zero-shot probe has no {' and no '.join(absent)} facts"
+        empty = [split for split in learns_from if not len(getattr(self, split))]
+        if empty:
+            which = f"no {' and no '.join(empty)} example of {self.task.key}"
+            return f"{which} has an answer that is one token of {self.backbone.name}"
+        return self._too_few_facts(learns_from) or self._one_label(learns_from)
+
+    def _too_few_facts(self, learns_from: Sequence[str]) -> str:
+        if "train" not in learns_from or self.task.labels or len(self.train) >= MIN_TRAIN_FACTS:
             return ""
-        which = f"no {' and no '.join(empty)} example of {self.task.key}"
-        return f"{which} has an answer that is one token of {self.backbone.name}"
+        usable = f"{len(self.train)} of the {len(self.train) + self.dropped['train']} train facts"
+        return f"only {usable} can be answered by {self.backbone.name}; expected at least {MIN_TRAIN_FACTS}"
+
+    def _one_label(self, learns_from: Sequence[str]) -> str:
+        labels = self.train["label"].unique()
+        chooses = self.task.labels and self.answers.space.form == "label"
+        if not {"train", "dev"} <= set(learns_from) or not chooses or len(labels) > 1:
+            return ""
+        return f"every train example of {self.task.key} has the label {labels[0]!r}: nothing tells labels apart"
 
     def split(self, name: str, template: Template, prompt_length: int) -> Split:
         """The encoded rows of `train` or `dev`, made once for all members that share them."""
@@ -59,14 +76,16 @@ class TaskData:
 def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
     """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
     answers = answers_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
-    read = {split: load_split(folder, task.name, split) for split in ("train", "dev")}
+    there = splits(folder, task.name)
+    read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
     kept = {split: keep_answerable(answers, examples) for split, examples in read.items()}
+    nothing = pd.DataFrame(columns=["id", "group", "label", *task.fields, "target"])
     return TaskData(
         task=task,
         backbone=backbone,
         answers=answers,
-        train=_learnable(answers, kept["train"]),
-        dev=kept["dev"],
+        train=_learnable(answers, kept.get("train", nothing)),
+        dev=kept.get("dev", nothing),
         dropped={split: len(read[split]) - len(kept[split]) for split in read},
         fingerprint=fingerprint(folder, task.name),
         max_tokens=min(max_tokens, backbone.max_tokens),

@@ -1,0 +1,45 @@
+"""Which facts a backbone can be asked for: those whose object is one of its tokens and in the restricted vocabulary."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Params
+from softprompt.data.prepared import load_split, load_vocabulary, splits, tasks
+from softprompt.paths import Paths
+from softprompt.results import Coverage
+from softprompt.tasks.load import load_task
+from softprompt.training.answers import Answers, answers_of
+from softprompt.training.encoding import single_token
+
+
+def coverage_table(params: Params, backbone: Backbone, paths: Paths) -> pd.DataFrame:
+    """A row a split of every task with an open vocabulary: how many examples count, and how many are left out and why.
+
+    Classification tasks have no row: there every label has its word.
+    """
+    rows = [row for suite in params.run.suites for row in _suite_rows(suite, backbone, paths)]
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(Coverage.model_fields))
+
+
+def _suite_rows(suite: str, backbone: Backbone, paths: Paths) -> Iterator[Coverage]:
+    folder, answers = paths.suite(suite), None
+    for name in tasks(folder):
+        task = load_task(suite, name, paths.prepared)
+        if task.labels:
+            continue
+        answers = answers or answers_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
+        for split in splits(folder, name):
+            labels = load_split(folder, name, split)["label"].tolist()
+            counts = _counts(labels, answers, backbone)
+            yield Coverage(suite=suite, task=name, backbone=backbone.name, split=split, **counts)
+
+
+def _counts(labels: Sequence[str], answers: Answers, backbone: Backbone) -> dict[str, int]:
+    one_token = {label: single_token(backbone, label) is not None for label in set(labels)}
+    kept = {label for label in one_token if answers.output_of(label) is not None}
+    split_up = sum(not one_token[label] for label in labels)
+    left = sum(label in kept for label in labels)
+    outside = len(labels) - left - split_up
+    return {"examples": len(labels), "kept": left, "not_one_token": split_up, "outside_vocabulary": outside}

@@ -1,0 +1,28 @@
+"""Other few-shot splits than FewGLUE's own, to see how much a score hangs on which 32 examples were drawn."""
+
+import pandas as pd
+
+from softprompt.data.rows import question_of
+from softprompt.errors import UserError
+from softprompt.seeding import numpy_generator
+
+SHOTS = 32  # examples of train, and as many of dev; of MultiRC questions with all their answers
+
+
+def draw_few_shot(train: pd.DataFrame, task: str, seed: int) -> dict[str, pd.DataFrame]:
+    """Train and dev of 32 examples each, drawn from SuperGLUE's train file without replacement.
+
+    Not stratified: labels are left to chance, as FewGLUE's were (Schick and Schütze 2021, section 4); LM-BFF takes the
+    same number of every label instead. WSC differs from FewGLUE's 32, which are all positive. Raises UserError where
+    the file holds too few.
+    """
+    unit = question_of(train["id"]) if task == "multirc" else train["id"]
+    names = unit.drop_duplicates().to_numpy()
+    if len(names) < 2 * SHOTS:
+        raise UserError(
+            f"suites.fewglue.split_seed = {seed}: SuperGLUE's train file of {task} has {len(names)} examples; "
+            f"expected at least {2 * SHOTS}; set split_seed: null"
+        )
+    drawn = numpy_generator(f"fewglue/{task}/{seed}", "few-shot split").permutation(names)
+    chosen = {"train": drawn[:SHOTS], "dev": drawn[SHOTS : 2 * SHOTS]}
+    return {split: train[unit.isin(units)].reset_index(drop=True) for split, units in chosen.items()}

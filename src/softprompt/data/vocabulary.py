@@ -1,0 +1,52 @@
+"""LAMA's restricted vocabularies: the words that every backbone chooses its answers among."""
+
+import json
+from pathlib import Path
+
+from softprompt.config import Vocabulary
+from softprompt.data.validation import RESTORE
+from softprompt.errors import UserError
+
+FILES: dict[Vocabulary, str] = {"29k": "29k-vocab.json", "34k": "34k-vocab.json", "common": "common_vocab_cased.txt"}
+WORD_START = "\u0120"  # how RoBERTa's and GPT-2's tokens write the blank before a word
+
+
+def read_vocabulary(root: Path, name: Vocabulary) -> list[str] | None:
+    """The words, sorted; None for `full`.
+
+    29k (P-tuning's shared file) and `common` (LAMA's) hold the words that all their models have as one token. In
+    P-tuning's 34k file each model has its own: a word of any counts, and a backbone keeps what is one token of it.
+    """
+    if name == "full":
+        return None
+    path = root / "lama" / "vocab" / FILES[name]
+    if not path.is_file():
+        raise UserError(
+            f"suites.lama.vocabulary is {name!r}, but there is no file {path}; put it there or set vocabulary: full"
+        )
+    words = _lines(path) if path.suffix == ".txt" else _lists(path, shared=name == "29k")
+    if not words:
+        raise UserError(f"{path}: no words in it; expected a vocabulary; {RESTORE}")
+    return sorted(words)
+
+
+def _lines(path: Path) -> set[str]:
+    """A word a line."""
+    try:
+        return {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; expected a word a line; {RESTORE}") from None
+
+
+def _lists(path: Path, *, shared: bool) -> set[str]:
+    """An object of model name -> list of tokens as that model writes them."""
+    try:
+        lists = json.loads(path.read_text(encoding="utf-8"))
+        words = [{str(token).removeprefix(WORD_START) for token in tokens} for tokens in lists.values()]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a vocabulary file ({error}); expected an object of model name -> list of tokens; {RESTORE}"
+        ) from None
+    if not words:
+        return set()
+    return set.intersection(*words) if shared else set.union(*words)
