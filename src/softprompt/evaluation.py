@@ -1,53 +1,31 @@
 """The evaluate stage: every trained cell answers the test split once; metrics come from those answers alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
+from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.coverage import coverage_table
-from softprompt.data.prepared import load_split, load_vocabulary
+from softprompt.data.prepared import load_split
 from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
 from softprompt.files import write_atomically
-from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
-from softprompt.results import Cell, Prediction, Score, TrainResult
+from softprompt.results import Prediction, Score
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
-from softprompt.tasks.task import Task, Template
-from softprompt.training.answers import Answers, answer_frame, answers_of, keep_answerable, majority_frame
-from softprompt.training.batches import Pool
-from softprompt.training.fleet import Fleet
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import encode_split
+from softprompt.training.answers import keep_answerable
 
 SCORED_SPLITS = ("test", "withheld")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One cell under one template, with what it kept from training."""
-
-    cell: Cell
-    template: Template
-    kept: Mapping[str, Tensor]
-
-    @property
-    def prompt_length(self) -> int:
-        return len(self.kept["prompt"]) if "prompt" in self.kept else 0
 
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     """Write `predictions.parquet`, `scores.csv` and `coverage.csv` for all methods of the run on one backbone."""
     frames = [
-        frame for name in params.run.methods for frame in _MethodEvaluation(params, name, backbone, paths).frames()
+        frame for name in params.run.methods for frame in _scored_answers(TrainedCells(params, name, backbone, paths))
     ]
     if not frames:
         raise UserError(f"no method of the run has a cell on {backbone.name}; see results/train/{backbone.name}")
@@ -78,106 +56,13 @@ def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(Score.model_fields))
 
 
-class _MethodEvaluation:
-    """The finished cells of one method, answered task by task and split by split."""
-
-    def __init__(self, params: Params, name: str, backbone: Backbone, paths: Paths) -> None:
-        self.params = params
-        self.paths = paths
-        self.method: Method = build_method(name, params.methods[name])
-        self.backbone = self.method.prepared_backbone(backbone)
-        folder = paths.train(name, backbone.name)
-        result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
-        self.store = FleetStore(folder)
-        self.cells: dict[tuple[str, str], list[Cell]] = {}
-        for cell in result.cells:
-            if cell.status == "done":
-                self.cells.setdefault((cell.suite, cell.task), []).append(cell)
-
-    def frames(self) -> Iterator[pd.DataFrame]:
-        for (suite, name), cells in self.cells.items():
-            task = load_task(suite, name, self.paths.prepared)
-            folder = self.paths.suite(suite)
-            answers = answers_of(
-                task, self.backbone, head=self.method.uses_head(task), vocabulary=load_vocabulary(folder)
-            )
-            for split in SCORED_SPLITS:
-                if split in prepared_splits(folder, name):
-                    examples = keep_answerable(answers, load_split(folder, name, split))
-                    if len(examples):
-                        yield from self._answered(task, answers, examples, split, cells)
-
-    def _answered(
-        self, task: Task, answers: Answers, examples: pd.DataFrame, split: str, cells: list[Cell]
-    ) -> Iterator[pd.DataFrame]:
-        if not self.method.templates(task, self.backbone.kind):
-            train = load_split(self.paths.suite(task.suite), task.name, "train")
-            for cell in cells:
-                yield _labelled(majority_frame(train["label"].tolist(), examples), cell, "", split)
-            return
-        asked = [asked for cell in cells for asked in self._asked(task, cell)]
-        width = 1 if self.method.state == "tuned" else self.params.device.fleet_members
-        for start in range(0, len(asked), width):
-            group = asked[start : start + width]
-            for one, frame in zip(group, self._answer_group(answers, examples, group), strict=True):
-                yield _labelled(frame, one.cell, one.template.id, split)
-
-    def _asked(self, task: Task, cell: Cell) -> list[Asked]:
-        templates = {template.id: template for template in self.method.templates(task, self.backbone.kind)}
-        kept = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_kept(cell.key).items()}
-        return [Asked(cell, templates[name], kept) for name in cell.templates]
-
-    def _answer_group(self, answers: Answers, examples: pd.DataFrame, group: Sequence[Asked]) -> Iterator[pd.DataFrame]:
-        backbone = with_tuned_weights(self.backbone, group[0].kept)
-        limit = min(self.params.device.max_tokens, backbone.max_tokens)
-        encoded = {
-            (one.template.id, one.prompt_length): encode_split(
-                answers, backbone, one.template, examples, one.prompt_length, limit
-            )
-            for one in group
-        }
-        splits = [encoded[one.template.id, one.prompt_length] for one in group]
-        fleet = Fleet(backbone, [answers.space] * len(group))
-        answered = fleet.answer(
-            Pool(splits, backbone.device),
-            range(len(group)),
-            stacked_prompts(group),
-            stacked_heads(group),
-            self.params.device.inference_tokens,
-        )
-        return (answer_frame(answers, examples, one) for one in answered)
-
-
-def with_tuned_weights(backbone: Backbone, kept: Mapping[str, Tensor]) -> Backbone:
-    """The backbone with the weights that a tuned cell kept, or itself."""
-    weights = {name.removeprefix("model."): tensor for name, tensor in kept.items() if name.startswith("model.")}
-    if not weights:
-        return backbone
-    tuned = backbone.tuned_copy()
-    with torch.no_grad():
-        for name, parameter in tuned.model.named_parameters():
-            parameter.copy_(weights[name])
-    return tuned
-
-
-def stacked_prompts(group: Sequence[Asked]) -> Tensor | None:
-    """(F, P, D), the shorter prompts padded; None where the cells have none."""
-    prompts = [one.kept["prompt"] for one in group if "prompt" in one.kept]
-    return pad_sequence(prompts, batch_first=True) if prompts else None
-
-
-def stacked_heads(group: Sequence[Asked]) -> list[nn.Linear] | None:
-    """The cells' classification heads; None where they have none."""
-    heads = []
-    for one in group:
-        if "head.weight" in one.kept:
-            classes, hidden = one.kept["head.weight"].shape
-            head = nn.Linear(hidden, classes, device=one.kept["head.weight"].device)
-            head.load_state_dict({"weight": one.kept["head.weight"], "bias": one.kept["head.bias"]})
-            heads.append(head)
-    return heads or None
-
-
-def _labelled(frame: pd.DataFrame, cell: Cell, template: str, split: str) -> pd.DataFrame:
-    columns = cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
-    return frame.assign(**columns, template=template, split=split)
+def _scored_answers(trained: TrainedCells) -> Iterator[pd.DataFrame]:
+    """The answers of every finished cell, task by task and split by split."""
+    for (suite, name), cells in trained.cells.items():
+        task, folder = load_task(suite, name, trained.paths.prepared), trained.paths.suite(suite)
+        answers = trained.answers_of(task)
+        for split in SCORED_SPLITS:
+            if split in prepared_splits(folder, name):
+                examples = keep_answerable(answers, load_split(folder, name, split))
+                if len(examples):
+                    yield from trained.predictions(task, answers, examples, split, cells)

@@ -1,8 +1,8 @@
 """SuperGLUE and FewGLUE as prepared tasks: which official file becomes which split.
 
 SuperGLUE's test set has no labels, so its validation set is our test and dev is carved from train. FewGLUE has 32
-training rows, 32 dev rows, and the same test; with `split_seed` both are drawn anew. Of SuperGLUE's test files the rows
-are checked and counted only.
+training rows, 32 dev rows, and the same test; with `split_seed` both are drawn anew. SuperGLUE's test files become the
+split `unanswered`, for submissions.
 """
 
 from pathlib import Path
@@ -70,7 +70,7 @@ def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings)
     """The tables of a complete task."""
     seed, identity = settings.split_seed, f"{suite}/{task}"
     raw = read_nlu_task(root, suite, task, redrawn=seed is not None)
-    tables = {split: content.frame() for split, content in raw.items() if split != UNANSWERED}
+    tables = {split: content.frame() for split, content in raw.items()}
     if seed is not None:
         tables |= draw_few_shot(tables["train"], task, seed)
     elif "dev" not in tables:
