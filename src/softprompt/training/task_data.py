@@ -9,6 +9,7 @@ import torch
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
+from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import Task, Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Split
@@ -41,7 +42,7 @@ class TaskData:
         if empty:
             which = f"no {' and no '.join(empty)} example of {self.task.key}"
             return f"{which} has an answer that is one token of {self.backbone.name}"
-        if "train" in learns_from and not self.task.labels and len(self.train) < MIN_TRAIN_FACTS:
+        if "train" in learns_from and self.task.suite == LAMA and len(self.train) < MIN_TRAIN_FACTS:
             usable = f"{len(self.train)} of the {len(self.train) + self.dropped['train']} train facts"
             return f"only {usable} can be answered by {self.backbone.name}; expected at least {MIN_TRAIN_FACTS}"
         return ""
