@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from softprompt.backbones.backbone import Backbone
@@ -211,6 +212,27 @@ def test_evaluation_answers_the_probes_and_says_what_counts(bert: Backbone, fold
         assert row["not_one_token"] == sum(not k for k in known), (task, split)
         assert row["kept"] == sum(k and i for k, i in zip(known, inside, strict=True))
         assert row["outside_vocabulary"] == sum(k and not i for k, i in zip(known, inside, strict=True))
+
+
+def test_lamas_metrics_equal_a_plain_ranking_of_the_models_own_scores(
+    bert: Backbone, folder: Path, words: list[str]
+) -> None:
+    cells_of("manual", bert, folder)
+    evaluate_backbone(params_for(folder, ["manual"]), bert, Paths(folder))
+    scores = pd.read_csv(Paths(folder).evaluate(bert.name) / "scores.csv")
+    answers = [tokenize(bert.tokenizer, word)[0] for word in words[:20] if len(tokenize(bert.tokenizer, word)) == 1]
+    ranks = []
+    for row in load_split(folder / "data/prepared/lama", "P36", "test").itertuples():
+        gold = tokenize(bert.tokenizer, row.label)
+        if len(gold) == 1 and gold[0] in answers:
+            ids = bert.tokenizer(f"{row.subject} has {bert.tokenizer.mask_token} .", return_tensors="pt")["input_ids"]
+            with torch.no_grad():
+                logits = bert.model(input_ids=ids).logits[0, ids[0].tolist().index(bert.tokenizer.mask_token_id)]
+            ranks.append(1 + sorted(answers, key=lambda token: -float(logits[token])).index(gold[0]))
+    mine = scores[scores["task"] == "P36"].set_index("metric")["value"]
+    assert mine["p_at_1"] == pytest.approx(sum(rank == 1 for rank in ranks) / len(ranks))
+    assert mine["p_at_10"] == pytest.approx(sum(rank <= 10 for rank in ranks) / len(ranks))
+    assert mine["mrr"] == pytest.approx(sum(1 / rank for rank in ranks) / len(ranks))
 
 
 def test_coverage_has_no_rows_without_lama(bert: Backbone, folder: Path) -> None:
