@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import synthetic_results as synthetic
 from softprompt.reporting.aggregate import aggregate
+from softprompt.reporting.collect import Collected, Manifest
 from softprompt.reporting.markdown import percent
+from softprompt.reporting.summary import suite_means
 from synthetic_results import World
 
 TYPES = {"P1": "1-1", "P2": "N-1", "P3": "N-M", "P4": "1-1"}
@@ -68,6 +72,33 @@ def test_means_leave_probes_out_for_every_method(root: Path) -> None:
     readme = (root / "reports/README.md").read_text()
     assert "over 3 relations (not over 1 zero-shot probe without train or dev facts: P4)" in readme
     assert "of 3 tasks)" not in readme
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.integers(1, 900), st.sampled_from(["test", "probe"])), min_size=1, max_size=8
+    )
+)
+@settings(deadline=None)
+def test_macro_and_micro_equal_brute_force(relations: list[tuple[float, int, str]]) -> None:
+    relations = [(0.5, 10, "test"), *relations]
+    place = {"suite": "lama", "backbone": "b", "method": "m", "state": "frozen", "seed": 0, "split": "test"}
+    rows = [
+        {**place, "task": f"P{number}", "score": score, "n_examples": facts}
+        for number, (score, facts, _) in enumerate(relations)
+    ]
+    entries = {
+        f"P{number}": {"splits": {"test": {}} if kind == "probe" else {"train": {}, "dev": {}, "test": {}}}
+        for number, (_, _, kind) in enumerate(relations)
+    }
+    manifest = Manifest("lama", {"tasks": entries}, "", {}, {})
+    none = pd.DataFrame()
+    mean = suite_means(pd.DataFrame(rows), Collected([], [], none, none, none, {"lama": manifest})).iloc[0]
+    counted = [(score, facts) for score, facts, kind in relations if kind == "test"]
+    assert mean["macro"] == pytest.approx(sum(score for score, _ in counted) / len(counted))
+    right = sum(score * facts for score, facts in counted)
+    assert mean["micro"] == pytest.approx(right / sum(facts for _, facts in counted))
+    assert (mean["tasks"], mean["planned"]) == (len(counted), len(counted))
 
 
 def test_every_hole_has_its_reason(root: Path) -> None:

@@ -9,31 +9,30 @@ from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary, splits, tasks
 from softprompt.paths import Paths
 from softprompt.results import Coverage
-from softprompt.tasks.load import load_task
+from softprompt.tasks.load import LAMA, load_task
 from softprompt.training.answers import Answers, answers_of
 from softprompt.training.encoding import single_token
 
 
 def coverage_table(params: Params, backbone: Backbone, paths: Paths) -> pd.DataFrame:
-    """A row a split of every task with an open vocabulary: how many examples count, and how many are left out and why.
+    """A row a split of every LAMA task: how many examples count, and how many are left out and why.
 
-    Classification tasks have no row: there every label has its word.
+    The other suites have no row: there every label has its word.
     """
-    rows = [row for suite in params.run.suites for row in _suite_rows(suite, backbone, paths)]
+    rows = list(_rows(backbone, paths)) if LAMA in params.run.suites else []
     return pd.DataFrame([row.model_dump() for row in rows], columns=list(Coverage.model_fields))
 
 
-def _suite_rows(suite: str, backbone: Backbone, paths: Paths) -> Iterator[Coverage]:
-    folder, answers = paths.suite(suite), None
+def _rows(backbone: Backbone, paths: Paths) -> Iterator[Coverage]:
+    folder, answers = paths.suite(LAMA), None
     for name in tasks(folder):
-        task = load_task(suite, name, paths.prepared)
-        if task.labels:
-            continue
-        answers = answers or answers_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
+        if answers is None:  # the same for all of LAMA
+            task = load_task(LAMA, name, paths.prepared)
+            answers = answers_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
         for split in splits(folder, name):
             labels = load_split(folder, name, split)["label"].tolist()
             counts = _counts(labels, answers, backbone)
-            yield Coverage(suite=suite, task=name, backbone=backbone.name, split=split, **counts)
+            yield Coverage(suite=LAMA, task=name, backbone=backbone.name, split=split, **counts)
 
 
 def _counts(labels: Sequence[str], answers: Answers, backbone: Backbone) -> dict[str, int]:

@@ -11,6 +11,7 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
 from softprompt.tasks.candidates import candidates_of, gold_candidates
+from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import CANDIDATE, Task, Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Split, one_row_each
@@ -46,7 +47,7 @@ class TaskData:
         return self._too_few_facts(learns_from) or self._one_label(learns_from)
 
     def _too_few_facts(self, learns_from: Sequence[str]) -> str:
-        if "train" not in learns_from or self.task.labels or len(self.train) >= MIN_TRAIN_FACTS:
+        if "train" not in learns_from or self.task.suite != LAMA or len(self.train) >= MIN_TRAIN_FACTS:
             return ""
         usable = f"{len(self.train)} of the {len(self.train) + self.dropped['train']} train facts"
         return f"only {usable} can be answered by {self.backbone.name}; expected at least {MIN_TRAIN_FACTS}"
