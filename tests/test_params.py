@@ -56,6 +56,20 @@ def test_every_shipped_profile_is_valid(profile: Path) -> None:
         ("suites.lama.vocabulary", "30k", "vocabulary is '30k': .*'29k', '34k', 'common' or 'full'"),
         ("suites.superglue.vocabulary", "29k", r"suites\.superglue\.vocabulary is a key of suites\.lama only"),
         ("suites.lama.split_seed", 1, r"suites\.lama\.split_seed is a key of suites\.fewglue only; remove it"),
+        ("suites.superglue.source", "web", "suites.superglue.source is 'web': .*'local', 'hub' or 'official'"),
+        ("suites.superglue.path", "data/mine", "`path` belongs to source: local; source: embedded reads no folder"),
+        (
+            "suites.glue",
+            {"source": "embedded"},
+            "suites.glue.source is 'embedded', but the generated world has no GLUE",
+        ),
+        ("suites.glue", {"source": "hub", "tasks": ["cb"]}, "suites.glue.tasks names 'cb'; known: mrpc, rte, sst2"),
+        (
+            "suites.fewglue",
+            {"source": "hub"},
+            "suites.fewglue.source is 'hub', but .* is not on the hub; choose official",
+        ),
+        ("suites.squad", {"source": "hub"}, "suites.squad.*'superglue', 'fewglue' or 'glue'"),
         ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
         ("seeds", [], "seeds is .*at least 1 item"),
         ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),
@@ -68,6 +82,12 @@ def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
 ) -> None:
     with pytest.raises(UserError, match=expected):
         load_checked_params(changed(tmp_path, keys, value))
+
+
+@pytest.mark.parametrize("source", ["local", "hub", "official"])
+def test_glue_is_a_suite_from_every_real_source(tmp_path: Path, source: str) -> None:
+    params = load_checked_params(changed(tmp_path, "suites.glue", {"source": source}))
+    assert params.suites["glue"].source == source
 
 
 def test_a_task_without_any_template_for_a_backbone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from softprompt.tasks.metrics import METRICS
 
-pytestmark = pytest.mark.skipif("record_f1" not in METRICS, reason="ReCoRD has no metrics yet")
-
 WORDS = st.sampled_from(["The", "a", "an", "Ann", "ann,", "Bob.", "new-york", "New", "York", "'s", "I'm", "U.S.", "--"])
 TEXTS = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
 ROWS = st.lists(st.tuples(st.lists(TEXTS, min_size=1, max_size=3), TEXTS), min_size=1, max_size=10)

@@ -16,6 +16,7 @@ import pandas as pd
 from softprompt.data.rows import question_of
 
 POSITIVE = "1"  # MultiRC's label of an answer that is right
+PARAPHRASE = "equivalent"  # MRPC's label of two sentences that say the same
 P_AT = 10
 
 Predictions = pd.DataFrame
@@ -56,6 +57,11 @@ def macro_f1(predictions: Predictions) -> float:
 def f1a(predictions: Predictions) -> float:
     """MultiRC: F1 of the label "1" over all answers, whatever their question."""
     return _f1(predictions, POSITIVE)
+
+
+def f1(predictions: Predictions) -> float:
+    """MRPC: F1 of the label "equivalent"."""
+    return _f1(predictions, PARAPHRASE)
 
 
 def exact_match(predictions: Predictions) -> float:
@@ -113,6 +119,7 @@ METRICS = {
         Metric("accuracy", True, accuracy),
         Metric("macro_f1", True, macro_f1),
         Metric("f1a", True, f1a),
+        Metric("f1", True, f1),
         Metric("em", True, exact_match),
         Metric("record_f1", True, record_f1),
         Metric("record_em", True, record_em),
