@@ -45,7 +45,7 @@ def all_tasks(params: Params, paths: Paths) -> Iterator[Task]:
 
 def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
     method, backbone = workload.factory.method, workload.factory.backbone
-    reason = method.inapplicable(task, backbone)
+    reason = workload.params.not_planned(backbone.name, task.suite) or method.inapplicable(task, backbone)
     if not reason:
         try:
             data = load_task_data(
