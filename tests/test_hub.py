@@ -20,7 +20,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from softprompt.quiet import keep_quiet
-keep_quiet()
+keep_quiet(offline=False)
 from softprompt.backbones.hub import fetch_snapshot
 from softprompt.errors import UserError
 from softprompt.params import load_params

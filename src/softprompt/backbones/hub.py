@@ -3,11 +3,11 @@
 import json
 import re
 from dataclasses import dataclass
+from logging import CRITICAL
 from pathlib import Path
 
 from softprompt.config import BackboneSettings
 from softprompt.errors import UserError
-from softprompt.quiet import network_allowed
 
 TOKENIZER = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -54,8 +54,7 @@ def fetch_snapshot(name: str, settings: BackboneSettings) -> tuple[Path, list[st
     pinned = re.fullmatch("[0-9a-f]{40}", settings.revision) is not None
     folder = cached_snapshot(settings) if pinned else None
     if folder is None:
-        with network_allowed():
-            folder = _download(name, settings) if _answers(name, settings) else cached_snapshot(settings)
+        folder = _download(name, settings) if _answers(name, settings) else cached_snapshot(settings)
     if folder is None:
         raise UserError(
             f"{_what(name, settings)} at {settings.revision} is not in the hub's cache and the hub cannot be reached; "
@@ -112,7 +111,9 @@ def _download(name: str, settings: BackboneSettings) -> Path:
     """The model's folder in the hub's cache, all of it."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity(CRITICAL)  # it would tell every retry; what comes of them is told here
     for weights in FORMATS:
         try:
             patterns = [*TOKENIZER, *weights.patterns]
