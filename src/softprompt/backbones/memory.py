@@ -10,9 +10,11 @@ from softprompt.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2}
 STORED_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # as safetensors names them
+TUNING_BYTES = 16  # a parameter that trains: itself, its gradient and Adam's two moments, in float32
 GIB = 1024**3
 
 
@@ -32,6 +34,18 @@ def _numbers_in(path: Path) -> int:
     return sum(
         (entry["data_offsets"][1] - entry["data_offsets"][0]) // STORED_BYTES.get(entry["dtype"], 1)
         for entry in tensors
+    )
+
+
+def no_room_to_tune(model: "PreTrainedModel") -> str:
+    """Why a copy of a model cannot train beside the frozen one, activations not counted, or nothing."""
+    device, parameters = model.device, model.num_parameters()
+    needed, there = parameters * (model.dtype.itemsize + TUNING_BYTES), memory_bytes(device)
+    if needed <= there:
+        return ""
+    return (
+        f"tuning its {parameters / 1e6:,.0f} million weights needs {needed / GIB:,.0f} GiB, "
+        f"the {device.type} device has {there / GIB:,.0f} GiB"
     )
 
 
