@@ -16,4 +16,4 @@ def backbone(params: Params, arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(backbone, ["--backbone"]))
+    sys.exit(run_stage(backbone, ["--backbone"], offline=False))

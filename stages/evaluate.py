@@ -14,10 +14,9 @@ def evaluate(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.evaluation import evaluate_backbone
 
     name = arguments.backbone
-    kind = params.backbones[name].kind
-    backbone = load_backbone(
-        name, kind, Paths().backbone(name), choose_device(params.device, threads=params.device.workers)
-    )
+    settings = params.backbones[name]
+    device = choose_device(params.device, threads=params.device.workers)
+    backbone = load_backbone(name, settings.kind, Paths().backbone(name), device, dtype=settings.dtype)
     evaluate_backbone(params, backbone, Paths())
 
 

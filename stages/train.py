@@ -16,9 +16,10 @@ def train(params: Params, arguments: argparse.Namespace) -> None:
 
     name, backbone_name = arguments.method, arguments.backbone
     method = build_method(name, params.methods[name])
-    kind = params.backbones[backbone_name].kind
+    settings = params.backbones[backbone_name]
     device = choose_device(params.device, threads=1)  # each worker has one
-    backbone = load_backbone(backbone_name, kind, Paths().backbone(backbone_name), device)
+    folder = Paths().backbone(backbone_name)
+    backbone = load_backbone(backbone_name, settings.kind, folder, device, dtype=settings.dtype)
     train_method(params, name, method, backbone, Paths())
 
 

@@ -74,9 +74,10 @@ def _unknown_tasks(params: Params) -> list[str]:
 
 def _tasks_without_template(params: Params) -> list[str]:
     """A task that no method could put to a type of backbone."""
-    kinds = {params.backbones[name].kind: name for name in params.run.backbones}
     faults = []
     for suite, settings in params.suites.items():
+        meeting = [name for name in params.run.backbones if suite in params.suites_of(name)]
+        kinds = {params.backbones[name].kind: name for name in meeting}
         for name in () if suite == "lama" else nlu_names(suite) if settings.tasks == "all" else settings.tasks:
             task = read_definition(definition_path(DEFINITIONS, suite, name), suite, name)
             known = {kind for template in (*task.manual, *task.p_tuning, task.plain) for kind in template.kinds}

@@ -15,6 +15,7 @@ from pydantic import (
 Kind = Literal["masked", "causal", "seq2seq"]
 Suite = Literal["lama", "superglue", "fewglue", "glue"]
 Vocabulary = Literal["29k", "34k", "common", "full"]
+Dtype = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -54,7 +55,7 @@ class SuiteSettings(Frozen):
 class Architecture(Frozen):
     """Sizes of a backbone that is pretrained in the pipeline."""
 
-    type: Literal["bert", "roberta", "albert", "gpt2", "llama", "t5"]
+    type: Literal["bert", "roberta", "albert", "distilbert", "electra", "gpt2", "llama", "t5"]
     hidden_size: Positive = 64
     layers: Positive = 2
     heads: Positive = 4
@@ -77,12 +78,25 @@ class PretrainingSettings(Frozen):
     seed: int = 0
 
 
-class BackboneSettings(Frozen):
-    """A backbone: pretrained here, or a folder in Hugging Face format."""
+class Size(Frozen):
+    """How large a model of the hub is, for `softprompt plan`, which opens no model."""
 
-    source: Literal["pretrain", "local"]
+    million_parameters: PositiveFloat
+    layers: Positive  # that read the input: of T5 those of the encoder
+    hidden_size: Positive
+
+
+class BackboneSettings(Frozen):
+    """A backbone: pretrained here, a folder in Hugging Face format, or a pinned model of the Hugging Face hub."""
+
+    source: Literal["pretrain", "local", "hub"]
     path: str = ""
+    repo: str = ""  # owner/name on the hub
+    revision: str = "main"  # a branch or tag is resolved when it is fetched; models/NAME/source.json says to what
     kind: Kind
+    dtype: Dtype = "float32"  # of frozen weights; what trains is float32 everywhere
+    suites: tuple[Suite, ...] | None = None  # the only ones that this backbone meets; all of the run where absent
+    size: Size | None = None
     architecture: Architecture | None = None
     pretraining: PretrainingSettings | None = None
 
@@ -92,6 +106,10 @@ class BackboneSettings(Frozen):
             raise ValueError("source: pretrain needs the sections `architecture` and `pretraining`")
         if self.source == "local" and not self.path:
             raise ValueError("source: local needs `path`, a folder in Hugging Face format")
+        if self.source == "hub" and (self.repo.count("/") != 1 or self.size is None):
+            raise ValueError("source: hub needs `repo`, such as google-bert/bert-base-cased, and the section `size`")
+        if self.suites == ():
+            raise ValueError("suites is empty; name the suites that this backbone meets, or leave the key out")
         return self
 
 
@@ -216,6 +234,16 @@ class Params(Frozen):
     def chosen_budget(self) -> Budget:
         return self.budgets[self.budget]
 
+    def suites_of(self, backbone: str) -> tuple[str, ...]:
+        """The suites of the run that a backbone meets, in the order of the run."""
+        only = self.backbones[backbone].suites
+        return self.run.suites if only is None else tuple(suite for suite in self.run.suites if suite in only)
+
+    def not_planned(self, backbone: str, suite: str) -> str:
+        """Why a backbone of the run does not meet a suite, or nothing."""
+        planned = self.suites_of(backbone)
+        return "" if suite in planned else f"params.yaml runs {backbone} on {', '.join(planned) or 'no suite'} only"
+
     @model_validator(mode="after")
     def names_exist(self) -> "Params":
         _refuse_unknown("budget", (self.budget,), self.budgets)
@@ -226,6 +254,8 @@ class Params(Frozen):
         for (suite, source), reason in NOT_THERE.items():
             if suite in self.suites and self.suites[suite].source == source:
                 raise ValueError(f"suites.{suite}.source is {source!r}, but {reason}")
+        for name, backbone in self.backbones.items():
+            _refuse_unknown(f"backbones.{name}.suites", backbone.suites or (), self.suites)
         if self.tuning.seed in self.seeds:
             raise ValueError(
                 f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on "

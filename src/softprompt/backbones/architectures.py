@@ -8,6 +8,10 @@ from transformers import (
     AlbertForMaskedLM,
     BertConfig,
     BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -28,6 +32,8 @@ CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
     "bert": (BertConfig, BertForMaskedLM),
     "roberta": (RobertaConfig, RobertaForMaskedLM),
     "albert": (AlbertConfig, AlbertForMaskedLM),
+    "distilbert": (DistilBertConfig, DistilBertForMaskedLM),
+    "electra": (ElectraConfig, ElectraForMaskedLM),
     "gpt2": (GPT2Config, GPT2LMHeadModel),
     "llama": (LlamaConfig, LlamaForCausalLM),
     "t5": (T5Config, T5ForConditionalGeneration),
@@ -69,6 +75,23 @@ def roberta_sizes(a: Architecture) -> dict[str, object]:
 
 def albert_sizes(a: Architecture) -> dict[str, object]:
     return bert_sizes(a) | {"embedding_size": a.hidden_size, "classifier_dropout_prob": 0.0}
+
+
+def distilbert_sizes(a: Architecture) -> dict[str, object]:
+    return {
+        "dim": a.hidden_size,
+        "n_layers": a.layers,
+        "n_heads": a.heads,
+        "hidden_dim": a.feed_forward_size,
+        "max_position_embeddings": a.positions,
+        "initializer_range": a.initial_deviation,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+    }
+
+
+def electra_sizes(a: Architecture) -> dict[str, object]:
+    return bert_sizes(a) | {"embedding_size": a.hidden_size}
 
 
 def gpt2_sizes(a: Architecture) -> dict[str, object]:
@@ -115,6 +138,8 @@ SIZES: dict[str, Callable[[Architecture], dict[str, object]]] = {
     "bert": bert_sizes,
     "roberta": roberta_sizes,
     "albert": albert_sizes,
+    "distilbert": distilbert_sizes,
+    "electra": electra_sizes,
     "gpt2": gpt2_sizes,
     "llama": llama_sizes,
     "t5": t5_sizes,

@@ -12,26 +12,43 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from softprompt.config import Kind
+from softprompt.backbones.memory import refuse_too_large
+from softprompt.config import Dtype, Kind
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
 
 if TYPE_CHECKING:  # importing models takes seconds, which stages without one need not wait for
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-# The module of a masked model that turns hidden states into vocabulary logits; other kinds use the output embeddings.
-MASKED_PROJECTIONS = {"bert": "cls", "roberta": "lm_head", "albert": "predictions"}
+# The modules of a masked model that turn hidden states into vocabulary logits; other kinds use the output embeddings.
+MASKED_PROJECTIONS: dict[str, tuple[str, ...]] = {
+    "bert": ("cls",),
+    "roberta": ("lm_head",),
+    "albert": ("predictions",),
+    "distilbert": ("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
+    "electra": ("generator_predictions", "generator_lm_head"),
+}
+
+
+def project_masked(model: "PreTrainedModel", hidden: Float[Tensor, "... H"]) -> Float[Tensor, "... V"]:
+    """Vocabulary logits of a masked model's hidden states."""
+    for name in MASKED_PROJECTIONS[model.config.model_type]:
+        hidden = getattr(model, name)(hidden)
+    return hidden
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded model in evaluation mode with gradients off. `has_lm_head` is false for a bare encoder."""
+    """A loaded model in evaluation mode with gradients off. `has_lm_head` is false for a bare encoder.
+
+    Whatever the dtype of its weights, what goes in and comes out is float32 (float64 for a float64 model).
+    """
 
     name: str
     kind: Kind
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    revision: str  # sha256 over the files of its folder
+    revision: str  # sha256 over the files of its folder, and the dtype where it is not float32
     has_lm_head: bool
 
     @property
@@ -55,11 +72,11 @@ class Backbone:
 
     def word_embeddings(self) -> Float[Tensor, "V D"]:
         """The word embedding matrix on the CPU, apart from the graph."""
-        return self.model.get_input_embeddings().weight.detach().cpu()
+        return _widened(self.model.get_input_embeddings().weight.detach().cpu())
 
     def embed(self, ids: Int[Tensor, "R T"]) -> Float[Tensor, "R T D"]:
         """Word embeddings before positions, token types and normalisation."""
-        return self.model.get_input_embeddings()(ids)
+        return _widened(self.model.get_input_embeddings()(ids))
 
     def encode(
         self,
@@ -72,8 +89,9 @@ class Backbone:
 
         At `read_at`, or in the decoder, which is given the tokens of `answer` that precede the one to be read.
         """
+        embeddings = embeddings.to(self.model.dtype)
         if self.kind == "seq2seq":
-            return self._decode_answer(embeddings, attention_mask, answer)
+            return _widened(self._decode_answer(embeddings, attention_mask, answer))
         positions = torch.arange(embeddings.shape[1], device=embeddings.device) + self._first_position()
         hidden = self.model.base_model(
             inputs_embeds=embeddings,
@@ -81,20 +99,23 @@ class Backbone:
             position_ids=positions.expand(embeddings.shape[0], -1),
         ).last_hidden_state  # (R, T, H)
         rows = torch.arange(len(read_at), device=hidden.device)[:, None]
-        return hidden[rows, read_at.clamp(max=hidden.shape[1] - 1)]  # places that no answer fills may lie outside
+        places = read_at.clamp(max=hidden.shape[1] - 1)  # those that no answer fills may lie outside
+        return _widened(hidden[rows, places])
 
     def project(self, hidden: Float[Tensor, "M H"]) -> Float[Tensor, "M V"]:
         """Vocabulary logits of hidden states."""
+        hidden = hidden.to(self.model.dtype)
         if self.kind == "masked":
-            projection = getattr(self.model, MASKED_PROJECTIONS[self.model.config.model_type])
-            return projection(hidden)
+            return _widened(project_masked(self.model, hidden))
         if self.kind == "seq2seq" and self.model.config.scale_decoder_outputs:
             hidden = hidden * self.model.config.d_model**-0.5
-        return self.model.get_output_embeddings()(hidden)
+        return _widened(self.model.get_output_embeddings()(hidden))
 
     def tuned_copy(self) -> "Backbone":
-        """The same backbone with weights of its own that may be trained."""
+        """The same backbone with weights of its own that may be trained, in float32 where the frozen ones are not."""
         model = copy.deepcopy(self.model)
+        if model.dtype == torch.bfloat16:
+            model = model.float()
         model.requires_grad_(True)
         return self.with_model(model)
 
@@ -107,7 +128,7 @@ class Backbone:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = type(self.model)(self.model.config)
-        model = model.to(self.device).eval()
+        model = model.to(self.device, self.model.dtype).eval()
         model.requires_grad_(False)
         return self.with_model(model)
 
@@ -128,13 +149,15 @@ class Backbone:
         ).last_hidden_state[:, 1:]
 
 
-def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> Backbone:
-    """The model and tokenizer of a local folder, in float32, frozen, in evaluation mode.
+def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device, *, dtype: Dtype = "float32") -> Backbone:
+    """The model and tokenizer of a local folder, frozen, in evaluation mode.
 
-    Raises UserError where the folder or its architecture cannot serve as a backbone of this kind.
+    Raises UserError where the folder or its architecture cannot serve as a backbone of this kind, or where the device
+    has no room for its weights.
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"backbone {name}: {folder / 'config.json'} is missing; run `dvc repro backbone@{name}` first")
+    refuse_too_large(name, folder, device, dtype)
     from transformers import (
         AutoConfig,
         AutoModelForCausalLM,
@@ -147,7 +170,7 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     config = with_fused_activation(AutoConfig.from_pretrained(folder, local_files_only=True))
     model, loading = loaders[kind].from_pretrained(
-        folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        folder, config=config, local_files_only=True, dtype=getattr(torch, dtype), output_loading_info=True
     )
     model_type = model.config.model_type
     if kind == "masked" and model_type not in MASKED_PROJECTIONS:
@@ -161,7 +184,7 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device) -> 
         kind=kind,
         model=model.to(device).eval(),
         tokenizer=tokenizer,
-        revision=sha256_of_folder(folder),
+        revision=sha256_of_folder(folder) + ("" if dtype == "float32" else f"-{dtype}"),
         has_lm_head=not _head_is_fresh(model, loading["missing_keys"]),
     )
 
@@ -172,6 +195,11 @@ def with_fused_activation(config: "PreTrainedConfig") -> "PreTrainedConfig":
         if getattr(config, name, None) == "gelu_new":
             setattr(config, name, "gelu_pytorch_tanh")
     return config
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """float32 instead of bfloat16: prompts train in float32 on a bfloat16 backbone too."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _head_is_fresh(model: "PreTrainedModel", missing_keys: list[str]) -> bool:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from softprompt.backbones.backbone import load_backbone
+from softprompt.backbones.hub import fetch_snapshot
 from softprompt.backbones.pretraining import pretrain
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
@@ -23,13 +25,17 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
     """Write models/<name> and results/pretraining/<name>, with loss.csv and facts.csv for a pretrained one.
 
-    Raises UserError where a local folder is no model or there is no text to pretrain on.
+    Raises UserError where a local folder is no model, the hub cannot give one, the device is too small for it, or
+    there is no text to pretrain on.
     """
     out, device = paths.backbone(name), choose_device(device_settings, threads=device_settings.workers)
     paths.pretraining(name).mkdir(parents=True, exist_ok=True)  # an out of the stage, empty where nothing is pretrained
-    if settings.source == "local":
-        copy_model(name, Path(settings.path), out)
-        load_backbone(name, settings.kind, out, device)
+    if settings.source != "pretrain":
+        if settings.source == "hub":
+            copy_snapshot(name, settings, out)
+        else:
+            copy_model(name, Path(settings.path), out)
+        load_backbone(name, settings.kind, out, device, dtype=settings.dtype)
         return
     report = _pretrain(name, settings, paths, device)
     backbone = load_backbone(name, settings.kind, out, device)
@@ -46,12 +52,24 @@ def copy_model(name: str, folder: Path, out: Path) -> None:
         raise UserError(
             f"backbones.{name}.path is {folder}, which has no config.json; name a folder in Hugging Face format"
         )
+    _copy_whole((path for pattern in MODEL_FILES for path in sorted(folder.glob(pattern))), {}, out)
+
+
+def copy_snapshot(name: str, settings: BackboneSettings, out: Path) -> None:
+    """A hub model's files, with source.json that says which commit they are; nothing where the download breaks off."""
+    folder, files, source = fetch_snapshot(name, settings)
+    _copy_whole((folder / file for file in files), {"source.json": source}, out)
+
+
+def _copy_whole(paths: Iterable[Path], written: dict[str, str], out: Path) -> None:
+    """All files beside the target, then renamed."""
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for pattern in MODEL_FILES:
-        for path in sorted(folder.glob(pattern)):
-            shutil.copy(path, temporary / path.name)
+    for path in paths:
+        shutil.copy(path, temporary / path.name)
+    for file, content in written.items():
+        (temporary / file).write_text(content)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from softprompt.backbones.backbone import MASKED_PROJECTIONS
+from softprompt.backbones.backbone import project_masked
 from softprompt.backbones.packing import Rows
 from softprompt.backbones.tokenizer import SENTINELS
 from softprompt.config import Kind
@@ -37,8 +37,7 @@ def masked_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows
     ids = torch.from_numpy(rows.ids).to(model.device)
     masked = ids.masked_fill(asked, int(tokenizer.mask_token_id))
     hidden = model.base_model(input_ids=masked, attention_mask=attention_mask(rows, model.device)).last_hidden_state
-    project = getattr(model, MASKED_PROJECTIONS[model.config.model_type])
-    return F.cross_entropy(project(hidden[asked]), ids[asked])  # (A, V), (A,)
+    return F.cross_entropy(project_masked(model, hidden[asked]), ids[asked])  # (A, V), (A,)
 
 
 def causal_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Rows) -> Tensor:  # noqa: ARG001

@@ -21,6 +21,8 @@ KINDS: dict[str, Kind] = {
     "bert": "masked",
     "roberta": "masked",
     "albert": "masked",
+    "distilbert": "masked",
+    "electra": "masked",
     "gpt2": "causal",
     "llama": "causal",
     "t5": "seq2seq",

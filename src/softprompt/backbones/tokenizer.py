@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from softprompt.errors import UserError
 
-WORDPIECE_TYPES = ("bert", "albert")
+WORDPIECE_TYPES = ("bert", "albert", "distilbert", "electra")
 SENTINELS = [f"<extra_id_{i}>" for i in range(16)]
 SPECIALS: dict[str, dict[str, str]] = {
     "bert": {
@@ -31,10 +31,12 @@ SPECIALS: dict[str, dict[str, str]] = {
     "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
     "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
 }
-SPECIALS |= {"albert": SPECIALS["bert"], "llama": SPECIALS["gpt2"]}
+SPECIALS |= {**dict.fromkeys(WORDPIECE_TYPES, SPECIALS["bert"]), "llama": SPECIALS["gpt2"]}
 FRAMES = {  # special tokens around a text
     "bert": ("[CLS]", "[SEP]"),
     "albert": ("[CLS]", "[SEP]"),
+    "distilbert": ("[CLS]", "[SEP]"),
+    "electra": ("[CLS]", "[SEP]"),
     "roberta": ("<s>", "</s>"),
     "gpt2": (None, None),
     "llama": (None, None),
@@ -45,7 +47,7 @@ FRAMES = {  # special tokens around a text
 def train_tokenizer(
     model_type: str, texts: Iterable[str], answers: Sequence[str], vocabulary_size: int
 ) -> PreTrainedTokenizerBase:
-    """WordPiece for BERT and ALBERT, byte-level BPE for the others; cased. Answers come on top of `vocabulary_size`."""
+    """WordPiece for BERT and its kin, else byte-level BPE; cased. Answers come on top of `vocabulary_size`."""
     specials = list(dict.fromkeys(SPECIALS[model_type].values())) + (SENTINELS if model_type == "t5" else [])
     make = wordpiece if model_type in WORDPIECE_TYPES else byte_pairs
     tokenizer = make(texts, answers, vocabulary_size, specials)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.memory import no_room_to_tune
 from softprompt.config import Params
 from softprompt.data.prepared import tasks as prepared_tasks
 from softprompt.errors import UserError
@@ -45,7 +46,9 @@ def all_tasks(params: Params, paths: Paths) -> Iterator[Task]:
 
 def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
     method, backbone = workload.factory.method, workload.factory.backbone
-    reason = method.inapplicable(task, backbone)
+    reason = workload.params.not_planned(backbone.name, task.suite) or method.inapplicable(task, backbone)
+    if not reason and method.state == "tuned":
+        reason = no_room_to_tune(backbone.model)
     if not reason:
         try:
             data = load_task_data(

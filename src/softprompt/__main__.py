@@ -1,0 +1,71 @@
+"""`softprompt plan` says what the run in params.yaml would take; `softprompt submit` answers SuperGLUE's test files."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from softprompt.errors import UserError
+from softprompt.quiet import keep_quiet
+from softprompt.stage import PARAMS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 1 where params.yaml is not valid, or there is nothing to submit."""
+    keep_quiet()
+    parser = argparse.ArgumentParser(prog="softprompt", description="A benchmark suite; `dvc repro` runs it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("plan", help="stages, cells, trials, memory, disk and time of params.yaml; nothing is run")
+    submitting = commands.add_parser("submit", help="a trained method's answers to SuperGLUE's unlabelled test files")
+    submitting.add_argument("--method", required=True)
+    submitting.add_argument("--backbone", required=True)
+    submitting.add_argument("--seed", type=int, required=True)
+    submitting.add_argument("--out", type=Path, default=Path("submission"))
+    asked = parser.parse_args(arguments)
+    try:
+        page = plan() if asked.command == "plan" else submit(asked.method, asked.backbone, asked.seed, asked.out)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(page + "\n")
+    return 0
+
+
+def submit(method: str, backbone: str, seed: int, out: Path) -> str:
+    """The names of the written files, a line each."""
+    from softprompt.answering import TrainedCells
+    from softprompt.backbones.backbone import load_backbone
+    from softprompt.checks import load_checked_params
+    from softprompt.data.validation import one_of
+    from softprompt.device import choose_device
+    from softprompt.paths import Paths
+    from softprompt.submission import write_submission
+
+    params, paths = load_checked_params(PARAMS), Paths()
+    one_of([method], params.run.methods, what="method of the run")
+    one_of([backbone], params.run.backbones, what="backbone of the run")
+    settings = params.backbones[backbone]
+    device = choose_device(params.device, threads=params.device.workers)
+    loaded = load_backbone(backbone, settings.kind, paths.backbone(backbone), device, dtype=settings.dtype)
+    files = write_submission(TrainedCells(params, method, loaded, paths), seed, out)
+    return "\n".join(str(path) for path in files)
+
+
+def plan() -> str:
+    """The page for the params.yaml in place."""
+    from softprompt.checks import load_checked_params
+    from softprompt.paths import Paths
+    from softprompt.planning.machine import describe_machine
+    from softprompt.planning.needs import backbone_needs
+    from softprompt.planning.page import render_plan
+    from softprompt.planning.work import plan_work
+
+    params, paths = load_checked_params(PARAMS), Paths()
+    machine = describe_machine(params.device, paths.reports / "bench.json")
+    work = plan_work(params, paths)
+    needs = [backbone_needs(name, params, work, machine, paths) for name in params.run.backbones]
+    return render_plan(params, work, needs, machine, paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

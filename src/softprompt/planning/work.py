@@ -1,0 +1,132 @@
+"""What a run has before it, counted from params.yaml alone: stages, tasks, trials, members, steps."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Kind, Params
+from softprompt.data.lama_suite import missing_facts, relations_of
+from softprompt.data.manifest import MANIFEST
+from softprompt.errors import UserError
+from softprompt.methods import build_method
+from softprompt.methods.base import Method, TrainedMethod
+from softprompt.paths import Paths
+from softprompt.results import State
+from softprompt.tasks.load import DEFINITIONS, LAMA, nlu_names, read_definition
+from softprompt.tasks.task import Task
+
+OFFICIAL_RELATIONS = 41  # of T-REx
+ANY_WORDING = {"id": "any", "text": "{subject} {mask}", "source": "any", "kinds": ["masked", "causal", "seq2seq"]}
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """One train stage. `member_steps` is what all its members may take; early stopping makes it less."""
+
+    backbone: str
+    method: str
+    state: State
+    trained: bool
+    cells: int
+    trials: int  # told to Optuna
+    members: dict[str, int]  # suite -> members trained, for trials and for cells
+    steps: int  # a member
+
+    @property
+    def member_steps(self) -> int:
+        return sum(self.members.values()) * self.steps
+
+
+@dataclass(frozen=True)
+class Work:
+    """A whole run."""
+
+    stages: int  # of DVC
+    tasks: dict[str, int]  # suite -> tasks
+    assumed: tuple[str, ...]  # suites whose tasks are not on this machine yet and were taken from what is published
+    train: tuple[StageWork, ...]
+
+
+def plan_work(params: Params, paths: Paths) -> Work:
+    """Everything the pipeline would do from nothing. Reads manifests and file names, no rows and no models."""
+    run = params.run
+    names, assumed = {}, []
+    for suite in run.suites:
+        names[suite], known = task_names(suite, params, paths)
+        if not known:
+            assumed.append(suite)
+    methods = {name: build_method(name, params.methods[name]) for name in run.methods}
+    return Work(
+        stages=len(run.suites) + len(run.backbones) * (2 + len(run.methods)) + 2,
+        tasks={suite: len(tasks) for suite, tasks in names.items()},
+        assumed=tuple(assumed),
+        train=tuple(
+            _stage_work(params, backbone, name, method, names)
+            for backbone in run.backbones
+            for name, method in methods.items()
+        ),
+    )
+
+
+def task_names(suite: str, params: Params, paths: Paths) -> tuple[list[str], bool]:
+    """The tasks of a suite, and whether that is known: from params.yaml, prepared data or the raw files."""
+    settings, manifest = params.suites[suite], paths.suite(suite) / MANIFEST  # type: ignore[index]
+    if settings.tasks != "all":
+        return list(settings.tasks), True
+    if manifest.is_file() and json.loads(manifest.read_text())["source"] == settings.source:
+        return sorted(json.loads(manifest.read_text())["tasks"]), True
+    if suite != LAMA:
+        return nlu_names(), settings.source == "embedded"
+    if settings.source == "embedded":
+        from softprompt.data.embedded.relations import RELATIONS
+
+        return [relation.id for relation in RELATIONS], True
+    relations = _complete_relations(Path(settings.path)) if settings.source == "local" else []
+    return relations or [f"relation {number}" for number in range(OFFICIAL_RELATIONS)], bool(relations)
+
+
+def _complete_relations(root: Path) -> list[str]:
+    try:
+        return [name for name, lack in missing_facts(root, relations_of(root)).items() if not lack]
+    except (OSError, UserError):
+        return []
+
+
+def _stage_work(params: Params, backbone: str, name: str, method: Method, names: dict[str, list[str]]) -> StageWork:
+    kind, budget = params.backbones[backbone].kind, params.chosen_budget
+    met = {
+        suite: [task for task in names[suite] if _meets(method, _definition(suite, task), kind)]
+        for suite in params.suites_of(backbone)
+    }
+    trained = isinstance(method, TrainedMethod)
+    seeds = len(params.seeds) if method.seeded else 1
+    studies = sum(min(len(tasks), 1) if suite == LAMA else len(tasks) for suite, tasks in met.items())
+    return StageWork(
+        backbone=backbone,
+        method=name,
+        state=method.state,
+        trained=trained,
+        cells=sum(map(len, met.values())) * seeds,
+        trials=studies * budget.trials if trained else 0,
+        members={suite: len(tasks) * (budget.trials + seeds) if trained else 0 for suite, tasks in met.items()},
+        steps=budget.steps if trained else 0,
+    )
+
+
+def _meets(method: Method, task: Task, kind: Kind) -> bool:
+    """Whether the method applies; what only a loaded model can refuse is taken to apply."""
+    unloaded = Backbone("", kind, None, None, "", has_lm_head=True)
+    try:
+        return not method.inapplicable(task, unloaded)
+    except AttributeError:
+        return True
+
+
+@cache
+def _definition(suite: str, name: str) -> Task:
+    """A task's definition; a relation's manual templates come with its data, so one stands in for them."""
+    if suite == LAMA:
+        return read_definition(DEFINITIONS / f"{LAMA}.yaml", suite, name, [ANY_WORDING])
+    return read_definition(DEFINITIONS / f"{name}.yaml", suite, name)
