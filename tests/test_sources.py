@@ -1,14 +1,17 @@
 """The same rows from every source: a local folder, official archives off a server, and parquet files as on the hub."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import pytest
 import yaml
 
 from file_server import FileServer, serving
+from hub_samples import fill_hub_glue, fill_hub_lama, fill_hub_superglue, write_parquet
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
@@ -16,16 +19,7 @@ from softprompt.data.sources import ORIGINS, download, fetch_suite, hub, officia
 from softprompt.data.sources.lock import Lock
 from softprompt.data.superglue import FOLDERS
 from softprompt.errors import UserError
-from source_samples import (
-    SUPERGLUE,
-    fill_hub_glue,
-    fill_hub_lama,
-    fill_hub_superglue,
-    local_files,
-    published,
-    write_parquet,
-    zipped,
-)
+from source_samples import SUPERGLUE, local_files, published, zipped
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
@@ -213,3 +207,15 @@ def test_the_shipped_table_has_the_hashes_of_the_real_files() -> None:
             assert hashlib.sha256(content).hexdigest() == sha256, path
             checked += 1
     assert checked == 66
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_network(
+    hub_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise datasets.exceptions.DatasetGenerationError("failed") from OSError(errno.ENOSPC, "No space left on device")
+
+    fill_hub_glue(hub_folder)
+    monkeypatch.setattr(datasets, "load_dataset", full)
+    with pytest.raises(UserError, match=r"downloads.*: no space left on the disk"):
+        fetch_suite("glue", "hub", "all", tmp_path / "downloads")
