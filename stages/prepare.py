@@ -16,4 +16,4 @@ def prepare(params: Params, arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(prepare, ["--suite"]))
+    sys.exit(run_stage(prepare, ["--suite"], offline=False))

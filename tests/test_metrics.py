@@ -78,7 +78,7 @@ def test_a_metric_of_nothing_is_refused() -> None:
 
 
 def test_names_and_directions() -> None:
-    assert set(METRICS) == {"accuracy", "macro_f1", "f1a", "em", "p_at_1", "p_at_10", "mrr"}
+    assert set(METRICS) == {"accuracy", "macro_f1", "f1a", "f1", "em", "p_at_1", "p_at_10", "mrr"}
     assert all(metric.name == name and metric.higher_is_better for name, metric in METRICS.items())
 
 

@@ -293,8 +293,8 @@ def test_a_suite_without_any_complete_task_is_refused(raw: Path, tmp_path: Path)
 
 
 def test_an_unknown_suite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown suite 'glue'; valid ones: lama, superglue, fewglue"):
-        prepare_suite("glue", EMBEDDED, SMALL, tmp_path / "glue")
+    with pytest.raises(UserError, match="unknown suite 'squad'; valid ones: lama, superglue, fewglue, glue"):
+        prepare_suite("squad", EMBEDDED, SMALL, tmp_path / "squad")
 
 
 def test_an_id_in_two_splits_is_refused(raw: Path, tmp_path: Path) -> None:

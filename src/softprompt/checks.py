@@ -7,7 +7,7 @@ from softprompt.errors import UserError
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.params import load_params
-from softprompt.tasks.load import DEFINITIONS, nlu_names, read_definition
+from softprompt.tasks.load import DEFINITIONS, definition_path, nlu_names, read_definition
 
 
 def load_checked_params(path: Path) -> Params:
@@ -64,11 +64,11 @@ def _outside_range(name: str, method: Method, settings: BackboneSettings) -> lis
 
 def _unknown_tasks(params: Params) -> list[str]:
     return [
-        f"suites.{suite}.tasks names {name!r}; known: {', '.join(nlu_names())}"
+        f"suites.{suite}.tasks names {name!r}; known: {', '.join(nlu_names(suite))}"
         for suite, settings in params.suites.items()
         if suite != "lama" and settings.tasks != "all"
         for name in settings.tasks
-        if name not in nlu_names()
+        if name not in nlu_names(suite)
     ]
 
 
@@ -77,8 +77,8 @@ def _tasks_without_template(params: Params) -> list[str]:
     kinds = {params.backbones[name].kind: name for name in params.run.backbones}
     faults = []
     for suite, settings in params.suites.items():
-        for name in () if suite == "lama" else nlu_names() if settings.tasks == "all" else settings.tasks:
-            task = read_definition(DEFINITIONS / f"{name}.yaml", suite, name)
+        for name in () if suite == "lama" else nlu_names(suite) if settings.tasks == "all" else settings.tasks:
+            task = read_definition(definition_path(DEFINITIONS, suite, name), suite, name)
             known = {kind for template in (*task.manual, *task.p_tuning, task.plain) for kind in template.kinds}
             faults += [
                 f"suites.{suite}.tasks: {name} has no template for {kind} backbones such as {backbone}; "

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 Kind = Literal["masked", "causal", "seq2seq"]
-Suite = Literal["lama", "superglue", "fewglue"]
+Suite = Literal["lama", "superglue", "fewglue", "glue"]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -34,12 +34,18 @@ class WorldSettings(Frozen):
 class SuiteSettings(Frozen):
     """Where a suite comes from and which of its tasks run."""
 
-    source: Literal["embedded", "local"]
+    source: Literal["embedded", "local", "hub", "official"]
     path: str = "data/raw"  # folder of a `local` source; the pipeline notices changes in data/raw only
     tasks: tuple[str, ...] | Literal["all"] = "all"
     dev_share: Fraction = 0.1  # of train, carved off as dev where a suite publishes none
     train_limit: Positive | None = None  # seeded sample of the train split
     test_limit: Positive | None = None  # seeded sample of the test split
+
+    @model_validator(mode="after")
+    def path_has_a_reader(self) -> "SuiteSettings":
+        if self.source != "local" and "path" in self.model_fields_set:
+            raise ValueError(f"`path` belongs to source: local; source: {self.source} reads no folder, remove it")
+        return self
 
 
 class Architecture(Frozen):
@@ -182,6 +188,12 @@ class Run(Frozen):
     methods: tuple[str, ...]
 
 
+NOT_THERE: dict[tuple[Suite, str], str] = {
+    ("glue", "embedded"): "the generated world has no GLUE; choose local, hub or official",
+    ("fewglue", "hub"): "FewGLUE_32dev is not on the hub; choose official",
+}
+
+
 class Params(Frozen):
     """All of params.yaml. `methods` holds raw sections, each parsed by its method's own settings class."""
 
@@ -207,6 +219,9 @@ class Params(Frozen):
         _refuse_unknown("run.suites", self.run.suites, self.suites)
         _refuse_unknown("run.backbones", self.run.backbones, self.backbones)
         _refuse_unknown("run.methods", self.run.methods, self.methods)
+        for (suite, source), reason in NOT_THERE.items():
+            if suite in self.suites and self.suites[suite].source == source:
+                raise ValueError(f"suites.{suite}.source is {source!r}, but {reason}")
         if self.tuning.seed in self.seeds:
             raise ValueError(
                 f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on "

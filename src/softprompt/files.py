@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,6 +18,24 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends well, and vanishes when it does not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in out.parent.glob(f".{out.name}.*.tmp"):
+        shutil.rmtree(leftover)
+    folder, previous = (out.with_name(f".{out.name}.{os.getpid()}.{part}.tmp") for part in ("new", "old"))
+    folder.mkdir()
+    try:
+        yield folder
+        if out.exists():
+            out.rename(previous)
+        folder.rename(out)
+    finally:
+        for leftover in (folder, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -3,16 +3,27 @@
 import os
 import sys
 from types import TracebackType
+from typing import NoReturn
 
 from tqdm import tqdm
+
+
+def _quiet() -> bool:
+    return bool(os.environ.get("CI")) or not sys.stderr.isatty()
+
+
+def byte_bar(title: str, received: int, total: int | None) -> "tqdm[NoReturn]":
+    """A bar over the bytes of a download, of which some may be `received` already; a context manager."""
+    return tqdm(
+        total=total, initial=received, desc=title, unit="B", unit_scale=True, disable=_quiet(), dynamic_ncols=True
+    )
 
 
 class Progress:
     """One line: which stage, how many members of how many, the best dev score so far, the time left."""
 
     def __init__(self, title: str, total: int, unit: str = "member") -> None:
-        quiet = bool(os.environ.get("CI")) or not sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=title, unit=unit, disable=quiet, dynamic_ncols=True)
+        self._bar = tqdm(total=total, desc=title, unit=unit, disable=_quiet(), dynamic_ncols=True)
 
     def __enter__(self) -> "Progress":
         return self

@@ -14,7 +14,8 @@ SETTINGS = {
 }
 
 
-def keep_quiet() -> None:
+def keep_quiet(*, offline: bool = True) -> None:
     """Set what the user has not set; call before transformers, datasets or mlflow are imported."""
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+        if offline or name != "HF_HUB_OFFLINE":
+            os.environ.setdefault(name, value)

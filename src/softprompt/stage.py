@@ -12,12 +12,16 @@ from softprompt.quiet import keep_quiet
 PARAMS = Path("params.yaml")
 
 
-def run_stage(work: Callable[[Params, argparse.Namespace], None], flags: Sequence[str] = ()) -> int:
+def run_stage(
+    work: Callable[[Params, argparse.Namespace], None], flags: Sequence[str] = (), *, offline: bool = True
+) -> int:
     """Parse `flags` (each with one name as value) and params.yaml, do the work, and return the exit status.
+
+    Unless `offline` is false, the Hugging Face hub is switched off for the stage.
 
     A UserError is printed without a traceback; everything else is a bug and shows one.
     """
-    keep_quiet()
+    keep_quiet(offline=offline)
     from softprompt.checks import load_checked_params  # imports transformers, which must find the quiet settings
 
     parser = argparse.ArgumentParser()

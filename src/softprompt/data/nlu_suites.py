@@ -1,27 +1,40 @@
-"""SuperGLUE and FewGLUE as prepared tasks: which official file becomes which split.
+"""SuperGLUE, FewGLUE and GLUE as prepared tasks: which official file becomes which split.
 
-SuperGLUE's test set has no labels, so its validation set is our test and dev is carved from train. FewGLUE has 32
-training rows, 32 dev rows, and the same test. Of SuperGLUE's test files the rows are checked and counted only.
+SuperGLUE's and GLUE's test sets have no labels, so the validation set is our test and dev is carved from train.
+FewGLUE has 32 training rows, 32 dev rows, and the same test. Of the test files the rows are checked and counted only.
 """
 
 from pathlib import Path
 
 from softprompt.config import SuiteSettings
+from softprompt.data import glue
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.rows import RawSplit, question_of
 from softprompt.data.splits import carve_dev, sample
-from softprompt.data.superglue import FOLDERS, read_nlu_split
+from softprompt.data.superglue import FOLDERS, read_nlu_split, read_split
 from softprompt.errors import UserError
 
 UNANSWERABLE = {"record": "its answers have to be scored as candidates, which no method does yet"}
 LICENCES = {"boolq": "CC BY-SA 3.0"}
-UNANSWERED = "unanswered"  # SuperGLUE's test files
-OTHER_LICENCE = "the task's own, see super.gluebenchmark.com"
+UNANSWERED = "unanswered"  # the test files of SuperGLUE and GLUE
+OTHER_LICENCE = {"glue": "the task's own, see gluebenchmark.com"}
+SUPERGLUE_LICENCE = "the task's own, see super.gluebenchmark.com"
+NEEDED = {
+    "superglue": {"train": "train.jsonl", "test": "val.jsonl"},
+    "fewglue": {"train": "train.jsonl", "dev": "dev32.jsonl", "test": "val.jsonl"},
+    "glue": {"train": "train.tsv", "test": "dev.tsv"},
+}
+
+
+def folders_of(suite: str) -> dict[str, str]:
+    """The folder of every task that a suite is known to have."""
+    return glue.FOLDERS if suite == "glue" else FOLDERS
 
 
 def raw_files(root: Path, suite: str, task: str) -> dict[str, Path]:
     """Every official file that a task has there, by split."""
-    folder, superglue = root / suite / FOLDERS[task], root / "superglue" / FOLDERS[task]
+    name = folders_of(suite)[task]
+    folder, superglue = root / suite / name, root / "superglue" / name
     subsets = sorted(folder.glob("train_subset*.jsonl")) if suite == "superglue" else []
     wanted = {
         "superglue": {"train": [folder / "train.jsonl", *subsets], "test": [folder / "val.jsonl"]},
@@ -31,22 +44,23 @@ def raw_files(root: Path, suite: str, task: str) -> dict[str, Path]:
             "test": [folder / "val.jsonl", superglue / "val.jsonl"],
             "unlabeled": [folder / "unlabeled.jsonl"],
         },
+        "glue": {
+            "train": [folder / "train.tsv", folder / f"{glue.TREEBANK}.train"],
+            "test": [folder / "dev.tsv", folder / f"{glue.TREEBANK}.dev"],
+        },
     }[suite]
-    if suite == "superglue":
-        wanted[UNANSWERED] = [folder / "test.jsonl"]
+    if suite != "fewglue":
+        wanted[UNANSWERED] = [folder / f"test.{'tsv' if suite == 'glue' else 'jsonl'}"]
     found = {split: [path for path in paths if path.is_file()] for split, paths in wanted.items()}
     return {split: paths[0] for split, paths in found.items() if paths}
 
 
 def missing_parts(root: Path, suite: str) -> dict[str, str]:
     """What each known task lacks, in words; "" for a complete one."""
-    needed = {"superglue": {"train": "train.jsonl", "test": "val.jsonl"}}.get(
-        suite, {"train": "train.jsonl", "dev": "dev32.jsonl", "test": "val.jsonl"}
-    )
     missing = {}
-    for task, folder in FOLDERS.items():
+    for task, folder in folders_of(suite).items():
         there = raw_files(root, suite, task)
-        lacking = [file for split, file in needed.items() if split not in there]
+        lacking = [file for split, file in NEEDED[suite].items() if split not in there]
         reason = f"{suite}/{folder} has no {', no '.join(lacking)}" if lacking else UNANSWERABLE.get(task, "")
         missing[task] = reason if (root / suite / folder).is_dir() else f"there is no folder {suite}/{folder}"
     return missing
@@ -55,9 +69,15 @@ def missing_parts(root: Path, suite: str) -> dict[str, str]:
 def read_nlu_task(root: Path, suite: str, task: str) -> dict[str, RawSplit]:
     """All official files of a task, checked row by row."""
     return {
-        split: read_nlu_split(task, path, path.stem, labelled=split not in ("unlabeled", UNANSWERED))
+        split: _read(suite, task, path, labelled=split not in ("unlabeled", UNANSWERED))
         for split, path in raw_files(root, suite, task).items()
     }
+
+
+def _read(suite: str, task: str, path: Path, *, labelled: bool) -> RawSplit:
+    if suite != "glue":
+        return read_nlu_split(task, path, path.stem, labelled=labelled)
+    return read_split(glue.read_table(path), glue.PARSERS[task], path, path.stem, labelled=labelled)
 
 
 def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings) -> PreparedTask:
@@ -72,4 +92,5 @@ def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings)
         ids = tables[split]["id"]
         unit = question_of(ids) if task == "multirc" else ids
         tables[split] = sample(tables[split], limit, identity, f"{split} limit", unit)
-    return PreparedTask(task, LICENCES.get(task, OTHER_LICENCE), list(raw.values()), tables)
+    licence = OTHER_LICENCE.get(suite) or LICENCES.get(task, SUPERGLUE_LICENCE)
+    return PreparedTask(task, licence, list(raw.values()), tables)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,21 +15,28 @@ from softprompt.data.lama_suite import missing_facts, prepare_relation, relation
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
 from softprompt.data.nlu_suites import UNANSWERABLE, missing_parts, prepare_nlu_task, read_nlu_task
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
+from softprompt.data.sources import fetch_suite, origins_of
 from softprompt.data.validation import one_of
 from softprompt.errors import UserError
-from softprompt.files import sha256_of_file
+from softprompt.files import replaced_folder, sha256_of_file
 
 GENERATED = "generated, Apache-2.0"
-SUITES = ("lama", "superglue", "fewglue")
-PRETRAINING_TEXT = {"lama": ("facts.jsonl", "answers.json"), "superglue": ("documents.jsonl",), "fewglue": ()}
+SUITES = ("lama", "superglue", "fewglue", "glue")
+PRETRAINING_TEXT = {"lama": ("facts.jsonl", "answers.json"), "superglue": ("documents.jsonl",)}
+DOWNLOADS = Path("data/downloads")
 
 log = logging.getLogger(__name__)
 
 
-def prepare_suite(suite: str, settings: SuiteSettings, world: WorldSettings, out: Path) -> None:
-    """Read, check and write one suite as the folder `out`. After an error `out` is as it was before."""
+def prepare_suite(
+    suite: str, settings: SuiteSettings, world: WorldSettings, out: Path, downloads: Path = DOWNLOADS
+) -> None:
+    """Read, check and write one suite as the folder `out`. After an error `out` is as it was before.
+
+    What the sources `hub` and `official` fetch is kept below `downloads`, and used again.
+    """
     one_of([suite], SUITES, what="suite")
-    with _source(suite, settings, world) as root, _replaced_folder(out) as folder:
+    with _source(suite, settings, world, downloads) as root, replaced_folder(out) as folder:
         if suite == "lama":
             tasks, left_out = _lama(root, settings)
         else:
@@ -50,12 +56,17 @@ def prepare_suite(suite: str, settings: SuiteSettings, world: WorldSettings, out
             "left_out": left_out,
             "files": _further_files(suite, root, folder),
         }
+        if settings.source in ("hub", "official"):
+            manifest["origins"] = origins_of(root)
         write_manifest(folder, manifest)
 
 
 @contextmanager
-def _source(suite: str, settings: SuiteSettings, world: WorldSettings) -> Iterator[Path]:
-    """The root of the raw files: the user's folder, or the generated world for as long as it is needed."""
+def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads: Path) -> Iterator[Path]:
+    """The root of the raw files: the user's folder, what was fetched, or the generated world while it is needed."""
+    if settings.source in ("hub", "official"):
+        yield fetch_suite(suite, settings.source, settings.tasks, downloads)
+        return
     if settings.source == "local":
         root = Path(settings.path)
         if not settings.path or not (root / suite).is_dir():
@@ -68,24 +79,6 @@ def _source(suite: str, settings: SuiteSettings, world: WorldSettings) -> Iterat
     with tempfile.TemporaryDirectory(prefix="softprompt-world-") as folder:
         write_world(world, Path(folder))
         yield Path(folder)
-
-
-@contextmanager
-def _replaced_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well, and vanishes when it does not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out.parent.glob(f".{out.name}.*.tmp"):
-        shutil.rmtree(leftover)
-    folder, previous = (out.with_name(f".{out.name}.{os.getpid()}.{part}.tmp") for part in ("new", "old"))
-    folder.mkdir()
-    try:
-        yield folder
-        if out.exists():
-            out.rename(previous)
-        folder.rename(out)
-    finally:
-        for leftover in (folder, previous):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
@@ -108,7 +101,7 @@ def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[Prepared
 
 def _further_files(suite: str, root: Path, folder: Path) -> dict[str, str]:
     """Copy what belongs to the suite as a whole: pretraining text and the restricted vocabulary."""
-    for name in PRETRAINING_TEXT[suite]:
+    for name in PRETRAINING_TEXT.get(suite, ()):
         if (root / "text" / name).exists():
             (folder / "text").mkdir(exist_ok=True)
             shutil.copyfile(root / "text" / name, folder / "text" / name)

@@ -1,5 +1,6 @@
 """SuperGLUE and FewGLUE in their official files: a folder a task, a JSON-lines file a split."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,16 @@ PARSERS: dict[str, Parser] = {
 
 def read_nlu_split(task: str, path: Path, name: str, *, labelled: bool) -> RawSplit:
     """All examples of one official file, checked. Their ids begin with the split's `name`."""
+    return read_split(read_records(path), PARSERS[task], path, name, labelled=labelled)
+
+
+def read_split(records: Iterable[Record], parse: Parser, path: Path, name: str, *, labelled: bool) -> RawSplit:
+    """The examples that a parser finds in the records of a file, checked and accounted for."""
     split, ids, groups = RawSplit(path), UniqueIds("idx"), Groups()
     seen: dict[str, dict[str, Any]] = {}  # of a file without labels: what a row with this id held
-    for record in read_records(path):
+    for record in records:
         split.lines += 1
-        for example in PARSERS[task](record, labelled):
+        for example in parse(record, labelled):
             split.read += 1
             reason = example.dropped or _repeated(record, example, seen, labelled)
             if reason:

@@ -80,7 +80,7 @@ class Record:
 
 def read_records(path: Path) -> Iterator[Record]:
     """Every row of a JSON-lines file that has at least one. A missing newline after the last row is allowed."""
-    lines = _lines(path)
+    lines = _lines(path, "JSON lines")
     last = len(lines)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -88,12 +88,25 @@ def read_records(path: Path) -> Iterator[Record]:
         yield Record(path, number, _parse(path, number, line, last=number == last))
 
 
-def _lines(path: Path) -> list[bytes]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that has at least one, without their ends and a byte order mark."""
+    lines = []
+    for number, line in enumerate(_lines(path, "lines of text"), start=1):
+        try:
+            lines.append(line.decode("utf-8").removesuffix("\r"))
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; expected UTF-8 text; {RESTORE}"
+            ) from None
+    return lines
+
+
+def _lines(path: Path, what: str) -> list[bytes]:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; expected JSON lines; put the official file there")
+        raise UserError(f"{path}: no such file; expected {what}; put the official file there")
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     if not content.strip():
-        raise UserError(f"{path}: the file is empty; expected JSON lines; put the official file there again")
+        raise UserError(f"{path}: the file is empty; expected {what}; put the official file there again")
     return content.removesuffix(b"\n").split(b"\n")
 
 

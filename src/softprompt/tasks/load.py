@@ -17,9 +17,16 @@ LAMA = "lama"
 SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
 
 
-def nlu_names() -> list[str]:
-    """The tasks that SuperGLUE and FewGLUE share."""
-    return sorted(path.stem for path in DEFINITIONS.glob("*.yaml") if path.stem != LAMA)
+def nlu_names(suite: str = "superglue") -> list[str]:
+    """The tasks of a suite, which SuperGLUE and FewGLUE share; GLUE has a folder of its own."""
+    return sorted(
+        path.stem for path in definition_path(DEFINITIONS, suite, "*").parent.glob("*.yaml") if path.stem != LAMA
+    )
+
+
+def definition_path(definitions: Path, suite: str, name: str) -> Path:
+    """The file of a task's definition below the folder of all definitions."""
+    return (definitions / "glue" if suite == "glue" else definitions) / f"{name}.yaml"
 
 
 def load_task(suite: str, name: str, prepared: Path) -> Task:
@@ -29,9 +36,10 @@ def load_task(suite: str, name: str, prepared: Path) -> Task:
         path = DEFINITIONS / f"{LAMA}.yaml"
         manual = relation_templates(prepared / LAMA / name / "templates.json")
         return read_definition(path, suite, name, manual)
-    if name not in nlu_names():
-        raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {', '.join(nlu_names())}")
-    return read_definition(DEFINITIONS / f"{name}.yaml", suite, name)
+    known = nlu_names(suite)
+    if name not in known:
+        raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {', '.join(known)}")
+    return read_definition(definition_path(DEFINITIONS, suite, name), suite, name)
 
 
 def read_definition(path: Path, suite: str, name: str, manual: list[dict[str, Any]] | None = None) -> Task:

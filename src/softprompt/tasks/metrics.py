@@ -12,6 +12,7 @@ import pandas as pd
 from softprompt.data.rows import question_of
 
 POSITIVE = "1"  # MultiRC's label of an answer that is right
+PARAPHRASE = "equivalent"  # MRPC's label of two sentences that say the same
 P_AT = 10
 
 Predictions = pd.DataFrame
@@ -54,6 +55,11 @@ def f1a(predictions: Predictions) -> float:
     return _f1(predictions, POSITIVE)
 
 
+def f1(predictions: Predictions) -> float:
+    """MRPC: F1 of the label "equivalent"."""
+    return _f1(predictions, PARAPHRASE)
+
+
 def exact_match(predictions: Predictions) -> float:
     """MultiRC: share of questions all of whose answers are predicted right. Example ids name the question."""
     right = predictions["gold"] == predictions["prediction"]
@@ -81,6 +87,7 @@ METRICS = {
         Metric("accuracy", True, accuracy),
         Metric("macro_f1", True, macro_f1),
         Metric("f1a", True, f1a),
+        Metric("f1", True, f1),
         Metric("em", True, exact_match),
         Metric("p_at_1", True, p_at_1),
         Metric("p_at_10", True, p_at_10),
