@@ -93,7 +93,7 @@ def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[Prepared
     missing = missing_parts(root, suite)
     names = chosen_tasks(suite, settings.tasks, missing)
     left_out: dict[str, Any] = {name: {"reason": lack} for name, lack in missing.items() if lack}
-    for name in UNANSWERABLE if settings.tasks == "all" else ():
+    for name in sorted(UNANSWERABLE.keys() & missing) if settings.tasks == "all" else ():
         checked = read_nlu_task(root, suite, name)
         left_out[name] |= {"raw": describe_raw(list(checked.values()), root)} if checked else {}
     return [prepare_nlu_task(root, suite, name, settings) for name in names], left_out

@@ -26,7 +26,7 @@ def fetch_suite(suite: str, source: str, tasks: tuple[str, ...] | str, downloads
     about = _folders(suite, source, tasks)
     with storage_errors(downloads), replaced_folder(root) as folder:
         if source == "hub":
-            origins = fill_from_hub(suite, about, lock, folder)
+            origins = fill_from_hub(suite, about, downloads, lock, folder)
         else:
             origins = fill_from_official(suite, None if suite == "lama" else about, downloads, lock, folder)
         if suite == "lama":

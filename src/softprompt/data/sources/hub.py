@@ -26,53 +26,54 @@ OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 Row = dict[str, Any]
 
 
-def fill_from_hub(suite: str, about: set[str], lock: Lock, folder: Path) -> dict[str, str]:
+def fill_from_hub(suite: str, about: set[str], downloads: Path, lock: Lock, folder: Path) -> dict[str, str]:
     """Write the files of the given task folders below `folder`; LAMA's facts are written for all relations. Returns
-    the revision of each repository.
+    the revision of each repository. What the hub's libraries keep is kept in <downloads>/files/hub.
 
     Raises UserError where the hub is out of reach, switched off by HF_HUB_OFFLINE, or gives rows of another form.
     """
     _refuse_offline(suite)
+    kept = downloads / "files" / "hub"
     try:
         if suite == "lama":
-            return _write_lama(lock, folder)
+            return _write_lama(lock, folder, kept)
         repository, _, revision = (SUPERGLUE if suite == "superglue" else GLUE).partition("@")
         write = write_superglue if suite == "superglue" else write_glue
         for name in sorted(about):
-            write(f"{PREFIX}{repository}@{revision}", name, folder / suite / name)
+            write(f"{PREFIX}{repository}@{revision}", name, folder / suite / name, kept)
     except KeyError as error:
         raise UserError(f"suites.{suite}: rows of the hub have no field {error}; {INSTEAD}") from error
     return {PREFIX + repository: revision}
 
 
-def write_superglue(base: str, task: str, folder: Path) -> None:
+def write_superglue(base: str, task: str, folder: Path, kept: Path) -> None:
     """Official jsonl files of a task folder such as BoolQ. `base` is the root of the dataset's parquet folders."""
     for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
-        rows = load_rows(f"{base}/{task.lower()}/{split}-*.parquet")
+        rows = load_rows(f"{base}/{task.lower()}/{split}-*.parquet", kept)
         write_jsonl(folder / f"{name}.jsonl", hub_rows.SUPERGLUE[task](rows))
 
 
-def write_glue(base: str, task: str, folder: Path) -> None:
+def write_glue(base: str, task: str, folder: Path, kept: Path) -> None:
     """Official train.tsv and dev.tsv of a task folder such as SST-2; the test set has no labels and is not fetched."""
     config, header, values = hub_rows.GLUE[task]
     for split, name in (("train", "train"), ("validation", "dev")):
-        rows = load_rows(f"{base}/{config}/{split}-*.parquet")
+        rows = load_rows(f"{base}/{config}/{split}-*.parquet", kept)
         write_tsv(folder / f"{name}.tsv", header, (values(row) for row in rows))
 
 
-def _write_lama(lock: Lock, folder: Path) -> dict[str, str]:
+def _write_lama(lock: Lock, folder: Path, kept: Path) -> dict[str, str]:
     address = f"{PREFIX}{LAMA}@{LAMA_REVISION}"
     commit = lock.recorded(address) or _commit_of(LAMA, LAMA_REVISION)
-    write_lama(f"{PREFIX}{LAMA}@{commit}", folder / "lama")
+    write_lama(f"{PREFIX}{LAMA}@{commit}", folder / "lama", kept)
     lock.record(address, commit)
     return {address: commit}
 
 
-def write_lama(base: str, folder: Path) -> None:
+def write_lama(base: str, folder: Path, kept: Path) -> None:
     """LAMA's T-REx files and relations.jsonl. The dataset repeats a fact for each of its sentences; here it is once."""
     facts: dict[str, dict[str, Row]] = {}
     relations: dict[str, Row] = {}
-    for row in load_rows(f"{base}/trex/train/*.parquet", columns=hub_rows.LAMA_COLUMNS):
+    for row in load_rows(f"{base}/trex/train/*.parquet", kept, columns=hub_rows.LAMA_COLUMNS):
         relation = row["predicate_id"]
         facts.setdefault(relation, {}).setdefault(row["uuid"], hub_rows.fact(row))
         relations.setdefault(relation, hub_rows.relation(row))
@@ -81,15 +82,15 @@ def write_lama(base: str, folder: Path) -> None:
     write_jsonl(folder / "relations.jsonl", (relation for relation in relations.values() if relation["template"]))
 
 
-def load_rows(pattern: str, columns: Iterable[str] = ()) -> Iterator[Row]:
+def load_rows(pattern: str, kept: Path, columns: Iterable[str] = ()) -> Iterator[Row]:
     """Rows of parquet files, local or on the hub, in the order of the files' names."""
     import datasets
 
     datasets.disable_progress_bars()
     with _unreachable(pattern):
-        table = datasets.load_dataset("parquet", data_files=pattern, split="train")
-    kept = list(columns)
-    yield from (table.select_columns(kept) if kept else table)
+        table = datasets.load_dataset("parquet", data_files=pattern, split="train", cache_dir=str(kept))
+    wanted = list(columns)
+    yield from (table.select_columns(wanted) if wanted else table)
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> None:

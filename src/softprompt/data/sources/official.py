@@ -41,9 +41,9 @@ class Section(Frozen):
     files: tuple[FileGroup, ...] = ()
 
 
-def read_table(path: Path = TABLE) -> dict[str, Section]:
+def read_table() -> dict[str, Section]:
     """Every section of the table by its name."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return {name: Section.model_validate(section) for name, section in content.items()}
 
 
