@@ -53,6 +53,20 @@ def test_every_shipped_profile_is_valid(profile: Path) -> None:
         ("budget", "big", "budget names 'big', which has no section; known: paper, small, smoke"),
         ("budgets.small.trials", 1, "budgets.small.trials is 1: .*greater than or equal to 2"),
         ("suites.superglue.tasks", ["rtee"], "suites.superglue.tasks names 'rtee'; known: boolq"),
+        ("suites.superglue.source", "web", "suites.superglue.source is 'web': .*'local', 'hub' or 'official'"),
+        ("suites.superglue.path", "data/mine", "`path` belongs to source: local; source: embedded reads no folder"),
+        (
+            "suites.glue",
+            {"source": "embedded"},
+            "suites.glue.source is 'embedded', but the generated world has no GLUE",
+        ),
+        ("suites.glue", {"source": "hub", "tasks": ["cb"]}, "suites.glue.tasks names 'cb'; known: mrpc, rte, sst2"),
+        (
+            "suites.fewglue",
+            {"source": "hub"},
+            "suites.fewglue.source is 'hub', but .* is not on the hub; choose official",
+        ),
+        ("suites.squad", {"source": "hub"}, "suites.squad.*'superglue', 'fewglue' or 'glue'"),
         ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
         ("seeds", [], "seeds is .*at least 1 item"),
         ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),
@@ -65,6 +79,12 @@ def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
 ) -> None:
     with pytest.raises(UserError, match=expected):
         load_checked_params(changed(tmp_path, keys, value))
+
+
+@pytest.mark.parametrize("source", ["local", "hub", "official"])
+def test_glue_is_a_suite_from_every_real_source(tmp_path: Path, source: str) -> None:
+    params = load_checked_params(changed(tmp_path, "suites.glue", {"source": source}))
+    assert params.suites["glue"].source == source
 
 
 def test_a_task_without_any_template_for_a_backbone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,13 +107,19 @@ def test_the_hub_gives_the_rows_of_a_local_folder(raw: Path, hub_folder: Path, t
         assert tables(suite, "hub", tmp_path, **settings) == tables(suite, "local", tmp_path, path=str(raw))
 
 
+OFFICIAL_SPLITS = ("train", "val", "test")
+
+
+def json_lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
+
+
 @real_data
 def test_the_hub_gives_the_real_rows(hub_folder: Path, tmp_path: Path) -> None:
     names = ["cb", "copa", "multirc", "rte", "wic", "wsc"]
     real = {
         FOLDERS[task]: {
-            name: [json.loads(line) for line in (REAL / "superglue" / FOLDERS[task] / f"{name}.jsonl").open()]
-            for name in ("train", "val", "test")
+            name: json_lines(REAL / "superglue" / FOLDERS[task] / f"{name}.jsonl") for name in OFFICIAL_SPLITS
         }
         for task in names
     }

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from softprompt.data.nlu_rows import ENTAILMENT, Parsed, Parser
+from softprompt.data.rows import RawSplit
+from softprompt.data.superglue import read_split
 from softprompt.data.validation import RESTORE, Record, read_lines
 from softprompt.errors import UserError
 
@@ -34,6 +36,11 @@ def read_table(path: Path) -> Iterator[Record]:
                 f"{path}:{number}: {len(values)} columns; expected {len(header)} ({', '.join(header)}); {RESTORE}"
             )
         yield Record(path, number, dict(zip(header, values, strict=True)))
+
+
+def read_glue_split(task: str, path: Path, name: str, *, labelled: bool) -> RawSplit:
+    """All examples of one file, checked. Their ids begin with the split's `name`."""
+    return read_split(read_table(path), PARSERS[task], path, name, labelled=labelled, id_field="index")
 
 
 def _text(record: Record, field: str) -> str:

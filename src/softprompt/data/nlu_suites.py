@@ -11,7 +11,7 @@ from softprompt.data import glue
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.rows import RawSplit, question_of
 from softprompt.data.splits import carve_dev, sample
-from softprompt.data.superglue import FOLDERS, read_nlu_split, read_split
+from softprompt.data.superglue import FOLDERS, read_nlu_split
 from softprompt.errors import UserError
 
 UNANSWERABLE = {"record": "its answers have to be scored as candidates, which no method does yet"}
@@ -77,7 +77,7 @@ def read_nlu_task(root: Path, suite: str, task: str) -> dict[str, RawSplit]:
 def _read(suite: str, task: str, path: Path, *, labelled: bool) -> RawSplit:
     if suite != "glue":
         return read_nlu_split(task, path, path.stem, labelled=labelled)
-    return read_split(glue.read_table(path), glue.PARSERS[task], path, path.stem, labelled=labelled)
+    return glue.read_glue_split(task, path, path.stem, labelled=labelled)
 
 
 def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings) -> PreparedTask:

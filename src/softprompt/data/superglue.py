@@ -38,9 +38,11 @@ def read_nlu_split(task: str, path: Path, name: str, *, labelled: bool) -> RawSp
     return read_split(read_records(path), PARSERS[task], path, name, labelled=labelled)
 
 
-def read_split(records: Iterable[Record], parse: Parser, path: Path, name: str, *, labelled: bool) -> RawSplit:
+def read_split(
+    records: Iterable[Record], parse: Parser, path: Path, name: str, *, labelled: bool, id_field: str = "idx"
+) -> RawSplit:
     """The examples that a parser finds in the records of a file, checked and accounted for."""
-    split, ids, groups = RawSplit(path), UniqueIds("idx"), Groups()
+    split, ids, groups = RawSplit(path), UniqueIds(id_field), Groups()
     seen: dict[str, dict[str, Any]] = {}  # of a file without labels: what a row with this id held
     for record in records:
         split.lines += 1
