@@ -43,6 +43,11 @@ def read_glue_split(task: str, path: Path, name: str, *, labelled: bool) -> RawS
     return read_split(read_table(path), PARSERS[task], path, name, labelled=labelled, id_field="index")
 
 
+def split_name(path: Path) -> str:
+    """What the ids of a file's examples begin with: train of train.tsv and of stsa.binary.train."""
+    return path.name.removeprefix(f"{TREEBANK}.").removesuffix(".tsv")
+
+
 def _text(record: Record, field: str) -> str:
     return record.text(field).strip()
 

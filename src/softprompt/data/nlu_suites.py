@@ -77,7 +77,7 @@ def read_nlu_task(root: Path, suite: str, task: str) -> dict[str, RawSplit]:
 def _read(suite: str, task: str, path: Path, *, labelled: bool) -> RawSplit:
     if suite != "glue":
         return read_nlu_split(task, path, path.stem, labelled=labelled)
-    return glue.read_glue_split(task, path, path.stem, labelled=labelled)
+    return glue.read_glue_split(task, path, glue.split_name(path), labelled=labelled)
 
 
 def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings) -> PreparedTask:
