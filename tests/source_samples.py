@@ -4,11 +4,11 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import datasets
 import yaml
 
 from softprompt.data.sources import hub, official
@@ -222,16 +222,20 @@ def hub_rows(task: str, rows: list[Json]) -> Iterator[Json]:
         yield flat | {"label": CLASS_LABELS[task].index(label) if isinstance(label, str) else int(label)}
 
 
-def write_parquet(path: Path, rows: list[Json]) -> None:
+def write_parquet(path: Path, rows: list[Json], names: Sequence[str] = ()) -> None:
+    """As the hub converts its datasets: with their features in the file, labels among them as numbers with names."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_parquet(path)
+    table = datasets.Dataset.from_list(rows)
+    if names:
+        table = table.cast_column("label", datasets.ClassLabel(names=list(names)))
+    table.to_parquet(path)
 
 
 def fill_hub_superglue(folder: Path, official_rows: dict[str, dict[str, list[Json]]]) -> None:
     for task, splits in official_rows.items():
         for split, name in HUB_SPLITS.items():
             path = folder / hub.SUPERGLUE / task.lower() / f"{split}-00000-of-00001.parquet"
-            write_parquet(path, list(hub_rows(task, splits[name])))
+            write_parquet(path, list(hub_rows(task, splits[name])), CLASS_LABELS.get(task, ("False", "True")))
 
 
 def fill_hub_glue(folder: Path) -> None:
@@ -249,7 +253,7 @@ def fill_hub_glue(folder: Path) -> None:
             for quality, first, _, one, two in tsv("MRPC", name)
         ]
         for config, rows in (("sst2", sst2), ("rte", rte), ("mrpc", mrpc)):
-            write_parquet(folder / hub.GLUE / config / f"{split}-00000-of-00001.parquet", rows)
+            write_parquet(folder / hub.GLUE / config / f"{split}-00000-of-00001.parquet", rows, ("one", "other"))
 
 
 def fill_hub_lama(folder: Path, lock: Lock) -> None:

@@ -1,10 +1,12 @@
 """The same rows from every source: a local folder, official archives off a server, and parquet files as on the hub."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import pytest
 import yaml
 
@@ -212,3 +214,15 @@ def test_the_shipped_table_has_the_hashes_of_the_real_files() -> None:
             assert hashlib.sha256(content).hexdigest() == sha256, path
             checked += 1
     assert checked == 66
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_network(
+    hub_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise datasets.exceptions.DatasetGenerationError("failed") from OSError(errno.ENOSPC, "No space left on device")
+
+    fill_hub_glue(hub_folder)
+    monkeypatch.setattr(datasets, "load_dataset", full)
+    with pytest.raises(UserError, match=r"downloads.*: no space left on the disk"):
+        fetch_suite("glue", "hub", "all", tmp_path / "downloads")

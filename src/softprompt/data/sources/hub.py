@@ -6,14 +6,14 @@ named here, task by task, and never taken from what the dataset says of itself.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from softprompt.data.sources import hub_rows
 from softprompt.data.sources.lock import Lock
-from softprompt.data.sources.storage import storage_errors
+from softprompt.data.sources.storage import FORBIDDEN, FULL, storage_errors
 from softprompt.errors import UserError
 
 INSTEAD = "set `source: official`, or put the files into a folder of your own and set `source: local` with its `path`"
@@ -82,15 +82,17 @@ def write_lama(base: str, folder: Path, kept: Path) -> None:
     write_jsonl(folder / "relations.jsonl", (relation for relation in relations.values() if relation["template"]))
 
 
-def load_rows(pattern: str, kept: Path, columns: Iterable[str] = ()) -> Iterator[Row]:
-    """Rows of parquet files, local or on the hub, in the order of the files' names."""
+def load_rows(pattern: str, kept: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Rows of parquet files, local or on the hub, in the order of the files' names. `columns` of None means all."""
     import datasets
 
     datasets.disable_progress_bars()
     with _unreachable(pattern):
-        table = datasets.load_dataset("parquet", data_files=pattern, split="train", cache_dir=str(kept))
-    wanted = list(columns)
-    yield from (table.select_columns(wanted) if wanted else table)
+        table = datasets.load_dataset(
+            "parquet", data_files=pattern, split="train", cache_dir=str(kept), columns=columns and list(columns)
+        )
+    for batch in table.with_format("arrow").iter(batch_size=1000):
+        yield from batch.to_pylist()
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
@@ -125,12 +127,16 @@ def _commit_of(repository: str, revision: str) -> str:
 
 @contextmanager
 def _unreachable(address: str) -> Iterator[None]:
-    """Turns what the hub's libraries raise for a missing network, repository or file into one line."""
+    """Turns what the hub's libraries raise for a missing network, repository or file into one line. An OSError of the
+    disk passes."""
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the base of its HTTP library's errors
 
     try:
         yield
     except (OSError, ValueError, DatasetsError, HTTPError) as error:
+        for reason in (error, error.__cause__):
+            if isinstance(reason, OSError) and reason.errno in FULL + FORBIDDEN:  # of this machine's disk
+                raise reason from error
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         raise UserError(f"{address}: cannot be read ({why}); check the network, or {INSTEAD}") from error
