@@ -61,7 +61,7 @@ def test_only_what_is_wanted_comes_out(pack: Pack, tmp_path: Path, folder: Path)
 
 @PACKERS
 @pytest.mark.parametrize(
-    "name", ["../a.txt", "data/../../a.txt", "/tmp/a.txt", "C:/a.txt", "data\\..\\a.txt", "..", "../wanted/by/nobody"]
+    "name", ["../a.txt", "data/../../a.txt", "/etc/a.txt", "C:/a.txt", "data\\..\\a.txt", "..", "../wanted/by/nobody"]
 )
 def test_a_name_that_leads_elsewhere_is_refused(pack: Pack, name: str, tmp_path: Path, folder: Path) -> None:
     archive = pack(tmp_path / "x", {name: b"A"})

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from file_server import FileServer, serving
+from hub_samples import fill_hub_glue, fill_hub_lama, fill_hub_superglue, write_parquet
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
@@ -18,16 +19,7 @@ from softprompt.data.sources import ORIGINS, download, fetch_suite, hub, officia
 from softprompt.data.sources.lock import Lock
 from softprompt.data.superglue import FOLDERS
 from softprompt.errors import UserError
-from source_samples import (
-    SUPERGLUE,
-    fill_hub_glue,
-    fill_hub_lama,
-    fill_hub_superglue,
-    local_files,
-    published,
-    write_parquet,
-    zipped,
-)
+from source_samples import SUPERGLUE, local_files, published, zipped
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
