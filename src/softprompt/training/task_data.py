@@ -40,8 +40,7 @@ class TaskData:
             return f"a zero-shot probe has no {' and no '.join(absent)} facts"
         empty = [split for split in learns_from if not len(getattr(self, split))]
         if empty:
-            which = f"no {' and no '.join(empty)} example of {self.task.key}"
-            return f"{which} has an answer that is one token of {self.backbone.name}"
+            return f"no {' and no '.join(empty)} example has an answer that is one token of {self.backbone.name}"
         if "train" in learns_from and self.task.suite == LAMA and len(self.train) < MIN_TRAIN_FACTS:
             usable = f"{len(self.train)} of the {len(self.train) + self.dropped['train']} train facts"
             return f"only {usable} can be answered by {self.backbone.name}; expected at least {MIN_TRAIN_FACTS}"
