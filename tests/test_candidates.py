@@ -207,7 +207,5 @@ def test_a_head_gives_each_candidate_one_number(task: str, bert: Backbone, texts
 def test_one_label_in_train_teaches_a_head_nothing(bert: Backbone, texts: Path) -> None:
     data = task_data(texts, bert, method_named("fine_tuning"), "wsc")
     data = replace(data, train=data.train[data.train["label"] == "true"])
-    assert data.missing(("train", "dev")) == (
-        "every train example of superglue/wsc has the label 'true': nothing tells labels apart"
-    )
+    assert data.missing(("train", "dev")) == ("every train example has the label 'true': nothing tells labels apart")
     assert not data.missing(("train",))

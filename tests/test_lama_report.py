@@ -156,4 +156,6 @@ def test_a_backbone_that_can_answer_no_test_fact_is_told_so(tmp_path: Path) -> N
     scores[scores["task"] != "P1"].to_csv(folder / "scores.csv", index=False)
     aggregate(tmp_path / "results", tmp_path / "data/prepared", tmp_path / "reports", synthetic.context_of(world))
     page = (tmp_path / "reports/lama.md").read_text()
+    row = next(line for line in page.split("## tiny_gpt2")[1].splitlines() if line.startswith("| P1 |"))
+    assert row == f"| P1 |{' n/a |' * len(world.methods)}"
     assert page.count("none of its test facts can be answered by tiny_gpt2") == len(world.methods)

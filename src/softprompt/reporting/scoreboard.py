@@ -2,6 +2,7 @@
 
 from softprompt.reporting.comparisons import ALL_TASKS, table_family, tasks_family
 from softprompt.reporting.frames import rows_of, select
+from softprompt.reporting.gaps import without_answer
 from softprompt.reporting.markdown import DAGGER, DASH, NOT_APPLICABLE, percent, table, with_margin
 from softprompt.reporting.report import Report
 from softprompt.reporting.summary import in_headline
@@ -93,6 +94,8 @@ def _task_cell(report: Report, suite: str, task: str, backbone: str, method: str
     for row in rows_of(select(report.tasks, suite=suite, task=task, backbone=backbone, method=method, split="test")):
         text = with_margin(row.mean, row.low, row.high) + _fewer_seeds(report, backbone, method, row.seeds)
         return _marked(text, report.places.get((tasks_family(suite), task, backbone, method)))
+    if (suite, task, backbone) in without_answer(report.collected):
+        return NOT_APPLICABLE
     cells = report.collected.cells_of(backbone, method)
     return _empty([cell for cell in cells if (cell.suite, cell.task) == (suite, task)])
 

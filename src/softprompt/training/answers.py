@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import pandas as pd
 import torch
@@ -161,9 +161,15 @@ def _ordinary_tokens(backbone: Backbone, size: int) -> Bool[Tensor, "V"]:
 
 def _tokens_of(backbone: Backbone, vocabulary: Sequence[str], size: int) -> Bool[Tensor, "V"]:
     allowed = torch.zeros(size, dtype=torch.bool)
-    tokens = [single_token(backbone, word) for word in vocabulary]
-    allowed[[token for token in tokens if token is not None]] = True
+    allowed[_single_tokens(backbone, tuple(vocabulary))] = True
     return allowed
+
+
+@lru_cache(maxsize=1)
+def _single_tokens(backbone: Backbone, vocabulary: tuple[str, ...]) -> list[int]:
+    """Remembered, because all relations share a vocabulary of some 20,000 words."""
+    tokens = [single_token(backbone, word) for word in vocabulary]
+    return [token for token in tokens if token is not None]
 
 
 def _allowed_token(backbone: Backbone, allowed: Bool[Tensor, "V"], word: str) -> int | None:

@@ -42,8 +42,7 @@ class TaskData:
             return f"a zero-shot probe has no {' and no '.join(absent)} facts"
         empty = [split for split in learns_from if not len(getattr(self, split))]
         if empty:
-            which = f"no {' and no '.join(empty)} example of {self.task.key}"
-            return f"{which} has an answer that is one token of {self.backbone.name}"
+            return f"no {' and no '.join(empty)} example has an answer that is one token of {self.backbone.name}"
         return self._too_few_facts(learns_from) or self._one_label(learns_from)
 
     def _too_few_facts(self, learns_from: Sequence[str]) -> str:
@@ -57,7 +56,7 @@ class TaskData:
         chooses = self.task.labels and self.answers.space.form == "label"
         if not {"train", "dev"} <= set(learns_from) or not chooses or len(labels) > 1:
             return ""
-        return f"every train example of {self.task.key} has the label {labels[0]!r}: nothing tells labels apart"
+        return f"every train example has the label {labels[0]!r}: nothing tells labels apart"
 
     def split(self, name: str, template: Template, prompt_length: int) -> Split:
         """The encoded rows of `train` or `dev`, made once for all members that share them."""
