@@ -31,6 +31,14 @@ class WorldSettings(Frozen):
     withheld: Fraction = 0.1  # share of the facts that pretraining never shows
 
 
+class TextSettings(Frozen):
+    """Pretraining text made of LAMA's own facts."""
+
+    wordings_per_fact: Positive = 2  # wordings in which the text tells a fact
+    withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of a relation's subjects that the text says nothing of
+    seed: int = 0
+
+
 class SuiteSettings(Frozen):
     """Where a suite comes from and which of its tasks run."""
 
@@ -40,6 +48,13 @@ class SuiteSettings(Frozen):
     dev_share: Fraction = 0.1  # of train, carved off as dev where a suite publishes none
     train_limit: Positive | None = None  # seeded sample of the train split
     test_limit: Positive | None = None  # seeded sample of the test split
+    text: TextSettings | None = None  # of lama with a `local` source: pretraining text made of its facts
+
+    @model_validator(mode="after")
+    def one_text(self) -> "SuiteSettings":
+        if self.text is not None and self.source != "local":
+            raise ValueError("text is for source: local; the embedded world has a text of its own; remove `text`")
+        return self
 
 
 class Architecture(Frozen):
@@ -207,6 +222,9 @@ class Params(Frozen):
         _refuse_unknown("run.suites", self.run.suites, self.suites)
         _refuse_unknown("run.backbones", self.run.backbones, self.backbones)
         _refuse_unknown("run.methods", self.run.methods, self.methods)
+        for suite, settings in self.suites.items():
+            if settings.text is not None and suite != "lama":
+                raise ValueError(f"suites.{suite}.text: only lama has facts to tell; write it as suites.lama.text")
         if self.tuning.seed in self.seeds:
             raise ValueError(
                 f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on "

@@ -7,6 +7,7 @@ a sentence may stand anywhere, as in real corpora, and a model learns its facts 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class Corpus:
         """Tokens of the longest line with the special tokens around it."""
         return max(map(self.room, range(len(self.first)))) + len(self.before) + len(self.after)
 
-    @property
+    @cached_property
     def answer_share(self) -> float:
-        """Share of the tokens that are answers."""
+        """Share of the tokens that are answers. 0 for ordinary prose, where a random sample of tokens is asked."""
         asked = [answer for _, answers in self.following for answer in answers]
         return sum(asked) / len(asked)
 
@@ -52,7 +53,10 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Rows:
-    """Packed rows: ids, answers of whole lines, a random sample of all tokens, and how many tokens are no padding."""
+    """Packed rows: ids, answers of whole lines, a random sample of all tokens, and how many tokens are no padding.
+
+    In ordinary prose the sampled tokens are the answers.
+    """
 
     ids: NDArray[np.int64]  # (N, T)
     answers: NDArray[np.bool_]  # (N, T)
@@ -64,7 +68,7 @@ def read_texts(path: Path) -> list[dict[str, Any]]:
     """The lines of a text file: `text`, and in `answers` the character spans to predict."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if not lines:
-        raise UserError(f"{path} holds no text; prepare the embedded suites first")
+        raise UserError(f"{path} holds no text; prepare the suites again")
     return lines
 
 
@@ -134,7 +138,7 @@ def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: 
     order = rng.permutation(len(packed)).tolist()
     framed, asked, lengths = frame_rows([packed[i] for i in order], corpus, width)
     sampled = (rng.random(framed.shape) < sample) & (np.arange(width) < lengths[:, None])
-    return Rows(framed, asked, sampled, lengths)
+    return Rows(framed, asked if corpus.answer_share else sampled, sampled, lengths)
 
 
 def next_line(corpus: Corpus, index: int, rng: np.random.Generator, *, at_start: bool) -> Tokens:

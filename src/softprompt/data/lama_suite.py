@@ -9,7 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from softprompt.config import SuiteSettings
+from softprompt.data.fact_splits import split_for_text
 from softprompt.data.lama import Relation, read_facts, read_patterns, read_relations
+from softprompt.data.lpaqa import lpaqa_files, read_lpaqa
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.splits import sample
 from softprompt.data.validation import RESTORE
@@ -38,15 +40,16 @@ def fact_files(root: Path, relation: str) -> dict[str, Path]:
     return {split: path for split, path in wanted.items() if path.is_file()}
 
 
-def missing_facts(root: Path, relations: dict[str, Relation]) -> dict[str, str]:
-    """What each relation lacks, in words; "" for a complete one."""
+def missing_facts(root: Path, relations: dict[str, Relation], *, carved: bool = False) -> dict[str, str]:
+    """What each relation lacks, in words; "" for a complete one. If `carved`, test facts make up for train and dev."""
+    needed = ("test",) if carved else ("train", "dev", "test")
     lama = root / "lama"
     files = {path.stem for folder in TEST_FOLDERS for path in (lama / folder).glob("*.jsonl")}
     folders = {path.name for path in (lama / "autoprompt").glob("*") if path.is_dir()}
     missing = {}
     for name in sorted(relations.keys() | files | folders):
         there = fact_files(root, name)
-        lacking = [f"no {split} facts" for split in ("train", "dev", "test") if split not in there]
+        lacking = [f"no {split} facts" for split in needed if split not in there]
         missing[name] = ", ".join(([] if name in relations else ["no row in lama/relations.jsonl"]) + lacking)
     return missing
 
@@ -59,12 +62,17 @@ def prepare_relation(root: Path, relation: Relation, settings: SuiteSettings) ->
         for split, path in fact_files(root, name).items()
     }
     tables = {split: facts.frame() for split, facts in raw.items()}
+    if settings.text is not None:
+        tables = split_for_text(name, tables, settings.text)
     for split, limit in (("train", settings.train_limit), ("test", settings.test_limit)):
         tables[split] = sample(tables[split], limit, identity, f"{split} limit", tables[split]["id"])
     templates, sources = [relation.template], list(raw.values())
     patterns = root / "prompts" / "pararel" / f"{name}.jsonl"
     if patterns.exists():
         further, account = read_patterns(patterns, relation.template)
+        templates, sources = templates + further, [*sources, account]
+    for family, path in lpaqa_files(root, name).items():
+        further, account = read_lpaqa(path, family, templates)
         templates, sources = templates + further, [*sources, account]
     described = {"type": relation.type, "templates": [asdict(template) for template in templates]}
     files = {"templates.json": json.dumps(described, indent=1, ensure_ascii=False) + "\n"}

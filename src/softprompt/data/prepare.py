@@ -12,10 +12,12 @@ from typing import Any
 
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.embedded import write_world
+from softprompt.data.facts_text import write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_relation, relations_of, shared_vocabulary
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
 from softprompt.data.nlu_suites import UNANSWERABLE, missing_parts, prepare_nlu_task, read_nlu_task
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
+from softprompt.data.prose import read_prose
 from softprompt.data.validation import one_of
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
@@ -42,10 +44,12 @@ def prepare_suite(suite: str, settings: SuiteSettings, world: WorldSettings, out
             refuse_shared_ids(task)
             entries[task.name] = write_task(task, folder / task.name, root)
             log.info("%s/%s: %s", suite, task.name, {split: len(table) for split, table in task.tables.items()})
+        if settings.text is not None:
+            write_facts_text(folder / "text", tasks, settings.text, read_prose(root))
         manifest = {
             "suite": suite,
             "source": settings.source,
-            "settings": settings.model_dump(include={"dev_share", "train_limit", "test_limit"}),
+            "settings": _recorded(settings),
             "tasks": entries,
             "left_out": left_out,
             "files": _further_files(suite, root, folder),
@@ -90,10 +94,15 @@ def _replaced_folder(out: Path) -> Iterator[Path]:
 
 def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
     relations = relations_of(root)
-    missing = missing_facts(root, relations)
+    missing = missing_facts(root, relations, carved=settings.text is not None)
     names = chosen_tasks("lama", settings.tasks, missing)
     left_out = {name: {"reason": lack} for name, lack in missing.items() if lack}
     return [prepare_relation(root, relations[name], settings) for name in names], left_out
+
+
+def _recorded(settings: SuiteSettings) -> dict[str, Any]:
+    text = {"text": settings.text.model_dump()} if settings.text else {}
+    return settings.model_dump(include={"dev_share", "train_limit", "test_limit"}) | text
 
 
 def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
