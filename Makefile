@@ -1,4 +1,4 @@
-# make repro, make test, make ui, make bench, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=...
+# make repro, make test, make ui, make bench, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 5000
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test ui bench use local clean
+.PHONY: repro test ui bench use local facts clean
 
 repro: .venv/run.stamp
 	dvc repro
@@ -39,6 +39,14 @@ local: .venv/run.stamp
 	cp -r "$(CAUSAL)/." data/raw/backbones/causal
 	chmod -R u+w data/raw
 	cp profiles/local.yaml params.yaml
+	dvc repro
+
+facts: .venv/run.stamp
+	@test -d "$(DATA)/lama" -a -d "$(DATA)/superglue" || { echo "usage: make facts DATA=folder-with-lama-prompts-superglue"; exit 1; }
+	mkdir -p data/raw
+	cp -r $(wildcard $(DATA)/lama $(DATA)/superglue $(DATA)/prompts $(DATA)/extra) data/raw/
+	chmod -R u+w data/raw
+	cp profiles/facts.yaml params.yaml
 	dvc repro
 
 clean:

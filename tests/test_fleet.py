@@ -22,7 +22,11 @@ from softprompt.training.store import FleetStore
 from softprompt.training.task_data import TaskData, load_task_data
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = load_params(ROOT / "profiles" / "embedded.yaml").methods
+SECTIONS = {
+    name: section
+    for profile in ("facts", "embedded")
+    for name, section in load_params(ROOT / "profiles" / f"{profile}.yaml").methods.items()
+}
 TRAINED = sorted(name for name, method in METHODS.items() if issubclass(method, TrainedMethod))
 FROZEN = [name for name in TRAINED if METHODS[name].state == "frozen"]
 BUDGET = Budget(trials=2, steps=6, batch_size=5, eval_every=2, patience=2)

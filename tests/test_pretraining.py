@@ -206,3 +206,30 @@ def test_a_kind_that_the_type_cannot_be_is_refused(text: Path, answers: list[str
     settings = settings_for("bert").model_copy(update={"kind": "causal"})
     with pytest.raises(UserError, match="kind causal does not suit type bert: use masked"):
         pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", device=CPU, progress=ignore)
+
+
+def test_a_few_long_lines_have_rows_of_their_own_and_widen_no_others() -> None:
+    short, long = ([5, 6, 7, 8], [False, False, True, False]), ([9] * 30, [False] * 29 + [True])
+    lines = [short] * 199 + [long]
+    corpus = Corpus(lines, lines, [], [1], [2], 0)
+    batches = endless_batches(corpus, 12, 8, np.random.default_rng(0), sample=0.0)
+    seen = [next(batches) for _ in range(40)]
+    wide = [rows for rows in seen if rows.ids.shape[1] > 12]
+    assert {rows.ids.shape for rows in seen if rows.ids.shape[1] <= 12} == {(8, 12)}
+    assert [rows.ids.shape for rows in wide] == [(1, 32)] * len(wide)
+    assert all((rows.ids[0, 1:31] == 9).all() and rows.answers.sum() == 1 for rows in wide)
+    assert 1 <= len(wide) <= 3  # an epoch is 14 to 25 batches
+
+
+def test_prose_is_asked_at_a_sample_of_its_tokens() -> None:
+    lines = [([5, 6, 7, 8], [False] * 4)] * 300
+    rows = pack_epoch(Corpus(lines, lines, [], [], [], 0), 12, np.random.default_rng(0), sample=0.15)
+    assert (rows.answers == rows.sampled).all()
+    assert rows.answers.sum() == pytest.approx(0.15 * rows.lengths.sum(), rel=0.2)
+
+
+def test_a_line_longer_than_the_positions_is_refused(text: Path, answers: list[str], tmp_path: Path) -> None:
+    (tmp_path / "long.jsonl").write_text(json.dumps({"text": "It is long. " * 60, "answers": []}) + "\n")
+    files = [text / "facts.jsonl", tmp_path / "long.jsonl"]
+    with pytest.raises(UserError, match=r"long\.jsonl: its longest line has \d+ tokens, .* has 96 positions; set arch"):
+        pretrain(settings_for("bert"), files, answers, tmp_path / "m", device=CPU, progress=ignore)

@@ -100,13 +100,15 @@ def test_p_tuning_asks_as_its_paper_did(name: str, tmp_path: Path) -> None:
     assert load_task("fewglue", name, tmp_path).p_tuning[0].text == PAPER_TEMPLATES[name]
 
 
-def test_lama_slots_are_the_papers(prepared: Path) -> None:
+def test_lama_slots_are_the_papers_and_then_those_with_the_subject_first(prepared: Path) -> None:
     task = load_task("lama", "P36", prepared)
     assert [template.text for template in task.templates("p_tuning", "masked")] == [
-        "{prompt} {subject} {prompt} {mask} {prompt}"
+        "{prompt} {subject} {prompt} {mask} {prompt}",
+        "{subject} {prompt} {mask} {prompt}",
     ]
     assert [template.text for template in task.templates("p_tuning", "causal")] == [
-        "{prompt} {subject} {prompt} {mask}"
+        "{prompt} {subject} {prompt} {mask}",
+        "{subject} {prompt} {mask}",
     ]
 
 

@@ -1,14 +1,19 @@
 """Which facts a backbone knows, template by template: the second half of the pretraining report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.packing import read_texts
 from softprompt.data.prepared import load_split, load_vocabulary, splits
 from softprompt.data.prepared import tasks as prepared_tasks
-from softprompt.tasks.load import load_task
-from softprompt.training.answers import answers_of, keep_answerable
+from softprompt.tasks.load import LAMA, load_task
+from softprompt.tasks.task import Template
+from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
 from softprompt.training.task_data import encode_split
@@ -24,18 +29,45 @@ def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.Da
     return pd.concat(tables, ignore_index=True)
 
 
+def known_as_told(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
+    """P@1 of the facts through the very wordings that the pretraining text told them in.
+
+    Columns: relation, template, p_at_1, n (facts told in it). Wordings that the backbone cannot be asked are absent.
+    Empty where the text does not say which template a line was made of, as the embedded world's.
+    """
+    lines = pd.DataFrame(read_texts(suite / "text" / "facts.jsonl"))
+    tables = []
+    for (name, identity), told in lines.groupby(["relation", "template"]) if "template" in lines else ():
+        task = load_task(LAMA, str(name), suite.parent)
+        answers = answers_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
+        templates = [template for template in task.templates("manual", backbone.kind) if template.id == identity]
+        facts = keep_answerable(answers, told)
+        if templates and len(facts):
+            correct = _correct(backbone, answers, templates, facts, inference_tokens)[0]
+            tables.append((name, identity, float(correct.mean()), len(facts)))
+    return pd.DataFrame(tables, columns=["relation", "template", "p_at_1", "n"])
+
+
+def _correct(
+    backbone: Backbone, answers: Answers, templates: Sequence[Template], facts: pd.DataFrame, inference_tokens: int
+) -> list[NDArray[np.bool_]]:
+    """Which of the facts each template recalls."""
+    rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
+    fleet = Fleet(backbone, [answers.space] * len(rows))
+    answered = fleet.answer(Pool(rows, backbone.device), range(len(rows)), None, None, inference_tokens)
+    return [facts["target"].to_numpy() == answer.prediction.numpy() for answer in answered]
+
+
 def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int) -> pd.DataFrame:
     task = load_task("lama", name, suite.parent)
     answers = answers_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
     facts = pd.concat([load_split(suite, name, split).assign(split=split) for split in splits(suite, name)])
     facts = keep_answerable(answers, facts)
     templates = task.templates("manual", backbone.kind)
-    rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
-    fleet = Fleet(backbone, [answers.space] * len(rows))
-    answered = fleet.answer(Pool(rows, backbone.device), range(len(rows)), None, None, inference_tokens)
     tables = []
-    for template, answer in zip(templates, answered, strict=True):
-        correct = facts.assign(correct=facts["target"].to_numpy() == answer.prediction.numpy())
-        table = correct.groupby("split", sort=False)["correct"].agg(p_at_1="mean", n="size").reset_index()
-        tables.append(table.assign(relation=name, template=template.id))
+    for template, correct in zip(
+        templates, _correct(backbone, answers, templates, facts, inference_tokens), strict=True
+    ):
+        scored = facts.assign(correct=correct).groupby("split", sort=False)["correct"]
+        tables.append(scored.agg(p_at_1="mean", n="size").reset_index().assign(relation=name, template=template.id))
     return pd.concat(tables)[["relation", "template", "split", "p_at_1", "n"]]

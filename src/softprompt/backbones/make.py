@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 
 from softprompt.backbones.backbone import load_backbone
+from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.hub import fetch_snapshot
-from softprompt.backbones.pretraining import pretrain
+from softprompt.backbones.pretraining import PretrainingReport, pretrain
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.files import write_atomically
-from softprompt.knowledge import known_facts
+from softprompt.knowledge import known_as_told, known_facts
 from softprompt.paths import Paths
 from softprompt.progress import Progress
 
@@ -23,7 +24,9 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
 def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
-    """Write models/<name> and results/pretraining/<name>, with loss.csv and facts.csv for a pretrained one.
+    """Write models/<name> and results/pretraining/<name>, with {loss,facts,cost}.csv for a pretrained one.
+
+    told.csv stands beside them where the text says which template each of its lines was made of.
 
     Raises UserError where a local folder is no model, the hub cannot give one, the device is too small for it, or
     there is no text to pretrain on.
@@ -39,11 +42,16 @@ def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_se
         return
     report = _pretrain(name, settings, paths, device)
     backbone = load_backbone(name, settings.kind, out, device)
-    _write_table(paths.pretraining(name) / "loss.csv", pd.DataFrame(report, columns=["step", "loss"]))
-    _write_table(
-        paths.pretraining(name) / "facts.csv",
-        known_facts(backbone, paths.suite("lama"), device_settings.inference_tokens),
-    )
+    lama, tokens = paths.suite("lama"), device_settings.inference_tokens
+    told = known_as_told(backbone, lama, tokens)
+    tables = {
+        "loss": pd.DataFrame(report.losses, columns=["step", "loss"]),
+        "facts": known_facts(backbone, lama, tokens),
+        "cost": pd.DataFrame([{key: getattr(report, key) for key in ("parameters", "tokens", "seconds")}]),
+    } | ({} if told.empty else {"told": told})
+    for title, table in tables.items():
+        _write_table(paths.pretraining(name) / f"{title}.csv", table)
+    checkpoint_path(out).unlink(missing_ok=True)
 
 
 def copy_model(name: str, folder: Path, out: Path) -> None:
@@ -74,18 +82,26 @@ def _copy_whole(paths: Iterable[Path], written: dict[str, str], out: Path) -> No
     temporary.rename(out)
 
 
-def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> list[tuple[int, float]]:
-    texts = [paths.suite("lama") / "text" / "facts.jsonl", paths.suite("superglue") / "text" / "documents.jsonl"]
-    missing = [str(text) for text in texts if not text.is_file()]
+def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> PretrainingReport:
+    facts, documents = text_files(paths)
+    missing = [str(path) for path in (facts, documents) if not path.is_file()]
     if missing:
         raise UserError(
-            f"backbone {name} is pretrained on {', '.join(missing)}, which no suite made; "
-            "give lama and superglue the source `embedded`"
+            f"backbone {name} is pretrained on {', '.join(missing)}, which no suite made; give lama and superglue the "
+            "source `embedded`, or lama the source `local` with `text: {}`"
         )
-    answers = json.loads((paths.suite("lama") / "text" / "answers.json").read_text())
+    answers = json.loads(facts.with_name("answers.json").read_text())
     with Progress(f"pretraining {name}", settings.pretraining.steps if settings.pretraining else 0, "step") as progress:
-        report = pretrain(settings, texts, answers, paths.backbone(name), device=device, progress=progress.reach)
-    return report.losses
+        return pretrain(
+            settings, [facts, documents], answers, paths.backbone(name), device=device, progress=progress.reach
+        )
+
+
+def text_files(paths: Paths) -> tuple[Path, Path]:
+    """The text of facts, and the documents that lama wrote beside it or else superglue's."""
+    facts = paths.suite("lama") / "text" / "facts.jsonl"
+    own = facts.with_name("documents.jsonl")
+    return facts, own if own.is_file() else paths.suite("superglue") / "text" / "documents.jsonl"
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ a sentence may stand anywhere, as in real corpora, and a model learns its facts 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from softprompt.errors import UserError
 
 LONGEST_TAIL = 14  # tokens of another line before a row's first whole line
 WITHOUT_TAIL = 1 / 3  # share of the rows that begin with a whole line
+FEW_LONG = 0.02  # share of the lines that may be longer than a row without widening all rows
 SAME_PARAGRAPH = 0.5  # share of the lines that follow after a blank, not after a line break
 
 Tokens = tuple[list[int], list[bool]]  # ids of a line, and which of them are answers
@@ -39,11 +41,16 @@ class Corpus:
         """Tokens of the longest line with the special tokens around it."""
         return max(map(self.room, range(len(self.first)))) + len(self.before) + len(self.after)
 
-    @property
+    @cached_property
     def answer_share(self) -> float:
-        """Share of the tokens that are answers."""
+        """Share of the tokens that are answers. 0 for ordinary prose, where a random sample of tokens is asked."""
         asked = [answer for _, answers in self.following for answer in answers]
         return sum(asked) / len(asked)
+
+    def share_beyond(self, width: int) -> float:
+        """Share of the lines that a row of `width` tokens is too narrow for."""
+        limit = width - len(self.before) - len(self.after)
+        return sum(self.room(line) > limit for line in range(len(self.first))) / len(self.first)
 
     def room(self, line: int) -> int:
         """Most tokens that a line takes after another one."""
@@ -52,19 +59,36 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Rows:
-    """Packed rows: ids, answers of whole lines, a random sample of all tokens, and how many tokens are no padding."""
+    """Packed rows: ids, answers of whole lines, a random sample of all tokens, and how many tokens are no padding.
+
+    In ordinary prose the sampled tokens are the answers.
+    """
 
     ids: NDArray[np.int64]  # (N, T)
     answers: NDArray[np.bool_]  # (N, T)
     sampled: NDArray[np.bool_]  # (N, T)
     lengths: NDArray[np.int64]  # (N,)
 
+    def part(self, rows: Any) -> "Rows":
+        """Some of the rows, by anything that selects along N."""
+        return Rows(*(values[rows] for values in vars(self).values()))
+
+    def repeated(self, times: int) -> "Rows":
+        """All rows, `times` over."""
+        return Rows(*(np.concatenate([values] * times) for values in vars(self).values()))
+
+    def split(self, width: int) -> "tuple[Rows, Rows]":
+        """Those with at most `width` tokens, cut to that width, and the longer ones."""
+        narrow, long = self.part(self.lengths <= width), self.part(self.lengths > width)
+        ids, answers, sampled = narrow.ids[:, :width], narrow.answers[:, :width], narrow.sampled[:, :width]
+        return Rows(ids, answers, sampled, narrow.lengths), long
+
 
 def read_texts(path: Path) -> list[dict[str, Any]]:
     """The lines of a text file: `text`, and in `answers` the character spans to predict."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if not lines:
-        raise UserError(f"{path} holds no text; prepare the embedded suites first")
+        raise UserError(f"{path} holds no text; prepare the suites again")
     return lines
 
 
@@ -105,22 +129,27 @@ def endless_batches(
 ) -> Iterator[Rows]:
     """Batches without end, every line once an epoch, packed anew each time; a last small batch is dropped.
 
-    A corpus with longer lines has wider rows, and so many fewer of them that a batch keeps its number of tokens.
+    A corpus with longer lines has wider rows, and so many fewer of them that a batch keeps its number of tokens. Where
+    only FEW_LONG of the lines are longer, these alone stand in wide rows, in batches of their own after all others.
     """
-    batch_size = max(1, batch_size * width // max(width, corpus.longest))
-    width = max(width, corpus.longest)
+    wide = max(width, corpus.longest)
+    fewer = max(1, batch_size * width // wide)
+    if corpus.share_beyond(width) > FEW_LONG:
+        width, batch_size = wide, fewer
     while True:
         rows = pack_epoch(corpus, width, rng, sample=sample)
-        if len(rows.ids) < batch_size:
-            rows = Rows(*(np.concatenate([values] * (batch_size // len(values) + 1)) for values in vars(rows).values()))
-        for start in range(0, len(rows.ids) - batch_size + 1, batch_size):
-            part = slice(start, start + batch_size)
-            yield Rows(*(values[part] for values in vars(rows).values()))
+        narrow, long = rows.split(width)
+        if len(narrow.ids) < batch_size:
+            narrow = narrow.repeated(batch_size // len(narrow.ids) + 1)
+        for start in range(0, len(narrow.ids) - batch_size + 1, batch_size):
+            yield narrow.part(slice(start, start + batch_size))
+        for start in range(0, len(long.ids), fewer):
+            yield long.part(slice(start, start + fewer))
 
 
 def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: float) -> Rows:
-    """Every line once, in random order, in as many rows as it takes."""
-    limit = width - len(corpus.before) - len(corpus.after)  # at least the room that any line takes
+    """Every line once, in random order, in as many rows as it takes; a line that is too long has a row to itself."""
+    limit = width - len(corpus.before) - len(corpus.after)
     packed: list[Tokens] = []
     row = open_row(corpus, limit, rng)
     for index in rng.permutation(len(corpus.first)).tolist():
@@ -130,11 +159,12 @@ def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: 
             row = open_row(corpus, limit - corpus.room(index), rng)
             ids, answers = next_line(corpus, index, rng, at_start=not row[0])
         row = (row[0] + ids, row[1] + answers)
-    packed.append(row)
+    packed = [row for row in (*packed, row) if row[0]]
+    width = max(width, *(len(ids) + width - limit for ids, _ in packed))
     order = rng.permutation(len(packed)).tolist()
     framed, asked, lengths = frame_rows([packed[i] for i in order], corpus, width)
     sampled = (rng.random(framed.shape) < sample) & (np.arange(width) < lengths[:, None])
-    return Rows(framed, asked, sampled, lengths)
+    return Rows(framed, asked if corpus.answer_share else sampled, sampled, lengths)
 
 
 def next_line(corpus: Corpus, index: int, rng: np.random.Generator, *, at_start: bool) -> Tokens:

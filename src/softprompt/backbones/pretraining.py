@@ -4,14 +4,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from softprompt.backbones.architectures import build_model
+from softprompt.backbones.checkpoint import Checkpoint, checkpoint_of
 from softprompt.backbones.objectives import OBJECTIVES
-from softprompt.backbones.packing import Rows, endless_batches, read_corpus, read_texts, text_beside_answers
+from softprompt.backbones.packing import Corpus, Rows, endless_batches, read_corpus, read_texts, text_beside_answers
 from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
 from softprompt.config import BackboneSettings, Kind, PretrainingSettings
 from softprompt.errors import UserError
@@ -28,8 +31,10 @@ KINDS: dict[str, Kind] = {
     "t5": "seq2seq",
 }
 REPORT_EVERY = 20  # steps
+CHECKPOINT_EVERY = 500  # steps; a multiple of REPORT_EVERY
 HELD_SHARE = 0.4  # of the steps, at the full learning rate before it falls to zero
 CLIP_NORM = 1.0
+PROSE_SHARE = 0.15  # of the tokens of ordinary prose, at which there is a loss
 
 Progress = Callable[[int, int, float], None]  # step, of how many, mean loss since the last report
 
@@ -55,7 +60,9 @@ def pretrain(
 ) -> PretrainingReport:
     """Train tokenizer and model, and put both into `out` in Hugging Face format, whole or not at all.
 
-    The first text file is the main one; the others share `documents_share` of the steps.
+    The first text file is the main one; the others share `documents_share` of the steps. Killed on its way, it goes on
+    from its last checkpoint when called again, and ends with the same bytes as if undisturbed. The checkpoint stays:
+    `checkpoint_path(out)` is the caller's to delete.
     """
     architecture, pretraining = settings.architecture, settings.pretraining
     if architecture is None or pretraining is None:
@@ -70,16 +77,30 @@ def pretrain(
     streams = []
     for path in text_files:
         corpus = read_corpus(path, tokenizer, before, after)
+        refuse_long_lines(path, corpus, settings.kind, architecture.positions)
         rng = numpy_generator(f"pretraining-{pretraining.seed}", f"order of {path.name}")
         sizes = pretraining.row_tokens, pretraining.batch_size
-        sample = min(1.0, pretraining.other_tokens * corpus.answer_share)
-        streams.append(endless_batches(corpus, *sizes, rng, sample=sample))
+        streams.append(endless_batches(corpus, *sizes, rng, sample=sample_share(corpus, pretraining)))
     objective = OBJECTIVES[settings.kind]
-    report = train(
-        model, interleave(streams, pretraining), lambda rows: objective(model, tokenizer, rows), pretraining, progress
-    )
+    checkpoint = checkpoint_of(out, settings, text_files, answers, device.type)
+    training = Training(model, pretraining, checkpoint)
+    report = training.run(interleave(streams, pretraining), lambda rows: objective(model, tokenizer, rows), progress)
     save(model, tokenizer, out)
     return report
+
+
+def sample_share(corpus: Corpus, pretraining: PretrainingSettings) -> float:
+    """Share of the tokens to draw at random: beside the answers, or instead of them in ordinary prose."""
+    return min(1.0, pretraining.other_tokens * corpus.answer_share) if corpus.answer_share else PROSE_SHARE
+
+
+def refuse_long_lines(path: Path, corpus: Corpus, kind: Kind, positions: int) -> None:
+    """Raises UserError where a line has more tokens than the model has positions; T5's have no end."""
+    if corpus.longest > positions and kind != "seq2seq":
+        raise UserError(
+            f"{path}: its longest line has {corpus.longest} tokens, but the backbone has {positions} positions; "
+            f"set architecture.positions to {corpus.longest} or more"
+        )
 
 
 def interleave(streams: list[Iterator[Rows]], pretraining: PretrainingSettings) -> Iterator[Rows]:
@@ -99,34 +120,56 @@ def learning_rate_share(step: int, pretraining: PretrainingSettings) -> float:
     return min(rise, 1.0, fall)
 
 
-def train(
-    model: PreTrainedModel,
-    batches: Iterator[Rows],
-    loss_of: Callable[[Rows], torch.Tensor],
-    pretraining: PretrainingSettings,
-    progress: Progress,
-) -> PretrainingReport:
-    start = time.perf_counter()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=pretraining.learning_rate, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, pretraining))
-    losses: list[tuple[int, float]] = []
-    recent: list[torch.Tensor] = []
-    tokens = 0
-    for step, rows in enumerate(batches, start=1):
-        loss = loss_of(rows)
-        optimizer.zero_grad()
+class Training:
+    """A model on its way. Everything that changes from step to step is in `_state`, or follows from the step."""
+
+    def __init__(self, model: PreTrainedModel, pretraining: PretrainingSettings, checkpoint: Checkpoint) -> None:
+        rate, parameters = pretraining.learning_rate, model.parameters()
+        self.model, self.pretraining, self.checkpoint = model, pretraining, checkpoint
+        self.optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda s: learning_rate_share(s, pretraining))
+        self.losses: list[tuple[int, float]] = []
+        self.recent: list[torch.Tensor] = []  # losses since the last report
+        self.tokens, self.seconds, self.done = 0, 0.0, 0
+
+    def run(
+        self, batches: Iterator[Rows], loss_of: Callable[[Rows], torch.Tensor], progress: Progress
+    ) -> PretrainingReport:
+        """All steps, or those that the checkpoint leaves; batches of steps that are done are drawn and not used."""
+        self._take_up()
+        start = time.perf_counter() - self.seconds
+        for step, rows in enumerate(islice(batches, self.done, None), start=self.done + 1):
+            self.recent.append(self._step(loss_of(rows)))
+            self.tokens += int(rows.lengths.sum())
+            if step % REPORT_EVERY == 0 or step == self.pretraining.steps:
+                self.losses.append((step, float(torch.stack(self.recent).mean())))
+                self.recent.clear()
+                progress(step, self.pretraining.steps, self.losses[-1][1])
+            if step % CHECKPOINT_EVERY == 0:  # right after a report: no losses are waiting
+                self.done, self.seconds = step, time.perf_counter() - start
+                self.checkpoint.write(self._state())
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return PretrainingReport(self.losses, self.tokens, parameters, time.perf_counter() - start)
+
+    def _step(self, loss: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-        optimizer.step()
-        schedule.step()
-        recent.append(loss.detach())
-        tokens += int(rows.lengths.sum())
-        if step % REPORT_EVERY == 0 or step == pretraining.steps:
-            losses.append((step, float(torch.stack(recent).mean())))
-            recent.clear()
-            progress(step, pretraining.steps, losses[-1][1])
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return PretrainingReport(losses, tokens, parameters, time.perf_counter() - start)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
+
+    def _state(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
+        return parts | {name: getattr(self, name) for name in ("losses", "tokens", "seconds", "done")}
+
+    def _take_up(self) -> None:
+        state = self.checkpoint.read()
+        for name, value in (state or {}).items():
+            if name in ("model", "optimizer", "schedule"):
+                getattr(self, name).load_state_dict(value)
+            elif name != "key":
+                setattr(self, name, value)
 
 
 def save(model: PreTrainedModel, tokenizer: object, out: Path) -> None:

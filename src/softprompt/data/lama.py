@@ -39,22 +39,22 @@ def read_relations(path: Path) -> dict[str, Relation]:
     for record in read_records(path):
         name = record.text("relation")
         ids.add(record, name)
-        template = ManualTemplate("lama", _wording(record, "template"), "LAMA, relations.jsonl")
+        template = ManualTemplate("lama", read_wording(record, "template"), "LAMA, relations.jsonl")
         relations[name] = Relation(name, record.choice("type", TYPES), template)
     return relations
 
 
 def read_patterns(path: Path, lama: ManualTemplate) -> tuple[list[ManualTemplate], RawSplit]:
     """ParaRel's wordings of a relation that differ from LAMA's by more than blanks, and the account of their file."""
-    known, templates, account = {_without_blanks(lama.text)}, [], RawSplit(path)
+    known, templates, account = {without_blanks(lama.text)}, [], RawSplit(path)
     for record in read_records(path):
         account.lines += 1
         account.read += 1
-        text = _wording(record, "pattern")
-        if _without_blanks(text) in known:
+        text = read_wording(record, "pattern")
+        if without_blanks(text) in known:
             account.dropped[SAME_WORDING] += 1
             continue
-        known.add(_without_blanks(text))
+        known.add(without_blanks(text))
         templates.append(ManualTemplate(f"pararel-{record.line}", text, _source(record)))
     return templates, account
 
@@ -67,14 +67,16 @@ def _source(record: Record) -> str:
     return f"generated world, {seen} in pretraining"
 
 
-def _wording(record: Record, field: str) -> str:
+def read_wording(record: Record, field: str) -> str:
+    """A wording with [X] and [Y] as a template with {subject} and {mask}."""
     text = record.text(field)
     if text.count("[X]") != 1 or text.count("[Y]") != 1 or "{" in text or "}" in text:
         record.refuse(field, text, "a sentence with one [X], one [Y] and no braces")
     return " ".join(text.replace("[X]", "{subject}").replace("[Y]", "{mask}").split())
 
 
-def _without_blanks(text: str) -> str:
+def without_blanks(text: str) -> str:
+    """What two wordings are compared by: LAMA's stand apart from their full stop."""
     return re.sub(r"\s+", "", text)
 
 

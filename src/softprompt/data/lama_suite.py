@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from softprompt.config import SuiteSettings
+from softprompt.config import SuiteSettings, TextSettings
+from softprompt.data.fact_splits import split_for_text
 from softprompt.data.lama import ManualTemplate, Relation, read_facts, read_patterns, read_relations
+from softprompt.data.lpaqa import lpaqa_files, read_lpaqa
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.probes import PROBES, read_probe
 from softprompt.data.splits import sample
@@ -64,14 +66,14 @@ def prepare_lama_task(root: Path, name: str, relations: dict[str, Relation], set
         files = _described(PROBES[name].type, [PROBES[name].template])
         task = PreparedTask(name, LICENCE, [account], tables, files)
     else:
-        task = _prepare_relation(root, relations[name])
+        task = _prepare_relation(root, relations[name], settings.text)
     task.tables = {split: _limited(name, split, table, settings) for split, table in task.tables.items()}
     lacking = [f"no {split} facts" for split in LEARNT_FROM if split not in task.tables]
     task.note = f"zero-shot probe: {', '.join(lacking)}" if lacking else ""
     return task
 
 
-def _prepare_relation(root: Path, relation: Relation) -> PreparedTask:
+def _prepare_relation(root: Path, relation: Relation, text: TextSettings | None) -> PreparedTask:
     name = relation.name
     raw = {
         split: read_facts(name, path, split, uuids=split in ("test", "withheld"))
@@ -82,7 +84,12 @@ def _prepare_relation(root: Path, relation: Relation) -> PreparedTask:
     if patterns.exists():
         further, account = read_patterns(patterns, relation.template)
         templates, sources = templates + further, [*sources, account]
+    for family, path in lpaqa_files(root, name).items():
+        further, account = read_lpaqa(path, family, templates)
+        templates, sources = templates + further, [*sources, account]
     tables = {split: facts.frame() for split, facts in raw.items()}
+    if text is not None:
+        tables = split_for_text(name, tables, text)
     return PreparedTask(name, LICENCE, sources, tables, _described(relation.type, templates))
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.embedded import write_world
+from softprompt.data.facts_text import write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
 from softprompt.data.nlu_suites import missing_parts, prepare_nlu_task, read_nlu_task
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
 from softprompt.data.probes import PROBES
+from softprompt.data.prose import read_prose
 from softprompt.data.sources import fetch_suite, origins_of
 from softprompt.data.validation import one_of
 from softprompt.data.vocabulary import read_vocabulary
@@ -51,10 +53,12 @@ def prepare_suite(
             refuse_shared_ids(task)
             entries[task.name] = write_task(task, folder / task.name, root)
             log.info("%s/%s: %s", suite, task.name, {split: len(table) for split, table in task.tables.items()})
+        if settings.text is not None:
+            write_facts_text(folder / "text", tasks, settings.text, read_prose(root))
         manifest = {
             "suite": suite,
             "source": settings.source,
-            "settings": settings.model_dump(include=RECORDED_SETTINGS),
+            "settings": _recorded(settings),
             "tasks": entries,
             "left_out": left_out,
             "files": _further_files(suite, root, folder, settings),
@@ -87,10 +91,16 @@ def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads
 def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
     relations = relations_of(root)
     missing = missing_facts(root, relations)
+    if settings.source == "embedded" or settings.text is not None:  # such backbones were told of relations only
+        missing = {name: lack for name, lack in missing.items() if name not in PROBES}
     names = chosen_tasks("lama", settings.tasks, missing)
-    unexpected = PROBES if settings.source == "embedded" else ()
-    left_out = {name: {"reason": lack} for name, lack in missing.items() if lack and name not in unexpected}
+    left_out = {name: {"reason": lack} for name, lack in missing.items() if lack}
     return [prepare_lama_task(root, name, relations, settings) for name in names], left_out
+
+
+def _recorded(settings: SuiteSettings) -> dict[str, Any]:
+    text = {"text": settings.text.model_dump()} if settings.text else {}
+    return settings.model_dump(include=RECORDED_SETTINGS) | text
 
 
 def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:

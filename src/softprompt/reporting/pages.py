@@ -4,6 +4,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from softprompt.reporting.comparisons import table_family, tasks_family
+from softprompt.reporting.families import family_table, told_lines
 from softprompt.reporting.findings import (
     control_table,
     control_verdict,
@@ -76,6 +77,8 @@ def render_suite(report: Report, suite: str) -> str:
         tasks_family=family_size(report, tasks_family(suite)),
         wordings=wording_table(report, suite),
         spread=spread_table(report, suite),
+        families=family_table(report, suite) if suite == "lama" else "",
+        told=told_lines(report) if suite == "lama" else [],
         withheld=control_split_table(report, suite, "withheld"),
         curves=not select(report.curves, suite=suite).empty,
         gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),

@@ -16,6 +16,7 @@ from softprompt.reporting.comparisons import (
 )
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.curves import mean_curves, pretraining_report
+from softprompt.reporting.families import told_report
 from softprompt.reporting.gaps import Gap, find_gaps
 from softprompt.reporting.hyperparameters import chosen_settings
 from softprompt.reporting.summary import cell_scores, headline_scores, suite_means, task_means
@@ -41,6 +42,7 @@ class Report:
     curves: pd.DataFrame
     losses: pd.DataFrame
     facts: pd.DataFrame
+    told: pd.DataFrame
 
 
 def build_report(collected: Collected, context: ReportContext, pretraining: Path | None) -> Report:
@@ -69,4 +71,5 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         curves=mean_curves(collected.cells),
         losses=losses,
         facts=facts,
+        told=told_report(pretraining, context.backbones),
     )

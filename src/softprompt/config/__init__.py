@@ -1,0 +1,34 @@
+"""The sections of params.yaml as frozen models; `params.py` reads them. Inside, nobody sees a dict."""
+
+from softprompt.config.backbones import Architecture, BackboneSettings, Dtype, PretrainingSettings, Size
+from softprompt.config.base import Fraction, Frozen, Kind, Positive, Suite
+from softprompt.config.methods import LengthRange, PaperSetting, RateRange, Recipe, TrainedMethodSettings
+from softprompt.config.params import Budget, Device, Params, Run, Tuning
+from softprompt.config.suites import SuiteSettings, TextSettings, Vocabulary, WorldSettings
+
+__all__ = [
+    "Architecture",
+    "BackboneSettings",
+    "Budget",
+    "Device",
+    "Dtype",
+    "Fraction",
+    "Frozen",
+    "Kind",
+    "LengthRange",
+    "PaperSetting",
+    "Params",
+    "Positive",
+    "PretrainingSettings",
+    "RateRange",
+    "Recipe",
+    "Run",
+    "Size",
+    "Suite",
+    "SuiteSettings",
+    "TextSettings",
+    "TrainedMethodSettings",
+    "Tuning",
+    "Vocabulary",
+    "WorldSettings",
+]

@@ -1,0 +1,70 @@
+"""The section `backbones`: where a model comes from, and how one is pretrained here."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from softprompt.config.base import Fraction, Frozen, Kind, Positive, Suite
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class Architecture(Frozen):
+    """Sizes of a backbone that is pretrained in the pipeline."""
+
+    type: Literal["bert", "roberta", "albert", "distilbert", "electra", "gpt2", "llama", "t5"]
+    hidden_size: Positive = 64
+    layers: Positive = 2
+    heads: Positive = 4
+    feed_forward_size: Positive = 256
+    positions: Positive = 128
+    vocabulary_size: Positive = 1600  # of the trained tokenizer, before the one-token answers are added
+    initial_deviation: float = 0.08  # of the initial weights; T5 has its own scheme
+
+
+class PretrainingSettings(Frozen):
+    """How a backbone is pretrained on the text that `prepare` made."""
+
+    steps: Positive = 1700
+    batch_size: Positive = 96  # rows of `row_tokens`; fewer of a text whose lines need wider ones
+    row_tokens: Positive = 24  # several short documents are packed into one row
+    documents_share: Fraction = 0.15  # of the steps, spent on documents instead of facts
+    other_tokens: float = Field(2.5, ge=0)  # per answer, at which a causal model has a loss
+    learning_rate: float = 3.0e-3
+    warmup_steps: int = 60
+    seed: int = 0
+
+
+class Size(Frozen):
+    """How large a model of the hub is, for `softprompt plan`, which opens no model."""
+
+    million_parameters: PositiveFloat
+    layers: Positive  # that read the input: of T5 those of the encoder
+    hidden_size: Positive
+
+
+class BackboneSettings(Frozen):
+    """A backbone: pretrained here, a folder in Hugging Face format, or a pinned model of the Hugging Face hub."""
+
+    source: Literal["pretrain", "local", "hub"]
+    path: str = ""
+    repo: str = ""  # owner/name on the hub
+    revision: str = "main"  # a branch or tag is resolved when it is fetched; models/NAME/source.json says to what
+    kind: Kind
+    dtype: Dtype = "float32"  # of frozen weights; what trains is float32 everywhere
+    suites: tuple[Suite, ...] | None = None  # the only ones that this backbone meets; all of the run where absent
+    size: Size | None = None
+    architecture: Architecture | None = None
+    pretraining: PretrainingSettings | None = None
+
+    @model_validator(mode="after")
+    def complete(self) -> "BackboneSettings":
+        if self.source == "pretrain" and (self.architecture is None or self.pretraining is None):
+            raise ValueError("source: pretrain needs the sections `architecture` and `pretraining`")
+        if self.source == "local" and not self.path:
+            raise ValueError("source: local needs `path`, a folder in Hugging Face format")
+        if self.source == "hub" and (self.repo.count("/") != 1 or self.size is None):
+            raise ValueError("source: hub needs `repo`, such as google-bert/bert-base-cased, and the section `size`")
+        if self.suites == ():
+            raise ValueError("suites is empty; name the suites that this backbone meets, or leave the key out")
+        return self

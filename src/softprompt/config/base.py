@@ -1,0 +1,14 @@
+"""Words that all sections of params.yaml share."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["masked", "causal", "seq2seq"]
+Suite = Literal["lama", "superglue", "fewglue", "glue"]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")

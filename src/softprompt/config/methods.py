@@ -1,0 +1,67 @@
+"""What the sections of methods are made of: recipes, search ranges, the paper's own setting."""
+
+from typing import Literal, TypeVar
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+
+from softprompt.config.base import Fraction, Frozen, Kind, Positive
+
+
+class LengthRange(Frozen):
+    """Prompt lengths to search, both ends included, in vectors over the whole prompt."""
+
+    low: Positive
+    high: Positive
+
+    @model_validator(mode="after")
+    def upward(self) -> "LengthRange":
+        return _refuse_upside_down(self)
+
+
+class RateRange(Frozen):
+    """Learning rates to search on a log scale."""
+
+    low: PositiveFloat
+    high: PositiveFloat
+
+    @model_validator(mode="after")
+    def upward(self) -> "RateRange":
+        return _refuse_upside_down(self)
+
+
+AnyRange = TypeVar("AnyRange", LengthRange, RateRange)
+
+
+def _refuse_upside_down(searched: AnyRange) -> AnyRange:
+    if searched.low > searched.high:
+        raise ValueError(
+            f"the range is upside down: low {searched.low} is above high {searched.high}; "
+            f"write low: {searched.high}, high: {searched.low}"
+        )
+    return searched
+
+
+class Recipe(Frozen):
+    """How a method's parameters are optimised, as its paper does."""
+
+    optimizer: Literal["adam", "adamw", "adafactor"]
+    weight_decay: NonNegativeFloat = 0.0
+    schedule: Literal["constant", "linear", "exponential"] = "constant"
+    gamma: Fraction = 1.0  # factor an epoch of the exponential schedule
+    clip_norm: PositiveFloat | None = None  # of each member's gradient
+
+
+class PaperSetting(Frozen):
+    """What the method's paper used on one kind of backbone: trial 0 of every study."""
+
+    learning_rate: PositiveFloat
+    prompt_length: Positive | None = None  # absent where the method has no prompt
+
+
+class TrainedMethodSettings(Frozen):
+    """What every trained method's section has. Methods add their own keys in a subclass."""
+
+    recipe: Recipe
+    learning_rate: RateRange
+    prompt_length: LengthRange | None = None
+    paper: dict[Kind, PaperSetting] = Field(default={})

@@ -1,0 +1,98 @@
+"""All of params.yaml, and its smaller sections."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from softprompt.config.backbones import BackboneSettings
+from softprompt.config.base import Frozen, Positive, Suite
+from softprompt.config.suites import SuiteSettings, WorldSettings, refuse_misplaced
+
+
+class Budget(Frozen):
+    """How much tuning and training every method gets."""
+
+    trials: Annotated[int, Field(ge=2)]  # the best of one trial says nothing about tuning
+    steps: Positive  # optimiser steps a member
+    batch_size: Positive  # rows a member and step
+    eval_every: Positive  # steps between looks at dev
+    patience: Positive  # looks without a better dev score until a member stops
+
+
+class Tuning(Frozen):
+    """How Optuna proposes trials."""
+
+    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    batch: Positive = 4  # trials proposed together, which become fleets
+    seed: int = 1000  # never one of the reported seeds
+
+
+class Device(Frozen):
+    """Where and how wide training runs. Changes speed, never what is asked of a method."""
+
+    type: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: Positive = 2  # processes that train fleets side by side on a CPU, with one thread each
+    fleet_members: Positive = 16
+    inference_tokens: Positive = 16384  # padded tokens a forward pass without gradients
+    max_tokens: Positive = 256  # longest input of an example; longer ones are shortened
+
+
+class Run(Frozen):
+    """What is crossed with what: the matrix of the pipeline."""
+
+    suites: tuple[str, ...]
+    backbones: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+class Params(Frozen):
+    """All of params.yaml. `methods` holds raw sections, each parsed by its method's own settings class."""
+
+    profile: str
+    run: Run
+    world: WorldSettings
+    suites: dict[Suite, SuiteSettings]
+    backbones: dict[str, BackboneSettings]
+    methods: dict[str, dict[str, Any]]
+    budget: str
+    budgets: dict[str, Budget]
+    tuning: Tuning
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    device: Device
+
+    @property
+    def chosen_budget(self) -> Budget:
+        return self.budgets[self.budget]
+
+    def suites_of(self, backbone: str) -> tuple[str, ...]:
+        """The suites of the run that a backbone meets, in the order of the run."""
+        only = self.backbones[backbone].suites
+        return self.run.suites if only is None else tuple(suite for suite in self.run.suites if suite in only)
+
+    def not_planned(self, backbone: str, suite: str) -> str:
+        """Why a backbone of the run does not meet a suite, or nothing."""
+        planned = self.suites_of(backbone)
+        return "" if suite in planned else f"params.yaml runs {backbone} on {', '.join(planned) or 'no suite'} only"
+
+    @model_validator(mode="after")
+    def names_exist(self) -> "Params":
+        _refuse_unknown("budget", (self.budget,), self.budgets)
+        _refuse_unknown("run.suites", self.run.suites, self.suites)
+        _refuse_unknown("run.backbones", self.run.backbones, self.backbones)
+        _refuse_unknown("run.methods", self.run.methods, self.methods)
+        refuse_misplaced(self.suites)
+        for name, backbone in self.backbones.items():
+            _refuse_unknown(f"backbones.{name}.suites", backbone.suites or (), self.suites)
+        if self.tuning.seed in self.seeds:
+            raise ValueError(
+                f"tuning.seed {self.tuning.seed} is also in seeds: a score on the seed that was tuned on "
+                "is biased upward"
+            )
+        return self
+
+
+def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{key} names {name!r}, which has no section; known: {', '.join(sorted(known))}")
