@@ -22,7 +22,7 @@ from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.results import Cell, Coverage
 from softprompt.tasks.load import load_task
-from softprompt.training.encoding import encode_examples, tokenize
+from softprompt.training.encoding import encode_texts, tokenize
 from softprompt.training.stage import train_method
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,7 +184,7 @@ def test_a_row_is_asked_in_its_own_words(bert: Backbone, folder: Path) -> None:
     task = load_task("lama", "squad", folder / "data/prepared")
     examples = load_split(folder / "data/prepared/lama", "squad", "test")
     (template,) = task.templates("manual", "masked")
-    encoded = encode_examples(bert, template, examples[:1], 0, 64)
+    encoded = encode_texts(bert, template, examples[:1], 0, 64)
     ids = encoded.ids[0].tolist()
     whole = tokenize(bert.tokenizer, f"The anthem {bert.tokenizer.mask_token} sung.")
     assert ids == [bert.tokenizer.cls_token_id, *whole, bert.tokenizer.sep_token_id]
