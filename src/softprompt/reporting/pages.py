@@ -17,12 +17,13 @@ from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.hyperparameters import ranges_in_words
 from softprompt.reporting.markdown import DAGGER, counted, table
 from softprompt.reporting.provenance import data_lines, run_lines
+from softprompt.reporting.published import MARK, published_table
 from softprompt.reporting.report import Report
 from softprompt.reporting.scoreboard import control_split_table, headline_table, lama_metric_table, task_table
 from softprompt.reporting.wording_tables import spread_table, wording_table
 
 SHOWN_GAPS = 12
-TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE"}
+TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE"}
 
 
 def render_readme(report: Report) -> str:
@@ -74,6 +75,8 @@ def render_suite(report: Report, suite: str) -> str:
         wordings=wording_table(report, suite),
         spread=spread_table(report, suite),
         withheld=control_split_table(report, suite, "withheld"),
+        published=published_table(report, suite),
+        mark=MARK,
         curves=not select(report.curves, suite=suite).empty,
         gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),
         left_out={name: entry["reason"] for name, entry in left_out.items()},
