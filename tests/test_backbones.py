@@ -66,6 +66,9 @@ def test_narrow_weights_take_and_give_float32_and_train_in_it(backbone: Backbone
     assert narrow.word_embeddings().dtype == torch.float32
     assert {weight.dtype for weight in narrow.tuned_copy().model.parameters()} == {torch.float32}
     torch.testing.assert_close(logits, logits_of(wide, ids, mask, read_at), rtol=0.1, atol=0.15)
+    with torch.autocast("cpu", torch.bfloat16):  # as a fleet does on a GPU
+        mixed = logits_of(narrow, ids, mask, read_at)
+    torch.testing.assert_close(mixed.float(), logits, rtol=0.1, atol=0.15)
 
 
 def test_weights_are_counted_from_their_files_without_loading(bert: Backbone, tmp_path: Path) -> None:
