@@ -232,7 +232,7 @@ def test_tuning_without_room_is_not_applicable(prepared: Path, tmp_path: Path, m
     ("changed", "expected"),
     [
         ({"suites": ["glue"]}, "backbones.tiny_bert.suites names 'glue', which has no section; known: fewglue"),
-        ({"suites": []}, "suites is empty; name the suites"),
+        ({"suites": []}, "backbones.tiny_bert.suites is .*at least 1 item"),
         ({"source": "hub", "repo": "bert"}, "source: hub needs `repo`, such as google-bert/bert-base-cased"),
         ({"dtype": "float16"}, "dtype is 'float16': .*'float32' or 'bfloat16'"),
     ],
