@@ -12,13 +12,15 @@ from softprompt.backbones import memory
 from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.backbones.memory import parameters_in
 from softprompt.errors import UserError
+from softprompt.training.encoding import NO_TOKEN
 
 CPU = torch.device("cpu")
 
 
 def logits_of(backbone: Backbone, ids: torch.Tensor, mask: torch.Tensor, read_at: torch.Tensor) -> torch.Tensor:
     """Ours: (R, V)."""
-    return backbone.project(backbone.encode(backbone.embed(ids), mask, read_at))
+    unread = torch.full((len(ids), 1), NO_TOKEN)
+    return backbone.project(backbone.encode(backbone.embed(ids), mask, read_at[:, None], unread)[:, 0])
 
 
 def library_logits(backbone: Backbone, ids: torch.Tensor, mask: torch.Tensor, read_at: torch.Tensor) -> torch.Tensor:
@@ -58,7 +60,8 @@ def test_narrow_weights_take_and_give_float32_and_train_in_it(backbone: Backbone
     narrow.model.bfloat16()
     ids, mask, read_at = rows(backbone.model.config.vocab_size)
     prompt = narrow.embed(ids).detach().requires_grad_(True)  # (R, T, D)
-    logits = narrow.project(narrow.encode(prompt, mask, read_at))
+    unread = torch.full((len(ids), 1), NO_TOKEN)
+    logits = narrow.project(narrow.encode(prompt, mask, read_at[:, None], unread)[:, 0])
     logits.logsumexp(dim=1).sum().backward()
     assert logits.dtype == prompt.dtype == torch.float32
     assert prompt.grad is not None
@@ -66,6 +69,9 @@ def test_narrow_weights_take_and_give_float32_and_train_in_it(backbone: Backbone
     assert narrow.word_embeddings().dtype == torch.float32
     assert {weight.dtype for weight in narrow.tuned_copy().model.parameters()} == {torch.float32}
     torch.testing.assert_close(logits, logits_of(wide, ids, mask, read_at), rtol=0.1, atol=0.15)
+    with torch.autocast("cpu", torch.bfloat16):  # as a fleet does on a GPU
+        mixed = logits_of(narrow, ids, mask, read_at)
+    torch.testing.assert_close(mixed.float(), logits, rtol=0.1, atol=0.15)
 
 
 def test_weights_are_counted_from_their_files_without_loading(bert: Backbone, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The section `backbones`: where a model comes from, and how one is pretrained here."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -52,7 +52,7 @@ class BackboneSettings(Frozen):
     revision: str = "main"  # a branch or tag is resolved when it is fetched; models/NAME/source.json says to what
     kind: Kind
     dtype: Dtype = "float32"  # of frozen weights; what trains is float32 everywhere
-    suites: tuple[Suite, ...] | None = None  # the only ones that this backbone meets; all of the run where absent
+    suites: Annotated[tuple[Suite, ...], Field(min_length=1)] | None = None  # the only ones it meets; null: all
     size: Size | None = None
     architecture: Architecture | None = None
     pretraining: PretrainingSettings | None = None
@@ -65,6 +65,4 @@ class BackboneSettings(Frozen):
             raise ValueError("source: local needs `path`, a folder in Hugging Face format")
         if self.source == "hub" and (self.repo.count("/") != 1 or self.size is None):
             raise ValueError("source: hub needs `repo`, such as google-bert/bert-base-cased, and the section `size`")
-        if self.suites == ():
-            raise ValueError("suites is empty; name the suites that this backbone meets, or leave the key out")
         return self

@@ -14,7 +14,7 @@ from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
 from softprompt.results import State
-from softprompt.tasks.load import DEFINITIONS, LAMA, nlu_names, read_definition
+from softprompt.tasks.load import DEFINITIONS, LAMA, definition_path, nlu_names, read_definition
 from softprompt.tasks.task import Task
 
 OFFICIAL_RELATIONS = 41  # of T-REx
@@ -78,7 +78,7 @@ def task_names(suite: str, params: Params, paths: Paths) -> tuple[list[str], boo
     if manifest.is_file() and json.loads(manifest.read_text())["source"] == settings.source:
         return sorted(json.loads(manifest.read_text())["tasks"]), True
     if suite != LAMA:
-        return nlu_names(), settings.source == "embedded"
+        return nlu_names(suite), settings.source == "embedded"
     if settings.source == "embedded":
         from softprompt.data.embedded.relations import RELATIONS
 
@@ -129,4 +129,4 @@ def _definition(suite: str, name: str) -> Task:
     """A task's definition; a relation's manual templates come with its data, so one stands in for them."""
     if suite == LAMA:
         return read_definition(DEFINITIONS / f"{LAMA}.yaml", suite, name, [ANY_WORDING])
-    return read_definition(DEFINITIONS / f"{name}.yaml", suite, name)
+    return read_definition(definition_path(DEFINITIONS, suite, name), suite, name)

@@ -1,6 +1,7 @@
 """What a report has to know about the run that the results themselves do not say."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from softprompt.config import Budget, Params
 
@@ -20,6 +21,7 @@ class ReportContext:
     budget: Budget
     seeds: tuple[int, ...]
     tuning_seed: int
+    repos: Mapping[str, str] = field(default_factory=dict)  # backbone -> its name on the hub, where it is from there
 
     def rows(self) -> tuple[str, ...]:
         """Methods in table order: controls, then untrained baselines, then the rest."""
@@ -42,4 +44,5 @@ def report_context(params: Params) -> ReportContext:
         budget=params.chosen_budget,
         seeds=params.seeds,
         tuning_seed=params.tuning.seed,
+        repos={name: repo for name in params.run.backbones if (repo := params.backbones[name].repo)},
     )

@@ -19,6 +19,7 @@ from softprompt.reporting.hyperparameters import ranges_in_words
 from softprompt.reporting.lama_tables import lama_tables, probe_sentence
 from softprompt.reporting.markdown import DAGGER, counted, table
 from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
+from softprompt.reporting.published import MARK, published_table
 from softprompt.reporting.report import Report
 from softprompt.reporting.scoreboard import control_split_table, headline_table, lama_metric_table, task_table
 from softprompt.reporting.wording_tables import spread_table, wording_table
@@ -80,6 +81,8 @@ def render_suite(report: Report, suite: str) -> str:
         families=family_table(report, suite) if suite == "lama" else "",
         told=told_lines(report) if suite == "lama" else [],
         withheld=control_split_table(report, suite, "withheld"),
+        published=published_table(report, suite),
+        mark=MARK,
         curves=not select(report.curves, suite=suite).empty,
         gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),
         left_out={name: entry["reason"] for name, entry in left_out.items()},

@@ -1,0 +1,122 @@
+"""Numbers of papers beside ours, where suite, task, method, weights, split, vocabulary and model are the same.
+
+`published.csv` keeps every number as its source gives it (paper, table, method, backbone, dataset, metric, value,
+setting, source) and says whether it was checked against that source (verified). The columns after these say where it
+belongs here; they are empty where it has no place: other data sets, models without an open checkpoint, text instead of
+a number, users' own reproductions.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from softprompt.reporting.collect import Manifest
+from softprompt.reporting.frames import rows_of, select
+from softprompt.reporting.markdown import DASH, percent, points, table, with_margin
+from softprompt.reporting.report import Report
+from softprompt.statistics import mean_interval
+
+CHECKED = "yes"
+MARK = "‡"
+ALL_TASKS = "all"
+SCORE = "score"  # the mean over a suite's tasks
+PUBLIC_SPLITS = ("test", "validation")  # ours; SuperGLUE's and GLUE's validation sets are our test
+WHOLE_LAMA = 38  # relations of T-REx with train, dev and test facts in the papers' files
+TASKS_OF_MEAN = {"superglue": 7}  # those whose mean the papers give: all but ReCoRD
+HEADER = ["task", "method", "backbone", "metric", "ours", "published", "difference", "in our interval", "paper"]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our number with its interval over seeds, all shares of 1."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def read_published() -> pd.DataFrame:
+    """The whole table, all columns text; `score` is the value as a share of 1."""
+    path = files("softprompt.reporting") / "published.csv"
+    with path.open(encoding="utf-8") as handle:
+        return pd.read_csv(handle, dtype=str, keep_default_na=False)
+
+
+def published_table(report: Report, suite: str) -> str:
+    """A row a published number that we have too; nothing where there is none, as for generated or sampled data."""
+    manifest = report.collected.manifests[suite]
+    if not is_comparable(manifest):
+        return ""
+    names = {repo: name for name, repo in report.context.repos.items()}
+    rows = []
+    for row in rows_of(_placed(suite, manifest)):
+        if row.repo in names:
+            ours = _ours(report, row, names[row.repo])
+            if ours is not None:
+                rows.append(_table_row(row, names[row.repo], ours))
+    return table(HEADER, sorted(rows), left=4) if rows else ""
+
+
+def is_comparable(manifest: Manifest) -> bool:
+    """Whether the suite is the published one with all its rows: neither generated nor a sample."""
+    settings = manifest.content.get("settings", {})
+    cut = any(settings.get(key) is not None for key in ("train_limit", "test_limit", "split_seed"))
+    return manifest.content["source"] != "embedded" and not cut
+
+
+def vocabulary_of(manifest: Manifest) -> str:
+    """The words that LAMA's answers were chosen among, as params.yaml calls them; nothing for other suites."""
+    if manifest.suite != "lama":
+        return ""
+    default = "29k" if manifest.content["files"] else "full"
+    return str(manifest.content.get("settings", {}).get("vocabulary", default))
+
+
+def _placed(suite: str, manifest: Manifest) -> pd.DataFrame:
+    """The suite's published numbers at our split and vocabulary; where several say the same, the checked one."""
+    every = read_published()
+    kept = select(every, suite=suite, vocabulary=vocabulary_of(manifest))
+    kept = kept[kept["split"].isin(PUBLIC_SPLITS)]
+    kept = kept.assign(unchecked=kept["verified"] != CHECKED).sort_values("unchecked", kind="stable")
+    return kept.drop_duplicates(["paper", "task", "method_name", "repo", "state", "metric_name", "score"])
+
+
+def _ours(report: Report, row: Any, backbone: str) -> Ours | None:
+    """Our number at a published one's place, or None."""
+    place = {"suite": row.suite, "backbone": backbone, "method": row.method_name, "state": row.state, "split": "test"}
+    if row.task == ALL_TASKS:
+        return _mean_of_suite(report, row, place)
+    values = select(report.scores, **place, task=row.task, metric=row.metric_name)["value"]
+    if values.empty:
+        return None
+    interval = mean_interval(values.to_list())
+    return Ours(interval.mean, interval.low, interval.high)
+
+
+def _mean_of_suite(report: Report, row: Any, place: dict[str, str]) -> Ours | None:
+    """Only of a suite that is whole: a mean over other tasks is another number."""
+    for ours in rows_of(select(report.suites, **place)):
+        whole = ours.tasks >= WHOLE_LAMA if row.suite == "lama" else ours.tasks == TASKS_OF_MEAN.get(row.suite)
+        if whole and ours.tasks == ours.planned:
+            return Ours(ours.macro, ours.low, ours.high)
+    return None
+
+
+def _table_row(row: Any, backbone: str, ours: Ours) -> list[str]:
+    score = float(row.score)
+    inside = DASH
+    if ours.low is not None and ours.high is not None and not pd.isna(ours.low):
+        inside = "yes" if ours.low <= score <= ours.high else "no"
+    return [
+        row.task,
+        f"`{row.method_name}`",
+        backbone,
+        row.metric_name,
+        with_margin(ours.mean, ours.low, ours.high),
+        percent(score) + ("" if row.verified == CHECKED else f" {MARK}"),
+        points(ours.mean - score),
+        inside,
+        f"{row.paper}, {row.table}" if row.table != "-" else row.paper,
+    ]
