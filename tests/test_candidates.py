@@ -23,6 +23,7 @@ from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import train_fleet
 from softprompt.training.member import Answered, Member, Trained
+from softprompt.training.parts import Parts
 from softprompt.training.task_data import TaskData, load_task_data
 
 SECTIONS = load_checked_params(Path(__file__).resolve().parents[1] / "profiles" / "embedded.yaml").methods
@@ -81,9 +82,9 @@ def asked(data: TaskData, template: Template) -> tuple[Answered, Tensor]:
     """What the backbone answers to dev in plain words, and its loss with gradients."""
     pool = Pool([data.split("dev", template, 0)], data.backbone.device)
     fleet = Fleet(data.backbone, [data.answers.space])
-    (answered,) = fleet.answer(pool, [0], None, None, 64)
+    (answered,) = fleet.answer(pool, [0], Parts(), 64)
     number = torch.arange(len(data.dev))
-    return answered, fleet.losses(fleet.read(pool.batch(0 * number, number), None, None))
+    return answered, fleet.losses(fleet.read(pool.batch(0 * number, number), Parts()))
 
 
 def token_scores(backbone: Backbone, template: Template, fields: dict[str, str], text: str) -> tuple[Tensor, Tensor]:

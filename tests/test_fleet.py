@@ -17,6 +17,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.jobs import Job
 from softprompt.training.loop import train_fleet
 from softprompt.training.member import Member, Trained
+from softprompt.training.parts import gather
 from softprompt.training.runner import FleetRunner
 from softprompt.training.store import FleetStore
 from softprompt.training.task_data import TaskData, load_task_data
@@ -133,15 +134,14 @@ def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prep
     method = method_named(name)
     members = members_of(method, backbone, prepared, tmp_path)
     fleet = Fleet(backbone, [member.space for member in members])
-    prompts = torch.nn.utils.rnn.pad_sequence(
-        [member.trainable.kept()["prompt"] for member in members], batch_first=True
-    )
+    with torch.no_grad():
+        parts = gather([member.trainable for member in members])
     pool = Pool([member.train for member in members], backbone.device)
     owner = torch.tensor([0, 1, 2, 0, 1, 2])
     row = torch.tensor([0, 0, 1, 2, 3, 4])
-    together = fleet.read(pool.batch(owner, row), prompts, None).logits
+    together = fleet.read(pool.batch(owner, row), parts).logits
     for index in range(len(owner)):
-        alone = fleet.read(pool.batch(owner[index : index + 1], row[index : index + 1]), prompts, None).logits
+        alone = fleet.read(pool.batch(owner[index : index + 1], row[index : index + 1]), parts).logits
         torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
 
 

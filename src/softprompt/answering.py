@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
@@ -18,6 +17,7 @@ from softprompt.tasks.task import Task, Template
 from softprompt.training.answers import Answers, answer_frame, answers_of, majority_frame
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
+from softprompt.training.parts import gather, restored
 from softprompt.training.store import FleetStore
 from softprompt.training.task_data import encode_split
 
@@ -92,8 +92,7 @@ class TrainedCells:
         answered = fleet.answer(
             Pool(splits, backbone.device),
             range(len(group)),
-            stacked_prompts(group),
-            stacked_heads(group),
+            gather([restored(one.kept) for one in group]),
             self.params.device.inference_tokens,
         )
         return (answer_frame(answers, examples, one) for one in answered)
@@ -109,24 +108,6 @@ def with_tuned_weights(backbone: Backbone, kept: Mapping[str, Tensor]) -> Backbo
         for name, parameter in tuned.model.named_parameters():
             parameter.copy_(weights[name])
     return tuned
-
-
-def stacked_prompts(group: Sequence[Asked]) -> Tensor | None:
-    """(F, P, D), the shorter prompts padded; None where the cells have none."""
-    prompts = [one.kept["prompt"] for one in group if "prompt" in one.kept]
-    return pad_sequence(prompts, batch_first=True) if prompts else None
-
-
-def stacked_heads(group: Sequence[Asked]) -> list[nn.Linear] | None:
-    """The cells' classification heads; None where they have none."""
-    heads = []
-    for one in group:
-        if "head.weight" in one.kept:
-            classes, hidden = one.kept["head.weight"].shape
-            head = nn.Linear(hidden, classes, device=one.kept["head.weight"].device)
-            head.load_state_dict({"weight": one.kept["head.weight"], "bias": one.kept["head.bias"]})
-            heads.append(head)
-    return heads or None
 
 
 def _labelled(frame: pd.DataFrame, cell: Cell, template: str, split: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from softprompt.tasks.task import Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
+from softprompt.training.parts import Parts
 from softprompt.training.task_data import encode_split
 
 
@@ -54,7 +55,7 @@ def _correct(
     """Which of the facts each template recalls."""
     rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
     fleet = Fleet(backbone, [answers.space] * len(rows))
-    answered = fleet.answer(Pool(rows, backbone.device), range(len(rows)), None, None, inference_tokens)
+    answered = fleet.answer(Pool(rows, backbone.device), range(len(rows)), Parts(), inference_tokens)
     return [facts["target"].to_numpy() == answer.prediction.numpy() for answer in answered]
 
 

@@ -1,18 +1,21 @@
 """What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind, TrainedMethodSettings
+from softprompt.config import Budget, Frozen, Kind, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.registry import Registry
 from softprompt.results import State
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
+from softprompt.training.loop import FleetCost, train_fleet
+from softprompt.training.member import Member, Trainable, Trained
+from softprompt.training.task_data import TaskData
 
 METHODS: Registry["Method"] = Registry("method")
 
@@ -78,6 +81,17 @@ class TrainedMethod(Method):
 
     settings: TrainedMethodSettings
     settings_model = TrainedMethodSettings
+
+    def train(
+        self,
+        backbone: Backbone,
+        members: Sequence[Member],
+        data: Sequence[TaskData],  # noqa: ARG002 - for methods that need more than their members' rows
+        budget: Budget,
+        inference_tokens: int,
+    ) -> tuple[list[Trained], FleetCost]:
+        """Train a fleet on the common budget; `data` are the tasks of its members."""
+        return train_fleet(backbone, members, budget, self.settings.recipe, inference_tokens)
 
 
 def fresh_trainable(method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str) -> Trainable:

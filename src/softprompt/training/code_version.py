@@ -18,6 +18,7 @@ CORE = (
     "training/loop.py",
     "training/member.py",
     "training/optimizers.py",
+    "training/parts.py",
     "training/prompts.py",
 )
 

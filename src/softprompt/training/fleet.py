@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.training.batches import Batch, Pool, inference_chunks
 from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack_masks
+from softprompt.training.parts import Parts
 
 FORBIDDEN = float("-inf")
 
@@ -29,7 +30,7 @@ class Reading:
 
 
 class Fleet:
-    """Rows in, losses and answers out. `prompts` and `heads` are those of the members, in order, or None."""
+    """Rows in, losses and answers out. Rows say by number which member's parts they use."""
 
     def __init__(self, backbone: Backbone, spaces: Sequence[AnswerSpace]) -> None:
         self.backbone = backbone
@@ -37,17 +38,17 @@ class Fleet:
         self.everything_in_loss = bool(self.in_loss.all())
         (self.form,) = {space.form for space in spaces}  # fleets are planned with one form each
 
-    def read(self, batch: Batch, prompts: Float[Tensor, "F P D"] | None, heads: Sequence[nn.Linear] | None) -> Reading:
+    def read(self, batch: Batch, parts: Parts) -> Reading:
         """Float32 (or wider) logits at the places where answers are read, and only there."""
         on_gpu = self.backbone.device.type == "cuda"
         row, place = batch.places()
         with torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=on_gpu):
             embeddings = self.backbone.embed(batch.ids)  # (R, T, D)
-            if prompts is not None:
-                embeddings = insert_prompts(embeddings, prompts, batch)
+            if parts.prompts is not None:
+                embeddings = insert_prompts(embeddings, parts.prompts, batch)
             hidden = self.backbone.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)  # (R, K, H)
             hidden = hidden[row, place]  # (M, H)
-            logits = fleet_heads(heads, hidden, batch.member[row]) if heads else self.backbone.project(hidden)
+            logits = self._outputs(hidden, parts, batch.member[row])
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         return Reading(logits, batch.target[row, place], row, batch)
 
@@ -64,14 +65,7 @@ class Fleet:
         return losses * reading.batch.gold if self.form == "generation" else losses
 
     @torch.no_grad()
-    def answer(
-        self,
-        pool: Pool,
-        members: Sequence[int],
-        prompts: Float[Tensor, "F P D"] | None,
-        heads: Sequence[nn.Linear] | None,
-        max_tokens: int,
-    ) -> list[Answered]:
+    def answer(self, pool: Pool, members: Sequence[int], parts: Parts, max_tokens: int) -> list[Answered]:
         """The answers of some members to all of their examples in the pool, in the examples' order."""
         sizes = [pool.sizes[index] for index in members]
         member = torch.repeat_interleave(torch.tensor(members), torch.tensor(sizes))
@@ -80,12 +74,15 @@ class Fleet:
         loss = torch.zeros(len(number))
         choose = {"label": self._likeliest_output, "candidates": self._likeliest_candidate, "generation": self._written}
         for chunk in inference_chunks(pool, member, number, max_tokens):
-            reading = self.read(pool.batch(member[chunk], number[chunk]), prompts, heads)
+            reading = self.read(pool.batch(member[chunk], number[chunk]), parts)
             loss[chunk] = self.losses(reading).float().cpu()
             chosen, rank = choose[self.form](reading)
             prediction[chunk], gold_rank[chunk] = chosen.cpu(), rank.cpu()
-        parts = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
-        return [Answered(*part) for part in parts]
+        by_member = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
+        return [Answered(*answers) for answers in by_member]
+
+    def _outputs(self, hidden: Float[Tensor, "M H"], parts: Parts, member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
+        return fleet_heads(parts.heads, hidden, member) if parts.heads else self.backbone.project(hidden)
 
     def _token_losses(self, reading: Reading) -> Float[Tensor, "M"]:
         logits = reading.logits

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
@@ -17,7 +16,7 @@ from softprompt.training.batches import Pool, shuffled_rows
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Answered, Member, Trained
 from softprompt.training.optimizers import build_optimizer, build_schedule
-from softprompt.training.prompts import fleet_prompts
+from softprompt.training.parts import Parts, gather
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class _Run:
         rows = torch.cat([next(self.orders[index]) for index in self.active])
         member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
         batch = self.train_pool.batch(member, rows)
-        losses = self.fleet.losses(self.fleet.read(batch, self._prompts(), self._heads()))
+        losses = self.fleet.losses(self.fleet.read(batch, self._parts()))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.sum() / self.budget.batch_size)
         self._clip()
@@ -91,9 +90,7 @@ class _Run:
     def look(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""
         with _evaluating(self.members), torch.no_grad():
-            answered = self.fleet.answer(
-                self.dev_pool, self.active, self._prompts(), self._heads(), self.inference_tokens
-            )
+            answered = self.fleet.answer(self.dev_pool, self.active, self._parts(), self.inference_tokens)
         since_last = (step - 1) % self.budget.eval_every + 1
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
@@ -116,14 +113,8 @@ class _Run:
         else:
             trained.looks_since_best += 1
 
-    def _prompts(self) -> Float[Tensor, "F P D"] | None:
-        encoders = [member.trainable.prompt for member in self.members]
-        present = [encoder for encoder in encoders if encoder is not None]
-        return fleet_prompts(present) if present else None
-
-    def _heads(self) -> list[nn.Linear] | None:
-        heads = [member.trainable.head for member in self.members]
-        return [head for head in heads if head is not None] or None
+    def _parts(self) -> Parts:
+        return gather([member.trainable for member in self.members])
 
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from softprompt.config import Budget, Device, TrainedMethodSettings
+from softprompt.config import Budget, Device
 from softprompt.execution import map_unordered
 from softprompt.methods.base import TrainedMethod, fresh_trainable
 from softprompt.progress import Progress
 from softprompt.results import Cost
 from softprompt.training.answers import dev_score
 from softprompt.training.jobs import Job, fleet_key, plan_fleets
-from softprompt.training.loop import FleetCost, train_fleet
+from softprompt.training.loop import FleetCost
 from softprompt.training.member import Member, Trained
 from softprompt.training.store import FleetRecord, FleetStore, MemberRecord
 from softprompt.training.task_data import TaskData
@@ -23,7 +23,6 @@ class FleetRunner:
         self, method: TrainedMethod, data: Mapping[str, TaskData], budget: Budget, device: Device, store: FleetStore
     ) -> None:
         self.method = method
-        self.settings: TrainedMethodSettings = method.settings
         self.data = data
         self.budget = budget
         self.device = device
@@ -47,7 +46,8 @@ class FleetRunner:
         backbone = self.data[jobs[0].task].backbone
         if members[0].trainable.model is not None:
             backbone = backbone.with_model(members[0].trainable.model)
-        trained, cost = train_fleet(backbone, members, self.budget, self.settings.recipe, self.device.inference_tokens)
+        data = [self.data[job.task] for job in jobs]
+        trained, cost = self.method.train(backbone, members, data, self.budget, self.device.inference_tokens)
         if keep:
             for job, outcome in zip(jobs, trained, strict=True):
                 self.store.save_kept(job.key, outcome.kept)

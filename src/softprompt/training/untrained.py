@@ -10,6 +10,7 @@ from softprompt.training.batches import Pool
 from softprompt.training.code_version import code_version
 from softprompt.training.fleet import Fleet
 from softprompt.training.jobs import content_key
+from softprompt.training.parts import Parts
 from softprompt.training.task_data import TaskData
 from softprompt.training.workload import Workload
 
@@ -19,7 +20,7 @@ def template_scores(data: TaskData, templates: Sequence[Template], inference_tok
     splits = [data.split("dev", template, 0) for template in templates]
     fleet = Fleet(data.backbone, [data.answers.space] * len(splits))
     pool = Pool(splits, data.backbone.device)
-    answered = fleet.answer(pool, range(len(splits)), None, None, inference_tokens)
+    answered = fleet.answer(pool, range(len(splits)), Parts(), inference_tokens)
     return [dev_score(data.task, data.answers, data.dev, answers) for answers in answered]
 
 
