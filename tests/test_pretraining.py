@@ -238,8 +238,8 @@ def test_a_line_longer_than_the_positions_is_refused(text: Path, answers: list[s
 
 
 def test_a_growing_text_begins_with_few_lines_and_ends_with_all() -> None:
-    growth = Growth(first=10, batches=50)
-    assert [growth.lines(batch, 1000) for batch in (0, 25, 50, 80)] == [10, 100, 1000, 1000]
+    growth = Growth(first=10, held=10, batches=50)
+    assert [growth.lines(batch, 1000) for batch in (0, 10, 30, 50, 80)] == [10, 10, 100, 1000, 1000]
     assert growth.lines(0, 4) == 4  # a text that is shorter than its beginning
     lines = [([5 + i, 5 + i, 5 + i], [False, False, True]) for i in range(1000)]
     corpus = Corpus(lines, lines, [], [], [], 0)

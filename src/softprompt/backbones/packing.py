@@ -86,20 +86,22 @@ class Rows:
 
 @dataclass(frozen=True)
 class Growth:
-    """A text that is told little by little: `first` lines, drawn at random, then more, by a constant factor a batch,
-    until after `batches` batches all are told.
+    """A text that is told little by little: `first` lines, drawn at random, for `held` batches, then more, by a constant
+    factor a batch, until after `batches` batches all are told.
 
     A model learns no fact at all on a plateau that lasts the longer the more facts there are (Zucchet et al. 2025, "How
     do language models learn facts?", https://arxiv.org/abs/2503.21676); a few lines bring it over that sooner.
     """
 
     first: int
+    held: float
     batches: float
 
     def lines(self, batch: int, total: int) -> int:
         """How many of `total` lines are told when `batch` batches are done."""
         first = min(self.first, total)
-        return min(total, round(first * (total / first) ** (batch / self.batches)))
+        grown = max(0.0, batch - self.held) / (self.batches - self.held)
+        return min(total, round(first * (total / first) ** grown))
 
 
 def read_texts(path: Path) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ KINDS: dict[str, Kind] = {
 }
 REPORT_EVERY = 20  # steps
 CHECKPOINT_EVERY = 500  # steps; a multiple of REPORT_EVERY
+FIRST_SHARE = 0.13  # of the steps, with the first lines only, where a text grows
 HELD_SHARE = 0.4  # of the steps, at the full learning rate before it falls to zero
 CLIP_NORM = 1.0
 PROSE_SHARE = 0.15  # of the tokens of ordinary prose, at which there is a loss
@@ -106,7 +107,8 @@ def sample_share(corpus: Corpus, pretraining: PretrainingSettings) -> float:
 
 def growth_of(pretraining: PretrainingSettings) -> Growth:
     """All lines are told from where the learning rate begins to fall."""
-    return Growth(pretraining.first_lines, HELD_SHARE * (1 - pretraining.documents_share) * pretraining.steps)
+    batches = (1 - pretraining.documents_share) * pretraining.steps
+    return Growth(pretraining.first_lines, FIRST_SHARE * batches, HELD_SHARE * batches)
 
 
 def refuse_long_lines(path: Path, corpus: Corpus, kind: Kind, positions: int) -> None:
