@@ -86,7 +86,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Growth:
-    """A text that is told little by little: `first` lines, drawn at random, for `held` batches, then more, by a constant
+    """A text that is told little by little: `first` lines, drawn at random, for `held` batches, then more by a constant
     factor a batch, until after `batches` batches all are told.
 
     A model learns no fact at all on a plateau that lasts the longer the more facts there are (Zucchet et al. 2025, "How
