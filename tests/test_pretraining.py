@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from softprompt.backbones.architectures import CLASSES, build_model
 from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.backbones.objectives import IGNORED, causal_loss, corrupt_answers, masked_loss
-from softprompt.backbones.packing import Corpus, Rows, endless_batches, pack_epoch, read_corpus, read_texts
+from softprompt.backbones.packing import Corpus, Growth, Rows, endless_batches, pack_epoch, read_corpus, read_texts
 from softprompt.backbones.pretraining import KINDS, interleave, learning_rate_share, pretrain
 from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
 from softprompt.config import Architecture, BackboneSettings, PretrainingSettings, WorldSettings
@@ -111,7 +111,7 @@ def corpus_for(tokenizer: PreTrainedTokenizerBase, model_type: str, path: Path) 
 def test_an_epoch_holds_every_line_once(tokenizer: PreTrainedTokenizerBase, model_type: str, text: Path) -> None:
     corpus = corpus_for(tokenizer, model_type, text / "facts.jsonl")
     width = corpus.longest
-    rows = pack_epoch(corpus, width, np.random.default_rng(0), sample=0.5)
+    rows = pack_epoch(corpus, width, np.random.default_rng(0), np.arange(len(corpus.first)), sample=0.5)
     padding = np.arange(width) >= rows.lengths[:, None]
     told = sorted(ids[i] for ids, asked in corpus.following for i in np.flatnonzero(asked))
     packed = sorted(rows.ids[rows.answers].tolist())
@@ -125,7 +125,7 @@ def test_an_epoch_holds_every_line_once(tokenizer: PreTrainedTokenizerBase, mode
 def test_answers_stand_at_many_positions(text: Path, answers: list[str]) -> None:
     tokenizer = train_tokenizer("bert", [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
     corpus = corpus_for(tokenizer, "bert", text / "facts.jsonl")
-    rows = pack_epoch(corpus, 40, np.random.default_rng(0), sample=0.0)
+    rows = pack_epoch(corpus, 40, np.random.default_rng(0), np.arange(len(corpus.first)), sample=0.0)
     share = rows.answers.sum(axis=0) / rows.answers.sum()
     assert (share[8:38] > 0.005).all()
     assert share.max() < 0.1
@@ -223,7 +223,9 @@ def test_a_few_long_lines_have_rows_of_their_own_and_widen_no_others() -> None:
 
 def test_prose_is_asked_at_a_sample_of_its_tokens() -> None:
     lines = [([5, 6, 7, 8], [False] * 4)] * 300
-    rows = pack_epoch(Corpus(lines, lines, [], [], [], 0), 12, np.random.default_rng(0), sample=0.15)
+    rows = pack_epoch(
+        Corpus(lines, lines, [], [], [], 0), 12, np.random.default_rng(0), np.arange(len(lines)), sample=0.15
+    )
     assert (rows.answers == rows.sampled).all()
     assert rows.answers.sum() == pytest.approx(0.15 * rows.lengths.sum(), rel=0.2)
 
@@ -233,3 +235,15 @@ def test_a_line_longer_than_the_positions_is_refused(text: Path, answers: list[s
     files = [text / "facts.jsonl", tmp_path / "long.jsonl"]
     with pytest.raises(UserError, match=r"long\.jsonl: its longest line has \d+ tokens, .* has 96 positions; set arch"):
         pretrain(settings_for("bert"), files, answers, tmp_path / "m", device=CPU, progress=ignore)
+
+
+def test_a_growing_text_begins_with_few_lines_and_ends_with_all() -> None:
+    growth = Growth(first=10, held=10, batches=50)
+    assert [growth.lines(batch, 1000) for batch in (0, 10, 30, 50, 80)] == [10, 10, 100, 1000, 1000]
+    assert growth.lines(0, 4) == 4  # a text that is shorter than its beginning
+    lines = [([5 + i, 5 + i, 5 + i], [False, False, True]) for i in range(1000)]
+    corpus = Corpus(lines, lines, [], [], [], 0)
+    batches = endless_batches(corpus, 8, 4, np.random.default_rng(0), sample=0.0, growth=growth)
+    seen = [set(next(batches).ids.ravel().tolist()) - {0} for _ in range(400)]
+    assert len(set().union(*seen[:2])) <= 10 + 8  # beside the ends of other lines
+    assert len(set().union(*seen[60:])) > 900

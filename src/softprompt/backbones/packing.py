@@ -84,6 +84,26 @@ class Rows:
         return Rows(ids, answers, sampled, narrow.lengths), long
 
 
+@dataclass(frozen=True)
+class Growth:
+    """A text that is told little by little: `first` lines, drawn at random, for `held` batches, then more by a constant
+    factor a batch, until after `batches` batches all are told.
+
+    A model learns no fact at all on a plateau that lasts the longer the more facts there are (Zucchet et al. 2025, "How
+    do language models learn facts?", https://arxiv.org/abs/2503.21676); a few lines bring it over that sooner.
+    """
+
+    first: int
+    held: float
+    batches: float
+
+    def lines(self, batch: int, total: int) -> int:
+        """How many of `total` lines are told when `batch` batches are done."""
+        first = min(self.first, total)
+        grown = max(0.0, batch - self.held) / (self.batches - self.held)
+        return min(total, round(first * (total / first) ** grown))
+
+
 def read_texts(path: Path) -> list[dict[str, Any]]:
     """The lines of a text file: `text`, and in `answers` the character spans to predict."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -125,7 +145,13 @@ def tokenize_lines(
 
 
 def endless_batches(
-    corpus: Corpus, width: int, batch_size: int, rng: np.random.Generator, *, sample: float
+    corpus: Corpus,
+    width: int,
+    batch_size: int,
+    rng: np.random.Generator,
+    *,
+    sample: float,
+    growth: Growth | None = None,
 ) -> Iterator[Rows]:
     """Batches without end, every line once an epoch, packed anew each time; a last small batch is dropped.
 
@@ -136,23 +162,30 @@ def endless_batches(
     fewer = max(1, batch_size * width // wide)
     if corpus.share_beyond(width) > FEW_LONG:
         width, batch_size = wide, fewer
+    total, done = len(corpus.first), 0
+    lines = rng.permutation(total) if growth else np.arange(total)
     while True:
-        rows = pack_epoch(corpus, width, rng, sample=sample)
+        told = lines[: growth.lines(done, total)] if growth else lines
+        rows = pack_epoch(corpus, width, rng, told, sample=sample)
         narrow, long = rows.split(width)
         if len(narrow.ids) < batch_size:
             narrow = narrow.repeated(batch_size // len(narrow.ids) + 1)
         for start in range(0, len(narrow.ids) - batch_size + 1, batch_size):
             yield narrow.part(slice(start, start + batch_size))
+            done += 1
         for start in range(0, len(long.ids), fewer):
             yield long.part(slice(start, start + fewer))
+            done += 1
 
 
-def pack_epoch(corpus: Corpus, width: int, rng: np.random.Generator, *, sample: float) -> Rows:
-    """Every line once, in random order, in as many rows as it takes; a line that is too long has a row to itself."""
+def pack_epoch(
+    corpus: Corpus, width: int, rng: np.random.Generator, lines: NDArray[np.int64], *, sample: float
+) -> Rows:
+    """Each of the `lines` once, in random order, in as many rows as it takes; one that is too long has its own row."""
     limit = width - len(corpus.before) - len(corpus.after)
     packed: list[Tokens] = []
     row = open_row(corpus, limit, rng)
-    for index in rng.permutation(len(corpus.first)).tolist():
+    for index in rng.permutation(lines).tolist():
         ids, answers = next_line(corpus, index, rng, at_start=not row[0])
         if len(row[0]) + len(ids) > limit:
             packed.append(row)

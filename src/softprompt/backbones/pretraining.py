@@ -14,7 +14,15 @@ from transformers import PreTrainedModel
 from softprompt.backbones.architectures import build_model
 from softprompt.backbones.checkpoint import Checkpoint, checkpoint_of
 from softprompt.backbones.objectives import OBJECTIVES
-from softprompt.backbones.packing import Corpus, Rows, endless_batches, read_corpus, read_texts, text_beside_answers
+from softprompt.backbones.packing import (
+    Corpus,
+    Growth,
+    Rows,
+    endless_batches,
+    read_corpus,
+    read_texts,
+    text_beside_answers,
+)
 from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
 from softprompt.config import BackboneSettings, Kind, PretrainingSettings
 from softprompt.errors import UserError
@@ -32,6 +40,7 @@ KINDS: dict[str, Kind] = {
 }
 REPORT_EVERY = 20  # steps
 CHECKPOINT_EVERY = 500  # steps; a multiple of REPORT_EVERY
+FIRST_SHARE = 0.13  # of the steps, with the first lines only, where a text grows
 HELD_SHARE = 0.4  # of the steps, at the full learning rate before it falls to zero
 CLIP_NORM = 1.0
 PROSE_SHARE = 0.15  # of the tokens of ordinary prose, at which there is a loss
@@ -80,7 +89,9 @@ def pretrain(
         refuse_long_lines(path, corpus, settings.kind, architecture.positions)
         rng = numpy_generator(f"pretraining-{pretraining.seed}", f"order of {path.name}")
         sizes = pretraining.row_tokens, pretraining.batch_size
-        streams.append(endless_batches(corpus, *sizes, rng, sample=sample_share(corpus, pretraining)))
+        growth = growth_of(pretraining) if path == text_files[0] and pretraining.first_lines else None
+        sample = sample_share(corpus, pretraining)
+        streams.append(endless_batches(corpus, *sizes, rng, sample=sample, growth=growth))
     objective = OBJECTIVES[settings.kind]
     checkpoint = checkpoint_of(out, settings, text_files, answers, device.type)
     training = Training(model, pretraining, checkpoint)
@@ -92,6 +103,12 @@ def pretrain(
 def sample_share(corpus: Corpus, pretraining: PretrainingSettings) -> float:
     """Share of the tokens to draw at random: beside the answers, or instead of them in ordinary prose."""
     return min(1.0, pretraining.other_tokens * corpus.answer_share) if corpus.answer_share else PROSE_SHARE
+
+
+def growth_of(pretraining: PretrainingSettings) -> Growth:
+    """All lines are told from where the learning rate begins to fall."""
+    batches = (1 - pretraining.documents_share) * pretraining.steps
+    return Growth(pretraining.first_lines, FIRST_SHARE * batches, HELD_SHARE * batches)
 
 
 def refuse_long_lines(path: Path, corpus: Corpus, kind: Kind, positions: int) -> None:
