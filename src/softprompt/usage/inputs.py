@@ -96,9 +96,9 @@ def _text_records(task: Task, texts: Sequence[str]) -> list[Record]:
 def _fields_of(task: Task, record: Record) -> Iterator[dict[str, str]]:
     """The examples of a record: one, or of MultiRC and ReCoRD what an official row holds."""
     parse, given = _parser(task), record.value
-    if parse is None or set(task.fields) <= set(given):
+    if parse is None or (set(task.fields) <= set(given) and set(task.fields) != set(NEEDED[task.name])):
         _refuse_missing(task, record, task.fields)
-        yield {name: record.text(name) for name in task.fields}
+        yield {name: record.text(name, may_be_empty=len(task.fields) > 1) for name in task.fields}
         return
     if not isinstance(given.get("passage"), dict):
         _refuse_missing(task, record, NEEDED[task.name])
