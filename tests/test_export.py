@@ -10,13 +10,16 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import DynamicCache
 
+from conftest import tiny_backbone
 from finished_cells import all_methods, finished_cell, paths_with
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import BackboneSettings
 from softprompt.errors import UserError
+from softprompt.usage.adapters import around_prompt
 from softprompt.usage.cells import TrainedCell
-from softprompt.usage.export import around_prompt, export_adapter
+from softprompt.usage.export import export_adapter
 from softprompt.usage.predict import unanswered
 
 SETTINGS = BackboneSettings(source="hub", repo="nobody/model", revision="abc", kind="causal", size={  # type: ignore[arg-type]
@@ -83,13 +86,52 @@ def test_the_readme_says_how_to_feed_the_adapter(
         text, after = " {subject}", []
         if backbone.kind == "masked":
             text, after = " {subject} {mask}", [backbone.tokenizer.sep_token_id]
-            assert "the embeddings of `[CLS]` and the 3 vectors" in readme
+            assert "the embeddings of `[CLS]` and the 3 prompt vectors" in readme
             assert "then `[SEP]`" in readme
         assert f"`{text}`" in readme
         asked = text.format(subject="Ann met Bob", mask=backbone.tokenizer.mask_token)
         virtual = json.loads((tmp_path / name / "out" / "adapter_config.json").read_text())["num_virtual_tokens"]
         fed = backbone.tokenizer(asked, add_special_tokens=False)["input_ids"] + after
         assert ids[0, virtual : int(lengths[0])].tolist() == fed
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "gpt_neox"])
+@torch.no_grad()
+def test_a_prefix_is_joined_to_every_attention_and_positions_stay(
+    model_type: str, prepared: Path, tmp_path: Path
+) -> None:
+    """Against the library's own cache, filled with the prefix."""
+    backbone = tiny_backbone(model_type, prepared)
+    prefix = torch.randn(LENGTH, 2, 2, 16, dtype=torch.double, generator=torch.Generator().manual_seed(4))
+    paths = paths_with(prepared, tmp_path)
+    chosen = finished_cell("fine_tuning", backbone, "lama/P19", "plain", {"prefix": prefix}, paths, all_methods())
+    export_adapter(chosen, SETTINGS, tmp_path / "out")
+    ids = torch.randint(20, 300, (2, 5), generator=torch.Generator().manual_seed(5))
+    positions = torch.arange(5).expand(2, -1)
+    everything = torch.ones(2, LENGTH + 5, dtype=torch.long)
+    by_layer = prefix.unflatten(3, (2, 8)).permute(1, 2, 3, 0, 4)[:, :, None].expand(-1, -1, 2, -1, -1, -1)
+    cache = DynamicCache([tuple(layer) for layer in by_layer])  # keys and values (R, heads, P, size of a head)
+    expected = backbone.model(
+        input_ids=ids, attention_mask=everything, position_ids=positions, past_key_values=cache
+    ).logits
+    model = PeftModel.from_pretrained(copy.deepcopy(backbone.model), str(tmp_path / "out")).double().eval()
+    mask = everything[:, LENGTH:]
+    theirs = model(input_ids=ids, attention_mask=mask, position_ids=positions - LENGTH).logits
+    torch.testing.assert_close(theirs, expected, rtol=1e-5, atol=1e-5)
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "with `position_ids` from -3 on: PEFT moves them on by 3" in readme
+    assert "the text is `{subject}`, each field" in readme
+
+
+@pytest.mark.parametrize(("model_type", "reason"), [("bert", "masked language models do not"), ("t5", "encoder too")])
+def test_prefixes_that_peft_cannot_place_are_refused(
+    model_type: str, reason: str, prepared: Path, tmp_path: Path
+) -> None:
+    backbone = tiny_backbone(model_type, prepared)
+    kept, paths = {"prefix": torch.zeros(1, 6, 2, 16)}, paths_with(prepared, tmp_path)
+    chosen = finished_cell("fine_tuning", backbone, "lama/P19", "plain", kept, paths, all_methods())
+    with pytest.raises(UserError, match=reason):
+        export_adapter(chosen, SETTINGS, tmp_path / "out")
 
 
 def test_the_config_names_the_base_model_and_no_place(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
