@@ -102,14 +102,14 @@ def _at_the_input() -> list[SourceCount]:
 def _at_every_layer() -> list[SourceCount]:
     bert, distilbert = "BERT-base (H 768, L 12)", "DistilBERT (H 768, L 6)"
     small, base, large = prefix(10, 6, 768), prefix(20, 12, 768), prefix(20, 24, 1024)
-    headed = base + linear_head(768, 2)
+    made, head = prefix_mlp(10, 6, 768, 512), linear_head(768, 2)
     return [
         SourceCount("worked example", "prefix tuning, 10 vectors", distilbert, "P x L x H, keys and values as one",
-                    46_080, prefix(10, 6, 768, matrices=1), small, small),
+                    46_080, prefix(10, 6, 768, matrices=1), made, small),
         SourceCount("worked example", "prefix tuning, 10 vectors", distilbert, "2 x P x L x H", 92_160,
-                    small, small, small),
+                    small, made, small),
         SourceCount("PEFT documentation", "prefix tuning, 20 vectors", bert, "2 x P x L x H and a head of two classes",
-                    370_178, headed, headed, headed),
+                    370_178, base + head, prefix_mlp(20, 12, 768, 512) + head, base + head),
         SourceCount("worked example", "P-tuning v2, 20 vectors", bert, "P x L x H, keys and values as one", 184_320,
                     prefix(20, 12, 768, matrices=1), base, base),
         SourceCount("P-tuning v2, code", "P-tuning v2, 20 vectors", "BERT-large (H 1,024, L 24)",
