@@ -15,7 +15,7 @@ from softprompt.config import Architecture, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 
 WORLD = WorldSettings(subjects=24)
-BACKBONE_TYPES = ("bert", "roberta", "albert", "distilbert", "electra", "gpt2", "llama", "t5")
+BACKBONE_TYPES = ("bert", "roberta", "albert", "distilbert", "electra", "gpt2", "llama", "gpt_neox", "t5")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from softprompt.backbones import backbone as backbone_module
 from softprompt.backbones import memory
@@ -46,12 +46,17 @@ def test_logits_are_those_of_the_library(backbone: Backbone) -> None:
 
 
 def test_a_causal_type_that_is_not_pretrained_here_works_too() -> None:
-    config = GPTNeoXConfig(
-        vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    config = Qwen2Config(
+        vocab_size=60,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
     )
-    model = GPTNeoXForCausalLM(config).double().eval()
-    neox = Backbone("neox", "causal", model, None, "test", has_lm_head=True)  # type: ignore[arg-type]
-    torch.testing.assert_close(logits_of(neox, *rows(60)), library_logits(neox, *rows(60)), rtol=1e-9, atol=1e-9)
+    model = Qwen2ForCausalLM(config).double().eval()
+    qwen = Backbone("qwen", "causal", model, None, "test", has_lm_head=True)  # type: ignore[arg-type]
+    torch.testing.assert_close(logits_of(qwen, *rows(60)), library_logits(qwen, *rows(60)), rtol=1e-9, atol=1e-9)
 
 
 def test_narrow_weights_take_and_give_float32_and_train_in_it(backbone: Backbone) -> None:

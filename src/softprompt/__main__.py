@@ -1,4 +1,5 @@
-"""`softprompt plan` says what the run in params.yaml would take; `softprompt submit` answers SuperGLUE's test files."""
+"""`softprompt plan` says what the run in params.yaml would take; `softprompt submit` answers SuperGLUE's test files;
+`softprompt predict` and `softprompt export` use what was trained."""
 
 import argparse
 import sys
@@ -8,10 +9,11 @@ from pathlib import Path
 from softprompt.errors import UserError
 from softprompt.quiet import keep_quiet
 from softprompt.stage import PARAMS
+from softprompt.usage.commands import add_commands, run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 where params.yaml is not valid, or there is nothing to submit."""
+    """The exit status: 1 where params.yaml is not valid, or what was asked for is not there."""
     keep_quiet()
     parser = argparse.ArgumentParser(prog="softprompt", description="A benchmark suite; `dvc repro` runs it.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -21,14 +23,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     submitting.add_argument("--backbone", required=True)
     submitting.add_argument("--seed", type=int, required=True)
     submitting.add_argument("--out", type=Path, default=Path("submission"))
+    add_commands(commands)
     asked = parser.parse_args(arguments)
     try:
-        page = plan() if asked.command == "plan" else submit(asked.method, asked.backbone, asked.seed, asked.out)
+        page = _page(asked)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(page + "\n")
     return 0
+
+
+def _page(asked: argparse.Namespace) -> str:
+    if asked.command == "plan":
+        return plan()
+    if asked.command == "submit":
+        return submit(asked.method, asked.backbone, asked.seed, asked.out)
+    return run_command(asked)
 
 
 def submit(method: str, backbone: str, seed: int, out: Path) -> str:

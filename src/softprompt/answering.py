@@ -17,7 +17,7 @@ from softprompt.tasks.task import Task, Template
 from softprompt.training.answers import Answers, answer_frame, answers_of, majority_frame
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
-from softprompt.training.parts import gather, restored
+from softprompt.training.parts import Parts, gather, restored
 from softprompt.training.store import FleetStore
 from softprompt.training.task_data import encode_split
 
@@ -73,12 +73,22 @@ class TrainedCells:
             for one, frame in zip(group, self._answer_group(answers, examples, group), strict=True):
                 yield _labelled(frame, one.cell, one.template.id, split)
 
+    def first_asked(self, task: Task, cell: Cell) -> Asked:
+        """The cell under the first of its templates."""
+        return self._asked(task, cell)[0]
+
     def _asked(self, task: Task, cell: Cell) -> list[Asked]:
         templates = {template.id: template for template in self.method.templates(task, self.backbone.kind)}
         kept = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_kept(cell.key).items()}
         return [Asked(cell, templates[name], kept) for name in cell.templates]
 
     def _answer_group(self, answers: Answers, examples: pd.DataFrame, group: Sequence[Asked]) -> Iterator[pd.DataFrame]:
+        fleet, pool, parts = self.fleet_of(answers, examples, group)
+        answered = fleet.answer(pool, range(len(group)), parts, self.params.device.inference_tokens)
+        return (answer_frame(answers, examples, one) for one in answered)
+
+    def fleet_of(self, answers: Answers, examples: pd.DataFrame, group: Sequence[Asked]) -> tuple[Fleet, Pool, Parts]:
+        """The cells of a group side by side, each with its rows of the same examples."""
         backbone = with_tuned_weights(self.backbone, group[0].kept)
         limit = min(self.params.device.max_tokens, backbone.max_tokens)
         encoded = {
@@ -89,13 +99,7 @@ class TrainedCells:
         }
         splits = [encoded[one.template.id, one.prompt_length] for one in group]
         fleet = Fleet(backbone, [answers.space] * len(group))
-        answered = fleet.answer(
-            Pool(splits, backbone.device),
-            range(len(group)),
-            gather([restored(one.kept) for one in group]),
-            self.params.device.inference_tokens,
-        )
-        return (answer_frame(answers, examples, one) for one in answered)
+        return fleet, Pool(splits, backbone.device), gather([restored(one.kept) for one in group])
 
 
 def with_tuned_weights(backbone: Backbone, kept: Mapping[str, Tensor]) -> Backbone:

@@ -14,6 +14,8 @@ from transformers import (
     ElectraForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedConfig,
@@ -36,6 +38,7 @@ CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
     "electra": (ElectraConfig, ElectraForMaskedLM),
     "gpt2": (GPT2Config, GPT2LMHeadModel),
     "llama": (LlamaConfig, LlamaForCausalLM),
+    "gpt_neox": (GPTNeoXConfig, GPTNeoXForCausalLM),
     "t5": (T5Config, T5ForConditionalGeneration),
 }
 
@@ -121,6 +124,19 @@ def llama_sizes(a: Architecture) -> dict[str, object]:
     }
 
 
+def gpt_neox_sizes(a: Architecture) -> dict[str, object]:
+    """As Pythia: rotary positions on a quarter of each head, attention and feed-forward side by side."""
+    return {
+        "hidden_size": a.hidden_size,
+        "num_hidden_layers": a.layers,
+        "num_attention_heads": a.heads,
+        "intermediate_size": a.feed_forward_size,
+        "max_position_embeddings": a.positions,
+        "initializer_range": a.initial_deviation,
+        "tie_word_embeddings": True,
+    }
+
+
 def t5_sizes(a: Architecture) -> dict[str, object]:
     """As many layers in the decoder as in the encoder; T5 scales its initial weights by itself."""
     return {
@@ -142,5 +158,6 @@ SIZES: dict[str, Callable[[Architecture], dict[str, object]]] = {
     "electra": electra_sizes,
     "gpt2": gpt2_sizes,
     "llama": llama_sizes,
+    "gpt_neox": gpt_neox_sizes,
     "t5": t5_sizes,
 }

@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {
     "electra": "masked",
     "gpt2": "causal",
     "llama": "causal",
+    "gpt_neox": "causal",
     "t5": "seq2seq",
 }
 REPORT_EVERY = 20  # steps

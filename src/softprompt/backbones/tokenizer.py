@@ -31,7 +31,10 @@ SPECIALS: dict[str, dict[str, str]] = {
     "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
     "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
 }
-SPECIALS |= {**dict.fromkeys(WORDPIECE_TYPES, SPECIALS["bert"]), "llama": SPECIALS["gpt2"]}
+SPECIALS |= {
+    **dict.fromkeys(WORDPIECE_TYPES, SPECIALS["bert"]),
+    **dict.fromkeys(("llama", "gpt_neox"), SPECIALS["gpt2"]),
+}
 FRAMES = {  # special tokens around a text
     "bert": ("[CLS]", "[SEP]"),
     "albert": ("[CLS]", "[SEP]"),
@@ -40,6 +43,7 @@ FRAMES = {  # special tokens around a text
     "roberta": ("<s>", "</s>"),
     "gpt2": (None, None),
     "llama": (None, None),
+    "gpt_neox": (None, None),
     "t5": (None, "</s>"),
 }
 

@@ -10,7 +10,7 @@ from softprompt.files import write_atomically
 from softprompt.reporting.collect import collect
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.figures import draw_all
-from softprompt.reporting.pages import render_readme, render_suite, render_timings
+from softprompt.reporting.pages import render_parameters, render_readme, render_suite, render_timings
 from softprompt.reporting.report import Report, build_report
 from softprompt.reporting.summary import in_headline, metric_means
 from softprompt.reporting.timings import timings
@@ -58,4 +58,4 @@ def _tables(report: Report) -> dict[str, str]:
 
 def _pages(report: Report) -> dict[str, str]:
     suites = {f"{suite}.md": render_suite(report, suite) for suite in report.context.suites}
-    return {"README.md": render_readme(report), **suites}
+    return {"README.md": render_readme(report), "parameters.md": render_parameters(report), **suites}

@@ -18,6 +18,7 @@ from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.hyperparameters import ranges_in_words
 from softprompt.reporting.lama_tables import lama_tables, probe_sentence
 from softprompt.reporting.markdown import DAGGER, counted, table
+from softprompt.reporting.parameter_tables import run_parameters, source_parameters
 from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.published import MARK, published_table
 from softprompt.reporting.report import Report
@@ -87,6 +88,11 @@ def render_suite(report: Report, suite: str) -> str:
         gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),
         left_out={name: entry["reason"] for name, entry in left_out.items()},
     )
+
+
+def render_parameters(report: Report) -> str:
+    """Parameters trained and kept, of this run and of sources."""
+    return _render("parameters.md", report, run=run_parameters(report), sources=source_parameters())
 
 
 def render_timings(costs: pd.DataFrame) -> str:

@@ -81,6 +81,22 @@ class Fleet:
         by_member = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
         return [Answered(*answers) for answers in by_member]
 
+    def ranked(self, reading: Reading, count: int) -> tuple[Int[Tensor, "E K"], Float[Tensor, "E K"]]:
+        """The likeliest answers of each example, best first and at most `count` of them, with their probabilities.
+
+        label and candidates: among those that can be given (0 for candidates that an example lacks). generation: 1 or
+        0, whether the text would be written, with the geometric mean of its tokens' probabilities.
+        """
+        if self.form == "generation":
+            likelihood = torch.exp(-self._mean_by_row(reading, self._token_losses(reading)))
+            return self._written(reading)[0][:, None], likelihood[:, None]
+        if self.form == "candidates":
+            scores, _ = self._candidate_scores(reading)
+        else:
+            scores = reading.logits.masked_fill(~self.allowed[reading.batch.member], FORBIDDEN)
+        best = scores.softmax(dim=1).topk(min(count, scores.shape[1]))
+        return best.indices, best.values
+
     def _outputs(self, hidden: Float[Tensor, "M H"], parts: Parts, member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
         return fleet_heads(parts.heads, hidden, member) if parts.heads else self.backbone.project(hidden)
 

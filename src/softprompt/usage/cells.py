@@ -1,0 +1,81 @@
+"""One trained cell, found by name and loaded: what `softprompt predict` and `softprompt export` begin with."""
+
+from dataclasses import dataclass
+
+from softprompt.answering import TrainedCells
+from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.config import Params
+from softprompt.data.validation import one_of
+from softprompt.device import choose_device
+from softprompt.errors import UserError
+from softprompt.paths import Paths
+from softprompt.results import Cell, TrainResult
+from softprompt.tasks.load import load_task
+from softprompt.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """A finished cell with all that answers for it. `backbone` is the one that was loaded; a method may use another."""
+
+    cell: Cell
+    task: Task
+    backbone: Backbone
+    trained: TrainedCells
+
+    def name(self) -> str:
+        """How messages name it."""
+        return f"{self.cell.method} on {self.cell.backbone}, {self.task.key}, seed {self.cell.seed}"
+
+
+def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: str, seed: int) -> Cell:
+    """The finished cell of that name. `task` is written suite/task.
+
+    Raises UserError that lists what there is where no such cell was trained, or says why it has no result.
+    """
+    one_of([method], params.run.methods, what="method of the run")
+    one_of([backbone], params.run.backbones, what="backbone of the run")
+    path = paths.train(method, backbone) / "result.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run `dvc repro train@{method}-{backbone}` first")
+    cells = TrainResult.model_validate_json(path.read_bytes()).cells
+    for cell in cells:
+        if (f"{cell.suite}/{cell.task}", cell.seed) == (task, seed):
+            if cell.status != "done":
+                state = cell.status.replace("_", " ")
+                raise UserError(f"{method} on {backbone}, {task}, seed {seed} is {state}: {cell.reason}")
+            return cell
+    raise UserError(
+        f"{method} on {backbone} has no cell of --task {task} --seed {seed}; there are: {_listed(cells) or 'none'}"
+    )
+
+
+def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
+    """The cell with its backbone.
+
+    Raises UserError where what it kept from training is gone, or the backbone is no longer the one it was trained on.
+    """
+    settings = params.backbones[cell.backbone]
+    device = choose_device(params.device, threads=params.device.workers)
+    folder = paths.backbone(cell.backbone)
+    backbone = load_backbone(cell.backbone, settings.kind, folder, device, dtype=settings.dtype)
+    trained = TrainedCells(params, cell.method, backbone, paths)
+    again = f"run `dvc repro train@{cell.method}-{cell.backbone}`"
+    kept = trained.store.prompt_path(cell.key)
+    if cell.parameters_kept and not kept.is_file():
+        raise UserError(f"{kept}: no such file; expected what the cell kept from training; {again}")
+    if cell.provenance.get("backbone") != trained.backbone.revision:
+        raise UserError(f"{folder}: not the backbone that {cell.method} was trained on; {again}")
+    return TrainedCell(cell, load_task(cell.suite, cell.task, paths.prepared), backbone, trained)
+
+
+def _listed(cells: list[Cell]) -> str:
+    """`lama/P19 (seeds 0, 1), fewglue/rte (seed 0)`, of finished cells."""
+    seeds: dict[str, list[int]] = {}
+    for cell in cells:
+        if cell.status == "done":
+            seeds.setdefault(f"{cell.suite}/{cell.task}", []).append(cell.seed)
+    return ", ".join(
+        f"{task} (seed{'s' if len(found) > 1 else ''} {', '.join(map(str, sorted(found)))})"
+        for task, found in seeds.items()
+    )

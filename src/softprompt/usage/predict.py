@@ -1,0 +1,117 @@
+"""What a trained cell answers to new texts, with probabilities."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from softprompt.data.prepared import load_split
+from softprompt.files import write_atomically
+from softprompt.reporting.markdown import percent, table
+from softprompt.tasks.candidates import candidates_of
+from softprompt.training.answers import Answers
+from softprompt.training.batches import inference_chunks
+from softprompt.usage.cells import TrainedCell
+
+SHOWN_ANSWERS = 5
+SHOWN_LETTERS = 60  # of an input in the printed table
+Ranking = list[tuple[str, float]]  # answers of one example, best first, with their probabilities
+
+
+def predict(chosen: TrainedCell, inputs: pd.DataFrame) -> pd.DataFrame:
+    """The inputs with the columns answer_1, probability_1, answer_2, ...: the likeliest answers, at most five.
+
+    Probabilities are among the answers that can be given: label words, a head's classes, the restricted vocabulary, an
+    example's candidates. Where a text is to be generated, there is one answer (would the model write it?) and the
+    geometric mean of the probabilities of the text's tokens. A majority answers with shares of the train split.
+    """
+    trained, task = chosen.trained, chosen.task
+    asks = trained.method.templates(task, trained.backbone.kind)
+    rankings = list(_asked(chosen, inputs)) if asks else [_majority(chosen)] * len(inputs)
+    width = max(map(len, rankings))
+    columns = {
+        f"{what}_{place + 1}": [ranking[place][index] if place < len(ranking) else None for ranking in rankings]
+        for place in range(width)
+        for index, what in enumerate(("answer", "probability"))
+    }
+    return pd.concat([inputs, pd.DataFrame(columns, index=inputs.index)], axis=1)
+
+
+def render_predictions(chosen: TrainedCell, predictions: pd.DataFrame) -> str:
+    """A Markdown table, one line an example, under a line that says what answered."""
+    template = chosen.cell.templates[0] if chosen.cell.templates else "none"
+    width = sum(name.startswith("answer_") for name in predictions.columns)
+    rows = []
+    for example in predictions.to_dict("records"):
+        text = " | ".join(str(example[name]) for name in chosen.task.fields)
+        answers = [
+            f"{example[f'answer_{place}']} {percent(example[f'probability_{place}'])}"
+            for place in range(1, width + 1)
+            if pd.notna(example[f"answer_{place}"])
+        ]
+        rows.append([str(example["row"]), _shortened(text), *answers, *[""] * (width - len(answers))])
+    header = ["row", "input", "answer, probability in %", *[""] * (width - 1)]
+    return f"{chosen.name()}, template {template}\n\n{table(header, rows, left=2 + width)}"
+
+
+@torch.no_grad()
+def _asked(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
+    """By the first of the cell's templates."""
+    trained, task = chosen.trained, chosen.task
+    answers = trained.answers_of(task)
+    examples = unanswered(answers, inputs)
+    fleet, pool, parts = trained.fleet_of(answers, examples, [trained.first_asked(task, chosen.cell)])
+    member, number = torch.zeros(len(inputs), dtype=torch.long), torch.arange(len(inputs))
+    shown = min(SHOWN_ANSWERS, int(answers.space.allowed.sum())) if answers.space.form == "label" else SHOWN_ANSWERS
+    found: dict[int, tuple[list[int], list[float]]] = {}
+    for chunk in inference_chunks(pool, member, number, trained.params.device.inference_tokens):
+        outputs, probabilities = fleet.ranked(fleet.read(pool.batch(member[chunk], number[chunk]), parts), shown)
+        for example, ranked in zip(
+            chunk.tolist(), zip(outputs.tolist(), probabilities.tolist(), strict=True), strict=True
+        ):
+            found[example] = ranked
+    for example, texts in enumerate(_texts(answers, examples)):
+        likeliest = zip(*found[example], strict=True)
+        if texts is None:
+            yield [(answers.name_of(output), share) for output, share in likeliest]
+        else:
+            yield [(texts[output], share) for output, share in likeliest if output < len(texts)]
+
+
+def _texts(answers: Answers, examples: pd.DataFrame) -> Sequence[Sequence[str] | None]:
+    """What the outputs of each example mean; None where the answers themselves know."""
+    if answers.space.form == "label":
+        return [None] * len(examples)
+    if answers.space.form == "generation":
+        return [("false", "true")] * len(examples)
+    return [answers.task.labels] * len(examples) if answers.task.labels else candidates_of(answers.task, examples)
+
+
+def unanswered(answers: Answers, inputs: pd.DataFrame) -> pd.DataFrame:
+    """The examples with a right answer that is made up: encoding asks for one, and nothing looks at it here."""
+    task = answers.task
+    if answers.space.form == "label":
+        return inputs.assign(label="", target=int(answers.space.allowed.nonzero()[0]))
+    if task.labels:
+        return inputs.assign(label=task.labels[0])
+    return inputs.assign(label=[json.dumps(texts[:1]) for texts in candidates_of(task, inputs)])
+
+
+def _majority(chosen: TrainedCell) -> Ranking:
+    train = load_split(chosen.trained.paths.suite(chosen.task.suite), chosen.task.name, "train")
+    shares = train["label"].value_counts(normalize=True)
+    order = sorted(shares.index, key=lambda label: (-shares[label], label))
+    return [(str(label), float(shares[label])) for label in order[:SHOWN_ANSWERS]]
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split()).replace("|", "/")
+    return line if len(line) <= SHOWN_LETTERS else f"{line[: SHOWN_LETTERS - 1]}…"
+
+
+def to_csv(predictions: pd.DataFrame, out: Path) -> str:
+    """The name of the written file; probabilities have six decimals."""
+    write_atomically(out, predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    return str(out)
