@@ -25,7 +25,11 @@ from softprompt.config import Recipe
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.tasks.load import load_task
+from softprompt.training.batches import Pool
+from softprompt.training.fleet import Fleet
+from softprompt.training.parts import gather, restored
 from softprompt.training.prefixes import PrefixEncoder, new_prefix, row_prefixes
+from softprompt.training.task_data import load_task_data
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
 SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": {"low": 1e-4, "high": 1e-2}}
@@ -204,3 +208,26 @@ def test_a_head_answers_where_a_task_has_labels_and_words_elsewhere(bert: Backbo
     }
     by_words = build_method("p_tuning_v2", {**SECTION, "answer": "verbalizer"})
     assert set(fresh_trainable(by_words, rte, bert, 3, "member").kept()) == {"prefix"}
+
+
+@pytest.mark.parametrize("name", ["prefix_tuning", "p_tuning_v2"])
+def test_with_heads_too_a_fleet_equals_its_members_and_what_they_keep_answers_alike(
+    name: str, bert: Backbone, prepared: Path
+) -> None:
+    task = load_task("superglue", "rte", prepared)
+    method = build_method(name, {**SECTION, "answer": "head"})
+    data = load_task_data(prepared / "superglue", task, bert, 64, head=True)
+    (template,) = method.templates(task, "masked")
+    split = data.split("train", template, 0)
+    trainables = [fresh_trainable(method, task, bert, length, f"member-{length}").double() for length in (1, 4)]
+    fleet = Fleet(bert, [data.answers.space] * 2)
+    with torch.no_grad():
+        parts = gather([restored(trainable.kept()).double() for trainable in trainables])
+    batch = Pool([split, split], bert.device).batch(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 2, 3]))
+    together = fleet.read(batch, parts).logits
+    for index, trainable in enumerate(trainables):
+        own = Fleet(bert, [data.answers.space])
+        rows = Pool([split], bert.device).batch(torch.tensor([0, 0]), torch.tensor([0, 1]) + 2 * index)
+        alone = own.read(rows, gather([trainable])).logits
+        torch.testing.assert_close(together[2 * index : 2 * index + 2], alone, rtol=0, atol=1e-10)
+    assert not torch.equal(together[0], together[2])
