@@ -46,6 +46,7 @@ def test_every_shipped_profile_is_valid(profile: Path) -> None:
         ("methods.p_tuning.learning_rate", {"low": -1.0, "high": 1.0}, "learning_rate.low is -1.0: .*greater than 0"),
         ("methods.p_tuning.encoder", "gru", "encoder is 'gru': .*'lstm', 'mlp' or 'identity'"),
         ("methods.p_tuning.prompt_length.high", 100, "at most 64 leave room for the input"),
+        ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'head' or 'verbalizer'"),
         ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
         ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
         ("run.methods", ["p_tunning"], "run.methods names 'p_tunning', which has no section; known: .*p_tuning"),
@@ -82,6 +83,11 @@ def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
 ) -> None:
     with pytest.raises(UserError, match=expected):
         load_checked_params(changed(tmp_path, keys, value))
+
+
+def test_a_prefix_may_be_longer_than_the_positions_because_it_takes_none(tmp_path: Path) -> None:
+    params = load_checked_params(changed(tmp_path, "methods.p_tuning_v2.prompt_length.high", 200))
+    assert params.methods["p_tuning_v2"]["prompt_length"]["high"] == 200
 
 
 @pytest.mark.parametrize("source", ["local", "hub", "official"])

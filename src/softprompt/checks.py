@@ -33,7 +33,9 @@ def _faults(name: str, method: Method, backbone: str, params: Params) -> list[st
 
 def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettings) -> list[str]:
     """A prompt may take at most half of the positions, so that the input keeps the other half."""
-    if not isinstance(method, TrainedMethod) or method.settings.prompt_length is None or settings.architecture is None:
+    if not isinstance(method, TrainedMethod) or not method.takes_positions:
+        return []
+    if method.settings.prompt_length is None or settings.architecture is None:
         return []
     positions, longest = settings.architecture.positions, method.settings.prompt_length.high
     if longest <= positions // 2:

@@ -5,6 +5,7 @@ Axes: R rows, T tokens, K tokens of an answer, D word-embedding size, H hidden s
 
 import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from softprompt.backbones.attention import Attentions, RowPrefixes, attentions_of, joined, recorded
 from softprompt.backbones.memory import refuse_too_large
 from softprompt.config import Dtype, Kind
 from softprompt.errors import UserError
@@ -70,6 +72,14 @@ class Backbone:
     def device(self) -> torch.device:
         return self.model.device
 
+    @cached_property
+    def attentions(self) -> Attentions | None:
+        """Where prefixes can be joined, found by a pass; None where they cannot."""
+        one = torch.ones(1, 1, dtype=torch.long, device=self.device)
+        with torch.no_grad(), recorded(self.model) as seen:
+            self.encode(self.embed(one), one, one - 1, one)
+        return attentions_of(seen)
+
     def word_embeddings(self) -> Float[Tensor, "V D"]:
         """The word embedding matrix on the CPU, apart from the graph."""
         return _widened(self.model.get_input_embeddings().weight.detach().cpu())
@@ -84,20 +94,23 @@ class Backbone:
         attention_mask: Int[Tensor, "R T"],
         read_at: Int[Tensor, "R K"],
         answer: Int[Tensor, "R K"],
+        prefixes: RowPrefixes | None = None,
     ) -> Float[Tensor, "R K H"]:
         """The hidden states from which the tokens of each row's answer are read.
 
         At `read_at`, or in the decoder, which is given the tokens of `answer` that precede the one to be read.
+        `prefixes` stand before every attention's keys and values, and take no position.
         """
         embeddings = embeddings.to(self.model.dtype)
-        if self.kind == "seq2seq":
-            return _widened(self._decode_answer(embeddings, attention_mask, answer))
-        positions = torch.arange(embeddings.shape[1], device=embeddings.device) + self._first_position()
-        hidden = self.model.base_model(
-            inputs_embeds=embeddings,
-            attention_mask=attention_mask,
-            position_ids=positions.expand(embeddings.shape[0], -1),
-        ).last_hidden_state  # (R, T, H)
+        with joined(self.model, prefixes):
+            if self.kind == "seq2seq":
+                return _widened(self._decode_answer(embeddings, attention_mask, answer))
+            positions = torch.arange(embeddings.shape[1], device=embeddings.device) + self._first_position()
+            hidden = self.model.base_model(
+                inputs_embeds=embeddings,
+                attention_mask=attention_mask,
+                position_ids=positions.expand(embeddings.shape[0], -1),
+            ).last_hidden_state  # (R, T, H)
         rows = torch.arange(len(read_at), device=hidden.device)[:, None]
         places = read_at.clamp(max=hidden.shape[1] - 1)  # those that no answer fills may lie outside
         return _widened(hidden[rows, places])

@@ -77,8 +77,12 @@ class Method:
 
 
 class TrainedMethod(Method):
-    """A method whose parameters are tuned and trained on the common budget."""
+    """A method whose parameters are tuned and trained on the common budget.
 
+    `takes_positions` says whether its prompt stands among the input's tokens and so leaves them fewer positions.
+    """
+
+    takes_positions: ClassVar[bool] = True
     settings: TrainedMethodSettings
     settings_model = TrainedMethodSettings
 

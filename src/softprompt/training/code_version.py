@@ -8,6 +8,7 @@ from softprompt.files import sha256_of_file
 PACKAGE = Path(__file__).parent.parent
 # The train stages of dvc.yaml list the same files.
 CORE = (
+    "backbones/attention.py",
     "backbones/backbone.py",
     "methods/base.py",
     "tasks/candidates.py",
@@ -19,6 +20,7 @@ CORE = (
     "training/member.py",
     "training/optimizers.py",
     "training/parts.py",
+    "training/prefixes.py",
     "training/prompts.py",
 )
 

@@ -15,6 +15,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.training.batches import Batch, Pool, inference_chunks
 from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack_masks
 from softprompt.training.parts import Parts
+from softprompt.training.prefixes import row_prefixes
 
 FORBIDDEN = float("-inf")
 
@@ -46,7 +47,10 @@ class Fleet:
             embeddings = self.backbone.embed(batch.ids)  # (R, T, D)
             if parts.prompts is not None:
                 embeddings = insert_prompts(embeddings, parts.prompts, batch)
-            hidden = self.backbone.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)  # (R, K, H)
+            prefixes = row_prefixes(parts.prefixes, batch.member) if parts.prefixes else None
+            hidden = self.backbone.encode(
+                embeddings, batch.attention_mask, batch.read_at, batch.target, prefixes
+            )  # (R, K, H)
             hidden = hidden[row, place]  # (M, H)
             logits = self._outputs(hidden, parts, batch.member[row])
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits

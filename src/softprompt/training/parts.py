@@ -1,6 +1,6 @@
 """What the members of a fleet add to a pass through the backbone, gathered alike in training and in answering.
 
-Axes: F members, P prompt vectors, D word-embedding size.
+Axes: F members, P prompt vectors, D word-embedding size, A attentions of a pass, H numbers in one key or value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from softprompt.training.member import Trainable
+from softprompt.training.prefixes import PrefixEncoder
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
 
 
@@ -19,19 +20,22 @@ class Parts:
 
     prompts: Float[Tensor, "F P D"] | None = None
     heads: Sequence[nn.Linear] | None = None
+    prefixes: Sequence[Float[Tensor, "P A 2 H"]] | None = None
 
 
 def gather(trainables: Sequence[Trainable]) -> Parts:
     """The parts of members of one method, with the graph that leads back to their parameters."""
     prompts = [trainable.prompt for trainable in trainables if trainable.prompt is not None]
     heads = [trainable.head for trainable in trainables if trainable.head is not None]
-    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None)
+    prefixes = [trainable.prefix() for trainable in trainables if trainable.prefix is not None]
+    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None, prefixes=prefixes or None)
 
 
 def restored(kept: Mapping[str, Tensor]) -> Trainable:
     """The inverse of `Trainable.kept`, but for a backbone's weights: parts that give what training left."""
     prompt = PromptEncoder(kept["prompt"], "identity") if "prompt" in kept else None
-    return Trainable(prompt=prompt, head=_restored_head(kept) if "head.weight" in kept else None)
+    prefix = PrefixEncoder(kept["prefix"].flatten(1), kept["prefix"].shape[1]) if "prefix" in kept else None
+    return Trainable(prompt=prompt, head=_restored_head(kept) if "head.weight" in kept else None, prefix=prefix)
 
 
 def _restored_head(kept: Mapping[str, Tensor]) -> nn.Linear:

@@ -60,6 +60,8 @@ class TaskData:
 
     def split(self, name: str, template: Template, prompt_length: int) -> Split:
         """The encoded rows of `train` or `dev`, made once for all members that share them."""
+        if "prompt" not in template.slots():  # a prompt that stands elsewhere leaves rows as they are
+            prompt_length = 0
         key = (name, template.text, prompt_length)
         if key not in self._splits:
             examples = self.train if name == "train" else self.dev

@@ -1,0 +1,50 @@
+"""Prefix tuning: trainable keys and values in front of every attention, made by a small network, the backbone frozen.
+
+Li and Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", https://arxiv.org/abs/2101.00190,
+section 4; XiangLi1999/PrefixTuning, gpt2/train_control.py: Embedding(P, D) -> Linear(D, 512) -> tanh ->
+Linear(512, 2 x A x H), of which only the P x A x 2 x H outputs are kept; AdamW, learning rate 5e-5 falling linearly,
+no weight decay, gradients clipped at 1, 10 vectors for GPT-2. As in its code for BART, an encoder-decoder gets prefixes
+in its encoder, in its decoder and where one attends to the other.
+
+Changed: the paper generates texts with causal and encoder-decoder models; here the language model answers with one
+word after the task's plain input, on masked backbones at the mask, and `answer: head` puts a classifier instead, for
+backbones without a language-model head. Tokens keep their positions, which the original moves on by P. One network
+makes the prefixes of all attentions of an encoder-decoder, where the code has three. Prefixes do not start from words.
+"""
+
+from typing import ClassVar, Literal
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.methods.fine_tuning import new_head
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+from softprompt.training.prefixes import cannot_join, new_prefix
+
+
+class PrefixTuningSettings(TrainedMethodSettings):
+    answer: Literal["verbalizer", "head"] = "verbalizer"
+    reparametrisation: bool = True
+
+
+@METHODS.register("prefix_tuning")
+class PrefixTuning(TrainedMethod):
+    takes_positions: ClassVar[bool] = False
+    settings_model = PrefixTuningSettings
+    settings: PrefixTuningSettings
+
+    def uses_head(self, task: Task) -> bool:
+        return self.settings.answer == "head" and (bool(task.labels) or task.answer_form == "candidates")
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+        return super().inapplicable(task, backbone) or cannot_join(backbone)
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        prefix = new_prefix(
+            setup.prompt_length, setup.backbone, setup.generator, reparametrised=self.settings.reparametrisation
+        )
+        return Trainable(prefix=prefix, head=new_head(setup) if self.uses_head(setup.task) else None)
