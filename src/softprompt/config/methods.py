@@ -55,9 +55,7 @@ class Recipe(Frozen):
     @model_validator(mode="after")
     def decay_beside_rate(self) -> "Recipe":
         if self.backbone_weight_decay is not None and self.backbone_learning_rate is None:
-            raise ValueError(
-                "backbone_weight_decay needs a backbone_learning_rate, such as 1.0e-5, beside it"
-            )
+            raise ValueError("backbone_weight_decay needs a backbone_learning_rate, such as 1.0e-5, beside it")
         return self
 
 
