@@ -1,6 +1,5 @@
 """P-tuning with a tuned backbone: two learning rates, the encoder's size, and prompt and weights restored together."""
 
-import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,12 @@ import pytest
 import torch
 import yaml
 
+from conftest import WORLD, tiny_backbone
 from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
 from softprompt.checks import load_checked_params
-from softprompt.config import Budget, Params, Recipe
+from softprompt.config import Budget, Params, Recipe, SuiteSettings
+from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.methods import TrainedMethod, build_method
@@ -130,7 +131,7 @@ def test_a_backbone_decay_without_its_rate_is_refused(tmp_path: Path) -> None:
 
 def short_params(name: str, backbone: Backbone) -> Params:
     params = load_checked_params(EMBEDDED)
-    run = params.run.model_copy(update={"suites": ("superglue",), "methods": (name,)})
+    run = params.run.model_copy(update={"suites": ("fewglue",), "methods": (name,)})
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
     section = {**params.methods[name], "paper": {}, "learning_rate": {"low": 1e-3, "high": 1e-2}}
     if name == METHOD:
@@ -139,7 +140,7 @@ def short_params(name: str, backbone: Backbone) -> Params:
         update={
             "run": run,
             "budgets": {"small": short},
-            "seeds": (0, 1),
+            "seeds": (0,),
             "device": params.device.model_copy(update={"workers": 1}),
             "methods": {**params.methods, name: section},
             "backbones": {backbone.name: params.backbones["tiny_bert"]},
@@ -147,13 +148,23 @@ def short_params(name: str, backbone: Backbone) -> Params:
     )
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/prepared of FewGLUE's RTE in the small world, with unlabelled texts."""
+    folder = tmp_path_factory.mktemp("few")
+    prepare_suite("fewglue", SuiteSettings(source="embedded", tasks=("rte",), test_limit=10), WORLD, folder / "fewglue")
+    return folder
+
+
 @pytest.mark.parametrize("name", [METHOD, "pet", "ipet"])
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "t5"])
 def test_a_restored_cell_answers_as_it_did_at_its_best_look_on_dev(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+    name: str, kind: str, prepared: Path, few: Path, tmp_path: Path
 ) -> None:
-    backbone = backbone.with_model(copy.deepcopy(backbone.model).float())  # as heads are
-    folder = tmp_path / "data" / "prepared" / "superglue"
-    shutil.copytree(prepared / "superglue", folder)
+    backbone = tiny_backbone(kind, prepared)
+    backbone = backbone.with_model(backbone.model.float())  # as heads are
+    folder = tmp_path / "data" / "prepared" / "fewglue"
+    shutil.copytree(few / "fewglue", folder)
     params, paths = short_params(name, backbone), Paths(tmp_path)
     result = train_method(params, name, build_method(name, params.methods[name]), backbone, paths)
     assert {cell.status for cell in result.cells} == {"done"}, [cell.reason for cell in result.cells]
