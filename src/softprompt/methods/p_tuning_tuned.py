@@ -19,7 +19,7 @@ from softprompt.results import State
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import Task, Template
 from softprompt.training.member import Trainable
-from softprompt.training.prompts import EncoderName, new_encoder
+from softprompt.training.prompts import AnyEncoder, new_encoder
 
 
 @METHODS.register("p_tuning_tuned")
@@ -31,6 +31,6 @@ class PTuningTuned(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
-        encoder: EncoderName = "lstm" if setup.task.suite == LAMA else "wide_lstm"
+        encoder: AnyEncoder = "lstm" if setup.task.suite == LAMA else "wide_lstm"
         prompt = new_encoder(encoder, setup.prompt_length, embeddings, setup.generator)
         return Trainable(prompt=prompt, model=setup.backbone.model)

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-EncoderName = Literal["lstm", "wide_lstm", "mlp", "identity"]
+EncoderName = Literal["lstm", "mlp", "identity"]  # what a section of params.yaml may name
+AnyEncoder = EncoderName | Literal["wide_lstm"]
 
 
 class PromptEncoder(nn.Module):
@@ -23,7 +24,7 @@ class PromptEncoder(nn.Module):
     Each direction of the LSTM has D / 2 hidden numbers, of the wide one D.
     """
 
-    def __init__(self, initial: Float[Tensor, "P D"], encoder: EncoderName) -> None:
+    def __init__(self, initial: Float[Tensor, "P D"], encoder: AnyEncoder) -> None:
         super().__init__()
         size = initial.shape[1]
         self.embedding = nn.Parameter(initial.clone())
@@ -117,7 +118,7 @@ def random_prompt(
 
 
 def new_encoder(
-    encoder: EncoderName, length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
+    encoder: AnyEncoder, length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
 ) -> PromptEncoder:
     """A fresh encoder in float32 (float64 only over a float64 backbone).
 
