@@ -29,7 +29,12 @@ SECTIONS = {
     for profile in ("facts", "embedded")
     for name, section in load_params(ROOT / "profiles" / f"{profile}.yaml").methods.items()
 }
-TRAINED = sorted(name for name, method in METHODS.items() if issubclass(method, TrainedMethod))
+# Methods that train in a way of their own have tests of their own.
+TRAINED = sorted(
+    name
+    for name, method in METHODS.items()
+    if issubclass(method, TrainedMethod) and method.train is TrainedMethod.train
+)
 FROZEN = [name for name in TRAINED if METHODS[name].state == "frozen"]
 BUDGET = Budget(trials=2, steps=6, batch_size=5, eval_every=2, patience=2)
 # Different relations, lengths and rates, so that a leak between members would show.
@@ -125,8 +130,11 @@ def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
     for member, (_, length, _) in zip(members_of(method, backbone, prepared, tmp_path), SETTINGS, strict=True):
         kept = member.trainable.kept()
         if method.state == "tuned":
-            assert sum(t.numel() for t in kept.values()) == sum(p.numel() for p in backbone.model.parameters())
-        elif method.takes_positions:
+            weights = sum(tensor.numel() for name, tensor in kept.items() if name.startswith("model."))
+            assert weights == sum(p.numel() for p in backbone.model.parameters())
+        if method.settings.prompt_length is None:
+            continue
+        if method.takes_positions:
             assert kept["prompt"].shape == (length, backbone.embedding_size)
             assert int(member.train.encoded.slots.max()) == length - 1
         else:

@@ -12,7 +12,7 @@ from softprompt.training.encoding import block_lengths
 from softprompt.training.fleet import insert_prompts
 from softprompt.training.prompts import PromptEncoder, fleet_prompts, new_encoder
 
-ENCODERS = ("lstm", "mlp", "identity")
+ENCODERS = ("lstm", "wide_lstm", "mlp", "identity")
 
 
 def encoder_of(name: str, length: int, size: int = 8) -> PromptEncoder:

@@ -28,7 +28,15 @@ def load_checked_params(path: Path) -> Params:
 
 def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:
     settings = params.backbones[backbone]
-    return _too_long(name, method, backbone, settings) + _outside_range(name, method, settings)
+    return _too_long(name, method, backbone, settings) + _outside_range(name, method, settings) + _frozen(name, method)
+
+
+def _frozen(name: str, method: Method) -> list[str]:
+    if not isinstance(method, TrainedMethod) or method.state == "tuned":
+        return []
+    if method.settings.recipe.backbone_learning_rate is None:
+        return []
+    return [f"methods.{name}.recipe.backbone_learning_rate: {name} leaves the backbone frozen; remove it"]
 
 
 def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettings) -> list[str]:

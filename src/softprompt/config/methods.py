@@ -49,6 +49,14 @@ class Recipe(Frozen):
     schedule: Literal["constant", "linear", "exponential"] = "constant"
     gamma: Fraction = 1.0  # factor an epoch of the exponential schedule
     clip_norm: PositiveFloat | None = None  # of each member's gradient
+    backbone_learning_rate: PositiveFloat | None = None  # of a tuned backbone, where the searched rate is not its own
+    backbone_weight_decay: NonNegativeFloat | None = None  # of a tuned backbone, beside a rate of its own
+
+    @model_validator(mode="after")
+    def decay_beside_rate(self) -> "Recipe":
+        if self.backbone_weight_decay is not None and self.backbone_learning_rate is None:
+            raise ValueError("backbone_weight_decay needs a backbone_learning_rate, such as 1.0e-5, beside it")
+        return self
 
 
 class PaperSetting(Frozen):

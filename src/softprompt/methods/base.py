@@ -39,13 +39,15 @@ class Method:
 
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
     `chooses_template_on_dev` whether only the template with the best dev score is asked on test; `learns_from` names
-    the splits that a task has to have for it, so that only methods without any meet a zero-shot probe.
+    the splits that a task has to have for it, so that only methods without any meet a zero-shot probe;
+    `builds_on` the files of the package, beside its own and the training core, that its results depend on.
     """
 
     state: ClassVar[State] = "frozen"
     seeded: ClassVar[bool] = True
     chooses_template_on_dev: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
+    builds_on: ClassVar[tuple[str, ...]] = ()
     settings_model: ClassVar[type[Frozen]] = NoSettings
 
     def __init__(self, settings: Any) -> None:

@@ -89,6 +89,23 @@ def check_task(task: Task, path: Path) -> None:
                 problem = "another template has this id; give it its own"
             if problem:
                 raise UserError(f"{path}: {role} template {template.id!r} ({template.text!r}): {problem}")
+    _check_patterns(task, path)
+
+
+def _check_patterns(task: Task, path: Path) -> None:
+    taken = [template.id for template in (*task.manual, *task.patterns)]
+    for pattern in task.patterns:
+        words, problem = list(pattern.verbalizer.values()), _problem(pattern, "manual", task.fields)
+        if taken.count(pattern.id) > 1:
+            problem = "another pattern or manual template has this id; give it its own"
+        elif set(pattern.verbalizer) != set(task.verbalizer):
+            problem = (
+                f"`verbalizer` has {sorted(pattern.verbalizer)}; expected a word for each of {sorted(task.verbalizer)}"
+            )
+        elif len(set(words)) < len(words) or any(len(word.split()) != 1 for word in words):
+            problem = f"`verbalizer` has the words {words}; expected different single words"
+        if problem:
+            raise UserError(f"{path}: pattern {pattern.id!r} ({pattern.text!r}): {problem}")
 
 
 def _check_labels(task: Task, path: Path) -> None:

@@ -32,6 +32,12 @@ class Template(Frozen):
         return self.model_copy(update={"id": f"prompt+{self.id}", "text": f"{{prompt}} {self.text}"})
 
 
+class Pattern(Template):
+    """A template with the words that stand for the labels in it: PET's pattern-verbalizer pair."""
+
+    verbalizer: dict[str, str]  # label -> one word
+
+
 class Task(Frozen):
     """One data set of a suite.
 
@@ -43,7 +49,8 @@ class Task(Frozen):
     - generation: the field `candidates` is what a model would write at {mask} if the label were "true". It learns from
       true examples, and says "true" where it would write just that. A head still chooses between the labels.
     `manual` holds every manual template (the first is the task's standard one), `p_tuning` the paper's slot templates,
-    `plain` the input alone with the answer at its end, for methods that put a prompt in front.
+    `plain` the input alone with the answer at its end, for methods that put a prompt in front,
+    `patterns` the pairs of PET that are no manual template, most of them for the sake of other words.
     """
 
     suite: str
@@ -59,6 +66,7 @@ class Task(Frozen):
     manual: tuple[Template, ...]
     p_tuning: tuple[Template, ...]
     plain: Template
+    patterns: tuple[Pattern, ...] = ()
 
     @property
     def key(self) -> str:
@@ -73,3 +81,10 @@ class Task(Frozen):
         """The templates of a role that suit a type of backbone."""
         found = {"manual": self.manual, "p_tuning": self.p_tuning, "plain": (self.plain,)}[role]
         return tuple(template for template in found if kind in template.kinds)
+
+    def pairs(self, kind: Kind) -> tuple[Pattern, ...]:
+        """PET's own pairs for a type of backbone, with the other manual templates where those are fewer than two."""
+        manual = [Pattern(**template.model_dump(), verbalizer=self.verbalizer) for template in self.manual]
+        suited = [pair for pair in (*manual, *self.patterns) if kind in pair.kinds]
+        own = [pair for pair in suited if pair.source.startswith("PET,")]
+        return tuple(own if len(own) > 1 else suited)

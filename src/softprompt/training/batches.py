@@ -1,14 +1,14 @@
 """Rows of many members side by side: a pool to draw from, orders to draw in, batches to train on.
 
 An example is one row, or one row a candidate. Axes: R rows of a batch, T tokens, K tokens of an answer, E examples of a
-batch, N examples of a member.
+batch, N examples of a member, C classes of a head.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded
@@ -28,6 +28,7 @@ class Batch:
     member: Int[Tensor, "R"]
     example: Int[Tensor, "R"]
     candidate: Int[Tensor, "R"]
+    soft: Float[Tensor, "E C"] | None = None  # shares of the classes of a head, where those are to be learnt
 
     def places(self) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
         """Row and column in `target` of every token that is read, row by row."""
@@ -42,13 +43,15 @@ class Batch:
 class Split:
     """A member's encoded examples. Rows of one example follow each other, `counts` says how many they are.
 
-    `target` holds the outputs that a row's answer consists of, padded with `NO_TOKEN`.
+    `target` holds the outputs that a row's answer consists of, padded with `NO_TOKEN`; `soft`, where it is there, is
+    learnt in its stead.
     """
 
     encoded: Encoded
     target: Int[Tensor, "rows K"]
     gold: Bool[Tensor, "rows"]
     counts: Int[Tensor, "N"]
+    soft: Float[Tensor, "N C"] | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -78,6 +81,8 @@ class Pool:
         self._read_at = _stacked([part.read_at for part in encoded], 0).to(device)
         self._target = _stacked([split.target for split in unique], NO_TOKEN).to(device)
         self._gold = torch.cat([split.gold for split in unique]).to(device)
+        soft = [split.soft for split in unique if split.soft is not None]
+        self._soft = torch.cat(soft).to(device) if soft else None  # of all splits, or of none
         self._device = device
 
     def batch(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Batch:
@@ -100,6 +105,7 @@ class Pool:
             member=member[example].to(self._device),
             example=example.to(self._device),
             candidate=candidate.to(self._device),
+            soft=None if self._soft is None else self._soft[where.to(self._device)],
         )
 
     def example_lengths(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Int[Tensor, "E"]:

@@ -61,7 +61,11 @@ class Fleet:
 
         label: cross-entropy over the outputs that the member's softmax runs over. candidates: cross-entropy over the
         scores of the candidates. generation: mean cross-entropy of the tokens of a true text, nothing for others.
+        Soft labels: cross-entropy with the shares that they give to the classes.
         """
+        if reading.batch.soft is not None:
+            shares = reading.batch.soft.to(reading.logits.dtype)
+            return nn.functional.cross_entropy(reading.logits, shares, reduction="none")
         if self.form == "candidates":
             scores, gold = self._candidate_scores(reading)
             return scores.logsumexp(dim=1) - scores.masked_fill(~gold, FORBIDDEN).logsumexp(dim=1)

@@ -11,11 +11,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from softprompt.config import Recipe
 from softprompt.training.member import Member
 
-GROUPS = 2  # a member: what decays and what does not
-
 
 def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
-    """Every member's parameters under its own learning rate.
+    """Every member's parameters under its own learning rate, a tuned backbone under the recipe's where that has one.
 
     `adam` adds weight decay to the gradient (L2), `adamw` to the step; biases and normalisation never decay.
     """
@@ -35,17 +33,30 @@ def build_schedule(
 
     An epoch is as many steps as the member's own train split has batches.
     """
-    factors = [_factor(len(member.train) / batch_size, recipe, steps) for member in members for _ in range(GROUPS)]
+    groups = len(optimizer.param_groups) // len(members)
+    factors = [_factor(len(member.train) / batch_size, recipe, steps) for member in members for _ in range(groups)]
     return LambdaLR(optimizer, factors)
 
 
 def _groups(member: Member, recipe: Recipe) -> list[dict[str, Any]]:
     trained = [parameter for parameter in member.trainable.parameters() if parameter.requires_grad]
-    matrices: list[nn.Parameter] = [parameter for parameter in trained if parameter.ndim > 1]
-    vectors = [parameter for parameter in trained if parameter.ndim <= 1]
+    if recipe.backbone_learning_rate is None:
+        return _by_decay(trained, member.learning_rate, recipe.weight_decay)
+    model = member.trainable.model
+    backbone = set() if model is None else set(model.parameters())
+    own = [parameter for parameter in trained if parameter not in backbone]
+    of_backbone = [parameter for parameter in trained if parameter in backbone]
+    return _by_decay(own, member.learning_rate, recipe.weight_decay) + _by_decay(
+        of_backbone, recipe.backbone_learning_rate, recipe.backbone_weight_decay or 0.0
+    )
+
+
+def _by_decay(parameters: Sequence[nn.Parameter], learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     return [
-        {"params": matrices, "lr": member.learning_rate, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "lr": member.learning_rate, "weight_decay": 0.0},
+        {"params": matrices, "lr": learning_rate, "weight_decay": weight_decay},
+        {"params": vectors, "lr": learning_rate, "weight_decay": 0.0},
     ]
 
 

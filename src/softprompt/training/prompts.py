@@ -1,7 +1,9 @@
 """Soft prompts and their reparametrisations, one module a member, computed together for a fleet.
 
-Source of the encoders: P-tuning (Liu et al. 2021, section 3.2; THUDM/P-tuning LAMA/p_tuning/prompt_encoder.py).
-Axes: F members of a fleet, P prompt length, D word-embedding size, G = 4 gates x hidden size of one LSTM direction.
+Source of the encoders: P-tuning (Liu et al. 2021, section 3.2; THUDM/P-tuning LAMA/p_tuning/prompt_encoder.py; the wide
+LSTM: PT-Fewshot/pet/wrapper.py).
+Axes: F members of a fleet, P prompt length, D word-embedding size, S hidden size of one LSTM direction, G = 4 S
+for its gates, E = 2 S.
 """
 
 from collections.abc import Sequence
@@ -12,19 +14,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-EncoderName = Literal["lstm", "mlp", "identity"]
+EncoderName = Literal["lstm", "mlp", "identity"]  # what a section of params.yaml may name
+AnyEncoder = EncoderName | Literal["wide_lstm"]
 
 
 class PromptEncoder(nn.Module):
-    """P vectors, passed through an LSTM with MLP, an MLP, or nothing. Calling it gives one member's (P, D) prompt."""
+    """P vectors, passed through an LSTM with MLP, an MLP, or nothing. Calling it gives one member's (P, D) prompt.
 
-    def __init__(self, initial: Float[Tensor, "P D"], encoder: EncoderName) -> None:
+    Each direction of the LSTM has D / 2 hidden numbers, of the wide one D.
+    """
+
+    def __init__(self, initial: Float[Tensor, "P D"], encoder: AnyEncoder) -> None:
         super().__init__()
         size = initial.shape[1]
         self.embedding = nn.Parameter(initial.clone())
-        self.lstm = nn.LSTM(size, size // 2, 2, batch_first=True, bidirectional=True) if encoder == "lstm" else None
+        hidden = {"lstm": size // 2, "wide_lstm": size}.get(encoder)
+        self.lstm = nn.LSTM(size, hidden, 2, batch_first=True, bidirectional=True) if hidden else None
+        states = 2 * hidden if hidden else size
         self.mlp = (
-            nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size)) if encoder != "identity" else None
+            nn.Sequential(nn.Linear(states, size), nn.ReLU(), nn.Linear(size, size)) if encoder != "identity" else None
         )
 
     def forward(self) -> Float[Tensor, "P D"]:
@@ -47,17 +55,17 @@ def fleet_prompts(encoders: Sequence[PromptEncoder]) -> Float[Tensor, "F P D"]:
     return _fleet_mlp(mlps, vectors) if mlps else vectors
 
 
-def _fleet_mlp(mlps: Sequence[nn.Sequential], vectors: Float[Tensor, "F P D"]) -> Float[Tensor, "F P D"]:
+def _fleet_mlp(mlps: Sequence[nn.Sequential], vectors: Float[Tensor, "F P E"]) -> Float[Tensor, "F P D"]:
     def linear(index: int, inputs: Tensor) -> Tensor:
         layers = [cast(nn.Linear, mlp[index]) for mlp in mlps]
-        weight = torch.stack([layer.weight for layer in layers])  # (F, D, D)
+        weight = torch.stack([layer.weight for layer in layers])  # (F, D, E)
         bias = torch.stack([layer.bias for layer in layers])  # (F, D)
         return torch.baddbmm(bias[:, None], inputs, weight.mT)
 
     return linear(2, torch.relu(linear(0, vectors)))
 
 
-def _fleet_lstm(lstms: Sequence[nn.LSTM], vectors: Float[Tensor, "F P D"], lengths: Tensor) -> Float[Tensor, "F P D"]:
+def _fleet_lstm(lstms: Sequence[nn.LSTM], vectors: Float[Tensor, "F P D"], lengths: Tensor) -> Float[Tensor, "F P E"]:
     """torch.nn.LSTM (bidirectional, all layers) with weights of its own for every member.
 
     A member's padding must not reach its backward direction, so states move only at positions below its length.
@@ -65,9 +73,9 @@ def _fleet_lstm(lstms: Sequence[nn.LSTM], vectors: Float[Tensor, "F P D"], lengt
     present = torch.arange(vectors.shape[1], device=vectors.device) < lengths[:, None]  # (F, P)
     both = torch.stack([present, present.flip(1)])  # (2, F, P): forward and backward reading order
     for layer in range(lstms[0].num_layers):
-        inputs = torch.stack([vectors, vectors.flip(1)])  # (2, F, P, D)
-        states = _both_directions(lstms, layer, inputs, both)  # (2, F, P, D / 2)
-        vectors = torch.cat([states[0], states[1].flip(1)], dim=-1)  # (F, P, D)
+        inputs = torch.stack([vectors, vectors.flip(1)])  # (2, F, P, I)
+        states = _both_directions(lstms, layer, inputs, both)  # (2, F, P, S)
+        vectors = torch.cat([states[0], states[1].flip(1)], dim=-1)  # (F, P, 2 S)
     return vectors
 
 
@@ -110,7 +118,7 @@ def random_prompt(
 
 
 def new_encoder(
-    encoder: EncoderName, length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
+    encoder: AnyEncoder, length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
 ) -> PromptEncoder:
     """A fresh encoder in float32 (float64 only over a float64 backbone).
 

@@ -33,6 +33,7 @@ class TaskData:
     dropped: dict[str, int]
     fingerprint: str
     max_tokens: int
+    unlabeled: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)  # empty where the task has no such texts
     _splits: dict[tuple[str, str, int], Split] = field(default_factory=dict, repr=False)
 
     def missing(self, learns_from: Sequence[str]) -> str:
@@ -91,6 +92,7 @@ def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int
         dropped={split: len(read[split]) - len(kept[split]) for split in read},
         fingerprint=fingerprint(folder, task.name),
         max_tokens=min(max_tokens, backbone.max_tokens),
+        unlabeled=load_split(folder, task.name, "unlabeled") if "unlabeled" in there else nothing,
     )
 
 
