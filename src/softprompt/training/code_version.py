@@ -19,6 +19,7 @@ CORE = (
     "training/member.py",
     "training/optimizers.py",
     "training/parts.py",
+    "training/prompt_pools.py",
     "training/prompts.py",
 )
 

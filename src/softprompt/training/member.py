@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from softprompt.results import CurvePoint
 from softprompt.tasks.task import AnswerForm
 from softprompt.training.batches import Split
+from softprompt.training.prompt_pools import PromptPool
 from softprompt.training.prompts import PromptEncoder
 
 if TYPE_CHECKING:
@@ -42,22 +43,27 @@ class Answered:
 
 
 class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, the backbone's own weights; absent parts are None."""
+    """What a member may train: a prompt, a head, the backbone's own weights, a pool; absent parts are None."""
 
     def __init__(
-        self, prompt: PromptEncoder | None = None, head: nn.Linear | None = None, model: "PreTrainedModel | None" = None
+        self,
+        prompt: PromptEncoder | None = None,
+        head: nn.Linear | None = None,
+        model: "PreTrainedModel | None" = None,
+        pool: PromptPool | None = None,
     ) -> None:
         super().__init__()
         self.prompt = prompt
         self.head = head
         self.model = model
+        self.pool = pool
 
     def parameter_count(self) -> int:
         """Numbers that get gradients."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def kept(self) -> dict[str, Tensor]:
-        """What prediction needs later: the prompt's vectors without their encoder, the head, the tuned weights."""
+        """What prediction needs later: the prompt's vectors without their encoder, head, tuned weights, pool."""
         tensors: dict[str, Tensor] = {}
         if self.prompt is not None:
             tensors["prompt"] = self.prompt().detach().clone()
@@ -65,6 +71,8 @@ class Trainable(nn.Module):
             tensors |= {f"head.{name}": value.detach().clone() for name, value in self.head.named_parameters()}
         if self.model is not None:
             tensors |= {f"model.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
+        if self.pool is not None:
+            tensors |= self.pool.kept()
         return tensors
 
 

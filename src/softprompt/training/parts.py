@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from softprompt.training.member import Trainable
+from softprompt.training.prompt_pools import PromptPool, restored_pool
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
 
 
@@ -19,19 +20,22 @@ class Parts:
 
     prompts: Float[Tensor, "F P D"] | None = None
     heads: Sequence[nn.Linear] | None = None
+    pools: Sequence[PromptPool] | None = None
 
 
 def gather(trainables: Sequence[Trainable]) -> Parts:
     """The parts of members of one method, with the graph that leads back to their parameters."""
     prompts = [trainable.prompt for trainable in trainables if trainable.prompt is not None]
     heads = [trainable.head for trainable in trainables if trainable.head is not None]
-    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None)
+    pools = [trainable.pool for trainable in trainables if trainable.pool is not None]
+    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None, pools=pools or None)
 
 
 def restored(kept: Mapping[str, Tensor]) -> Trainable:
     """The inverse of `Trainable.kept`, but for a backbone's weights: parts that give what training left."""
     prompt = PromptEncoder(kept["prompt"], "identity") if "prompt" in kept else None
-    return Trainable(prompt=prompt, head=_restored_head(kept) if "head.weight" in kept else None)
+    head = _restored_head(kept) if "head.weight" in kept else None
+    return Trainable(prompt=prompt, head=head, pool=restored_pool(kept))
 
 
 def _restored_head(kept: Mapping[str, Tensor]) -> nn.Linear:
