@@ -18,6 +18,7 @@ from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.hyperparameters import ranges_in_words
 from softprompt.reporting.lama_tables import lama_tables, probe_sentence
 from softprompt.reporting.markdown import DAGGER, counted, table
+from softprompt.reporting.prompt_page import SHOWN_VECTORS, nearest_table, usage_table
 from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.published import MARK, published_table
 from softprompt.reporting.report import Report
@@ -57,6 +58,7 @@ def render_readme(report: Report) -> str:
         hidden_gaps=len(gaps) - SHOWN_GAPS,
         provenance=data_lines(report.collected) + run_lines(report.collected.cells),
         pretrained=not (report.losses.empty or report.facts.empty),
+        prompts=bool(report.collected.prompts),
     )
 
 
@@ -87,6 +89,13 @@ def render_suite(report: Report, suite: str) -> str:
         gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),
         left_out={name: entry["reason"] for name, entry in left_out.items()},
     )
+
+
+def render_prompts(report: Report) -> str:
+    """What trained prompts hold."""
+    tables = {backbone: nearest_table(report, backbone) for backbone in report.context.backbones}
+    nearest = {backbone: words for backbone, words in tables.items() if words}
+    return _render("prompts.md", report, nearest=nearest, usage=usage_table(report), shown=SHOWN_VECTORS)
 
 
 def render_timings(costs: pd.DataFrame) -> str:
