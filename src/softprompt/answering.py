@@ -32,6 +32,8 @@ class Asked:
 
     @property
     def prompt_length(self) -> int:
+        if "pool.entries" in self.kept:  # how many of a pool a row takes is a setting
+            return int(self.cell.settings["prompt_length"])
         return len(self.kept["prompt"]) if "prompt" in self.kept else 0
 
 

@@ -14,6 +14,7 @@ from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
 from softprompt.files import write_atomically
 from softprompt.paths import Paths
+from softprompt.prompt_contents import write_prompt_contents
 from softprompt.results import Prediction, Score
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
@@ -23,7 +24,7 @@ SCORED_SPLITS = ("test", "withheld")
 
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
-    """Write `predictions.parquet`, `scores.csv` and `coverage.csv` for all methods of the run on one backbone."""
+    """Write the predictions of all methods of the run on a backbone, their scores, coverage, and what prompts hold."""
     frames = [
         frame for name in params.run.methods for frame in _scored_answers(TrainedCells(params, name, backbone, paths))
     ]
@@ -35,6 +36,7 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     write_atomically(out / "coverage.csv", coverage.to_csv(index=False, lineterminator="\n"))
     write_atomically(out / "predictions.parquet", predictions.to_parquet(index=False))
     write_atomically(out / "scores.csv", score_table(predictions, paths).to_csv(index=False, lineterminator="\n"))
+    write_prompt_contents(params, backbone, paths)
 
 
 def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:

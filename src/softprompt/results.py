@@ -154,6 +154,35 @@ class Coverage(Record):
     outside_vocabulary: int
 
 
+class NearestToken(Record):
+    """A row of `nearest_tokens.csv`: a vector of a trained prompt and one of the words that point most nearly its way.
+
+    `vector` counts from 0 in a prompt; in a pool it is `prompt.vector`. `rank` counts from 1.
+    """
+
+    suite: str
+    task: str
+    backbone: str
+    method: str
+    seed: int
+    vector: str
+    rank: int
+    token: str
+    cosine: float
+
+
+class PoolUsage(Record):
+    """A row of `pool_usage.csv`: how much of what dev examples are given comes from one prompt of a cell's pool."""
+
+    suite: str
+    task: str
+    backbone: str
+    method: str
+    seed: int
+    prompt: int
+    share: float  # mean over dev; a cell's shares add up to 1
+
+
 def write_record(path: Path, record: Record) -> None:
     """One JSON file, sorted by field order of its model, written atomically."""
     write_atomically(path, record.model_dump_json(indent=1) + "\n")

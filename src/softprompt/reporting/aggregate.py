@@ -10,7 +10,7 @@ from softprompt.files import write_atomically
 from softprompt.reporting.collect import collect
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.figures import draw_all
-from softprompt.reporting.pages import render_parameters, render_readme, render_suite, render_timings
+from softprompt.reporting.pages import render_parameters, render_prompts, render_readme, render_suite, render_timings
 from softprompt.reporting.report import Report, build_report
 from softprompt.reporting.summary import in_headline, metric_means
 from softprompt.reporting.timings import timings
@@ -52,10 +52,13 @@ def _tables(report: Report) -> dict[str, str]:
         "hyperparameters.csv": to_csv(report.settings),
         "comparisons.csv": to_csv(report.comparisons),
         "curves.csv": to_csv(report.curves),
+        "nearest_tokens.csv": to_csv(report.collected.prompts.nearest),
+        "pool_usage.csv": to_csv(report.collected.prompts.usage),
         "metrics.json": json.dumps(means, indent=1, sort_keys=True) + "\n",
     }
 
 
 def _pages(report: Report) -> dict[str, str]:
     suites = {f"{suite}.md": render_suite(report, suite) for suite in report.context.suites}
-    return {"README.md": render_readme(report), "parameters.md": render_parameters(report), **suites}
+    prompts = {"prompts.md": render_prompts(report)} if report.collected.prompts else {}
+    return {"README.md": render_readme(report), "parameters.md": render_parameters(report), **suites, **prompts}

@@ -1,7 +1,7 @@
 """Reads everything a report is made of, checks that it fits together, and changes nothing."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from softprompt.data.prepared import read_manifest
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
 from softprompt.reporting.context import ReportContext
+from softprompt.reporting.prompt_contents import PromptContents, read_prompt_contents
 from softprompt.results import Cell, Coverage, Prediction, Score, TrainResult, TrialRecord
 
 EXAMPLE = ["suite", "task", "backbone", "method", "seed", "template", "split", "id", "group", "correct"]
@@ -67,6 +68,7 @@ class Collected:
     examples: pd.DataFrame
     coverage: pd.DataFrame
     manifests: dict[str, Manifest]
+    prompts: PromptContents = field(default_factory=PromptContents)
 
     def cells_of(self, backbone: str, method: str) -> list[Cell]:
         """The cells of one stage."""
@@ -91,6 +93,7 @@ def collect(results: Path, prepared: Path, context: ReportContext) -> Collected:
         examples=_in_grid(_concat([read_examples(folder / "predictions.parquet") for folder in folders]), context),
         coverage=_covered([read_coverage(folder / "coverage.csv") for folder in folders], context),
         manifests={suite: describe_suite(prepared, suite) for suite in context.suites},
+        prompts=read_prompt_contents(results, context),
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.plots import NEUTRAL, PERCENTAGES, STYLE, legend_above, look_of, panels, to_svg
+from softprompt.reporting.prompt_contents import shares_by_place
 from softprompt.reporting.report import Report
 from softprompt.reporting.wordings import template_headlines
 
@@ -27,7 +28,7 @@ def draw_all(report: Report) -> list[Drawing]:
     with mpl.rc_context(STYLE):
         for suite in report.context.suites:
             drawings += [draw_scores(report, suite), draw_wordings(report, suite), draw_curves(report, suite)]
-        drawings.append(draw_pretraining(report))
+        drawings += [draw_pretraining(report), draw_pool_usage(report)]
     return [drawing for drawing in drawings if drawing is not None]
 
 
@@ -114,6 +115,25 @@ def draw_pretraining(report: Report) -> Drawing | None:
     right.set_xlim(-0.5, len(places) - 0.5)
     right.set(ylim=PERCENTAGES, ylabel="P@1 (%)")
     return Drawing("pretraining", to_svg(figure), report.facts)
+
+
+def draw_pool_usage(report: Report) -> Drawing | None:
+    """Mean share of a pool's most used prompt, its second and so on, beside even use; a panel a backbone."""
+    data = shares_by_place(report.collected.prompts.usage)
+    if data.empty:
+        return None
+    methods = [method for method in report.context.rows() if method in set(data["method"])]
+    figure, axes = panels(report.context.backbones, height=2.4, share_y=True)
+    for axis, backbone in zip(axes, report.context.backbones, strict=True):
+        for number, method in enumerate(methods):
+            shares, width = select(data, backbone=backbone, method=method), 0.8 / len(methods)
+            shift = (number - (len(methods) - 1) / 2) * width
+            colour = look_of(report.context, method).colour
+            axis.bar(shares["place"] + shift, 100 * shares["share"], width, color=colour, label=method)
+        axis.axhline(100 / data["place"].max(), color="black", linewidth=1)
+        axis.set(xlabel="prompts by use", ylabel="share (%)")
+    legend_above(figure, axes)
+    return Drawing("pool_usage", to_svg(figure), data)
 
 
 def _score_name(suite: str) -> str:

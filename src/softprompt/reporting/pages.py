@@ -19,6 +19,7 @@ from softprompt.reporting.hyperparameters import ranges_in_words
 from softprompt.reporting.lama_tables import lama_tables, probe_sentence
 from softprompt.reporting.markdown import DAGGER, counted, table
 from softprompt.reporting.parameter_tables import run_parameters, source_parameters
+from softprompt.reporting.prompt_page import SHOWN_VECTORS, nearest_table, usage_table
 from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.published import MARK, published_table
 from softprompt.reporting.report import Report
@@ -58,6 +59,7 @@ def render_readme(report: Report) -> str:
         hidden_gaps=len(gaps) - SHOWN_GAPS,
         provenance=data_lines(report.collected) + run_lines(report.collected.cells),
         pretrained=not (report.losses.empty or report.facts.empty),
+        prompts=bool(report.collected.prompts),
     )
 
 
@@ -93,6 +95,13 @@ def render_suite(report: Report, suite: str) -> str:
 def render_parameters(report: Report) -> str:
     """Parameters trained and kept, of this run and of sources."""
     return _render("parameters.md", report, run=run_parameters(report), sources=source_parameters())
+
+
+def render_prompts(report: Report) -> str:
+    """What trained prompts hold."""
+    tables = {backbone: nearest_table(report, backbone) for backbone in report.context.backbones}
+    nearest = {backbone: words for backbone, words in tables.items() if words}
+    return _render("prompts.md", report, nearest=nearest, usage=usage_table(report), shown=SHOWN_VECTORS)
 
 
 def render_timings(costs: pd.DataFrame) -> str:

@@ -22,6 +22,7 @@ CORE = (
     "training/optimizers.py",
     "training/parts.py",
     "training/prefixes.py",
+    "training/prompt_pools.py",
     "training/prompts.py",
 )
 

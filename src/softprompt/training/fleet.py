@@ -16,18 +16,21 @@ from softprompt.training.batches import Batch, Pool, inference_chunks
 from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack_masks
 from softprompt.training.parts import Parts
 from softprompt.training.prefixes import row_prefixes
+from softprompt.training.prompt_pools import draw, insert_drawn
 
 FORBIDDEN = float("-inf")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the backbone says where answers are read: logits, the outputs that answers consist of, and whose row."""
+    """What the backbone says where answers are read: logits, the outputs that answers consist of, and whose row;
+    `extra` is what a pool adds to the loss that trains, and to no other."""
 
     logits: Float[Tensor, "M W"]
     target: Int[Tensor, "M"]
     row: Int[Tensor, "M"]
     batch: Batch
+    extra: Float[Tensor, "E"] | None = None
 
 
 class Fleet:
@@ -47,6 +50,9 @@ class Fleet:
             embeddings = self.backbone.embed(batch.ids)  # (R, T, D)
             if parts.prompts is not None:
                 embeddings = insert_prompts(embeddings, parts.prompts, batch)
+            drawn = draw(parts.pools, self.backbone, batch) if parts.pools else None
+            if drawn is not None:
+                embeddings = insert_drawn(embeddings, drawn, batch)
             prefixes = row_prefixes(parts.prefixes, batch.member) if parts.prefixes else None
             hidden = self.backbone.encode(
                 embeddings, batch.attention_mask, batch.read_at, batch.target, prefixes
@@ -54,7 +60,7 @@ class Fleet:
             hidden = hidden[row, place]  # (M, H)
             logits = self._outputs(hidden, parts, batch.member[row])
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        return Reading(logits, batch.target[row, place], row, batch)
+        return Reading(logits, batch.target[row, place], row, batch, drawn.matching if drawn else None)
 
     def losses(self, reading: Reading) -> Float[Tensor, "E"]:
         """What training lowers, an example each.

@@ -76,9 +76,11 @@ class _Run:
         rows = torch.cat([next(self.orders[index]) for index in self.active])
         member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
         batch = self.train_pool.batch(member, rows)
-        losses = self.fleet.losses(self.fleet.read(batch, self._parts()))
+        reading = self.fleet.read(batch, self._parts())
+        losses = self.fleet.losses(reading)
+        objective = losses if reading.extra is None else losses + reading.extra
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(losses.sum() / self.budget.batch_size)
+        torch.autograd.backward(objective.sum() / self.budget.batch_size)
         self._clip()
         self.optimizer.step()
         self.schedule.step()

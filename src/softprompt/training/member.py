@@ -12,6 +12,7 @@ from softprompt.results import CurvePoint
 from softprompt.tasks.task import AnswerForm
 from softprompt.training.batches import Split
 from softprompt.training.prefixes import PrefixEncoder
+from softprompt.training.prompt_pools import PromptPool
 from softprompt.training.prompts import PromptEncoder
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Answered:
 
 
 class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, a prefix, the backbone's own weights; absent parts are None."""
+    """What a member may train: a prompt, a head, the backbone's own weights, a prefix, a pool; absent parts are None."""
 
     def __init__(
         self,
@@ -51,19 +52,21 @@ class Trainable(nn.Module):
         head: nn.Linear | None = None,
         model: "PreTrainedModel | None" = None,
         prefix: PrefixEncoder | None = None,
+        pool: PromptPool | None = None,
     ) -> None:
         super().__init__()
         self.prompt = prompt
         self.head = head
         self.model = model
         self.prefix = prefix
+        self.pool = pool
 
     def parameter_count(self) -> int:
         """Numbers that get gradients."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def kept(self) -> dict[str, Tensor]:
-        """What prediction needs later: vectors of prompt and prefix without encoders, the head, the tuned weights."""
+        """What prediction needs later: the vectors of prompts without their encoders, head, tuned weights, pool."""
         tensors: dict[str, Tensor] = {}
         if self.prompt is not None:
             tensors["prompt"] = self.prompt().detach().clone()
@@ -73,6 +76,8 @@ class Trainable(nn.Module):
             tensors |= {f"model.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
         if self.prefix is not None:
             tensors["prefix"] = self.prefix().detach().clone()
+        if self.pool is not None:
+            tensors |= self.pool.kept()
         return tensors
 
 

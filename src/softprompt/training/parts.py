@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from softprompt.training.member import Trainable
 from softprompt.training.prefixes import PrefixEncoder
+from softprompt.training.prompt_pools import PromptPool, restored_pool
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
 
 
@@ -21,6 +22,7 @@ class Parts:
     prompts: Float[Tensor, "F P D"] | None = None
     heads: Sequence[nn.Linear] | None = None
     prefixes: Sequence[Float[Tensor, "P A 2 H"]] | None = None
+    pools: Sequence[PromptPool] | None = None
 
 
 def gather(trainables: Sequence[Trainable]) -> Parts:
@@ -28,14 +30,21 @@ def gather(trainables: Sequence[Trainable]) -> Parts:
     prompts = [trainable.prompt for trainable in trainables if trainable.prompt is not None]
     heads = [trainable.head for trainable in trainables if trainable.head is not None]
     prefixes = [trainable.prefix() for trainable in trainables if trainable.prefix is not None]
-    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None, prefixes=prefixes or None)
+    pools = [trainable.pool for trainable in trainables if trainable.pool is not None]
+    return Parts(
+        prompts=fleet_prompts(prompts) if prompts else None,
+        heads=heads or None,
+        prefixes=prefixes or None,
+        pools=pools or None,
+    )
 
 
 def restored(kept: Mapping[str, Tensor]) -> Trainable:
     """The inverse of `Trainable.kept`, but for a backbone's weights: parts that give what training left."""
     prompt = PromptEncoder(kept["prompt"], "identity") if "prompt" in kept else None
     prefix = PrefixEncoder(kept["prefix"].flatten(1), kept["prefix"].shape[1]) if "prefix" in kept else None
-    return Trainable(prompt=prompt, head=_restored_head(kept) if "head.weight" in kept else None, prefix=prefix)
+    head = _restored_head(kept) if "head.weight" in kept else None
+    return Trainable(prompt=prompt, head=head, prefix=prefix, pool=restored_pool(kept))
 
 
 def _restored_head(kept: Mapping[str, Tensor]) -> nn.Linear:

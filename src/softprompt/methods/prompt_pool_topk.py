@@ -1,0 +1,60 @@
+"""Learning to prompt (L2P): every row takes the prompts of a pool whose keys are nearest to it; the backbone frozen.
+
+Wang et al. 2022, "Learning to Prompt for Continual Learning", https://arxiv.org/abs/2112.08654; google-research/l2p,
+models/prompt.py and configs/cifar100_l2p.py: M = 10 prompts with a key each; the query is a state of the frozen model
+run without prompts; the N prompts whose keys have the highest cosine are put in front; the loss adds minus the sum of
+these N cosines, weight 1, which alone moves the keys. Adam, constant learning rate 0.03, gradient norm clipped at 1.
+
+Changed: one task at a time instead of a sequence of them. No vote over the batch, which makes an answer depend on its
+company. The query is the state that the answer is read from (mask, last token, decoder's sentinel), where L2P takes an
+image's [CLS]. A language model answers, where L2P trains a head on the prompts' mean. Vectors start at the scale of
+words and keys as normal vectors, where L2P draws both uniformly. Prompts have 5 vectors, not 10, so that 4 of them
+leave room for the input. `prompt_length` is the number of vectors in front: N = prompt_length / `vectors_each`, rounded
+up, and the last prompt gives its first vectors only.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field, NonNegativeFloat, model_validator
+
+from softprompt.config import Kind, Positive, TrainedMethodSettings
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+from softprompt.training.prompt_pools import new_keyed_pool
+
+
+class PromptPoolTopkSettings(TrainedMethodSettings):
+    pool_size: int = Field(ge=2)  # nothing to choose from one
+    vectors_each: Positive
+    matching_weight: NonNegativeFloat
+
+    @model_validator(mode="after")
+    def enough(self) -> "PromptPoolTopkSettings":
+        held = self.pool_size * self.vectors_each
+        if self.prompt_length is not None and self.prompt_length.high > held:
+            raise ValueError(
+                f"prompt_length.high is {self.prompt_length.high}, but pool_size {self.pool_size} times vectors_each "
+                f"{self.vectors_each} is {held}; write high: {held} or less"
+            )
+        return self
+
+
+@METHODS.register("prompt_pool_topk")
+class PromptPoolTopk(TrainedMethod):
+    settings_model: ClassVar[type[TrainedMethodSettings]] = PromptPoolTopkSettings
+    settings: PromptPoolTopkSettings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
+
+    def trainable(self, setup: Setup) -> Trainable:
+        settings = self.settings
+        pool = new_keyed_pool(
+            settings.pool_size,
+            settings.vectors_each,
+            setup.backbone,
+            setup.generator,
+            matching_weight=settings.matching_weight,
+        )
+        return Trainable(pool=pool)

@@ -1,0 +1,187 @@
+"""Pools of prompts: every row draws vectors of its own from its member's pool, all members' rows in one pass.
+
+A row's question is what it says without prompt vectors, padding and the tokens of a candidate, so that what is drawn
+depends on the example alone: all candidates of an example draw alike, and no answer is told by a prompt before it.
+Axes: R rows, T tokens, F members, M prompts of a pool, L vectors of each of them, P vectors of the longest prompt that
+a row has, D word-embedding size, H hidden size.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.training.batches import Batch
+from softprompt.training.prompts import random_prompt, vocabulary_scale
+
+
+class PromptPool(nn.Module):
+    """M prompts of L vectors and what chooses among them: a query map (attention) or keys (the nearest prompts)."""
+
+    def __init__(
+        self,
+        entries: Float[Tensor, "M L D"],
+        *,
+        query: nn.Linear | None = None,
+        keys: Float[Tensor, "M H"] | None = None,
+        matching_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.entries = nn.Parameter(entries.clone())
+        self.query = query
+        self.keys = nn.Parameter(keys.clone()) if keys is not None else None
+        self.matching_weight = matching_weight
+
+    def kept(self) -> dict[str, Tensor]:
+        """Everything that was trained: each row has to choose again when it answers."""
+        return {f"pool.{name}": value.detach().clone() for name, value in self.named_parameters()}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a batch drew: its vectors, how much of it came from each prompt (1 in all), and what that adds to the
+    training loss of every example."""
+
+    prompts: Float[Tensor, "R P D"]
+    shares: Float[Tensor, "R M"]
+    matching: Float[Tensor, "E"] | None
+
+
+def new_attention_pool(
+    size: int, prompt_length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
+) -> PromptPool:
+    """A fresh pool whose query map starts as nn.Linear does and its vectors at the scale of words."""
+    width = embeddings.shape[1]
+    entries = random_prompt(size * prompt_length, embeddings, vocabulary_scale(embeddings), generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        query = nn.Linear(width, width)
+    pool = PromptPool(entries.view(size, prompt_length, width), query=query)
+    return pool.to(torch.promote_types(embeddings.dtype, torch.float32))
+
+
+def new_keyed_pool(
+    size: int, length: int, backbone: Backbone, generator: torch.Generator, *, matching_weight: float
+) -> PromptPool:
+    """A fresh pool with normal keys (only their directions count) and vectors at the scale of words."""
+    embeddings = backbone.word_embeddings()
+    entries = random_prompt(size * length, embeddings, vocabulary_scale(embeddings), generator)
+    keys = torch.randn(size, backbone.hidden_size, generator=generator)
+    pool = PromptPool(entries.view(size, length, -1), keys=keys, matching_weight=matching_weight)
+    return pool.to(torch.promote_types(embeddings.dtype, torch.float32))
+
+
+def restored_pool(kept: Mapping[str, Tensor]) -> PromptPool | None:
+    """The inverse of `PromptPool.kept`; None where nothing of a pool was kept."""
+    if "pool.entries" not in kept:
+        return None
+    if "pool.keys" in kept:
+        return PromptPool(kept["pool.entries"], keys=kept["pool.keys"])
+    weight = kept["pool.query.weight"]
+    query = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
+    query.load_state_dict({"weight": weight, "bias": kept["pool.query.bias"]})
+    return PromptPool(kept["pool.entries"], query=query)
+
+
+def draw(pools: Sequence[PromptPool], backbone: Backbone, batch: Batch) -> Drawn:
+    """Every row's vectors from its member's pool, with the graph that leads back to what was drawn from."""
+    if pools[0].keys is not None:
+        with torch.no_grad():
+            query = unprompted_state(backbone, batch)
+        with torch.autocast(backbone.device.type, enabled=False):  # rounded cosines would tie
+            return _nearest(pools, query, batch)
+    with torch.autocast(backbone.device.type, enabled=False):
+        return _mixed(pools, mean_embedding(backbone, batch), batch)
+
+
+def insert_drawn(embeddings: Float[Tensor, "R T D"], drawn: Drawn, batch: Batch) -> Float[Tensor, "R T D"]:
+    """Put each row's own vectors into its slots."""
+    index = batch.slots.clamp(min=0)[..., None].expand(-1, -1, drawn.prompts.shape[2])
+    vectors = drawn.prompts.gather(1, index)  # (R, T, D)
+    return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)
+
+
+def question_tokens(backbone: Backbone, batch: Batch) -> Bool[Tensor, "R T"]:
+    """Which tokens are the row's question. A candidate is told by the tokens after the first place that is read
+    (causal) or by the number of masks, of which one stays (masked); an encoder never sees it (seq2seq)."""
+    columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)
+    first = batch.read_at[:, :1]
+    own = batch.attention_mask.bool() & (batch.slots < 0)
+    if backbone.kind == "causal":
+        return own & (columns <= first)
+    if backbone.kind == "masked":
+        return own & ((batch.ids != backbone.tokenizer.mask_token_id) | (columns == first))
+    return own
+
+
+def mean_embedding(backbone: Backbone, batch: Batch) -> Float[Tensor, "R D"]:
+    """Mean word embedding of each row's question."""
+    own = question_tokens(backbone, batch)[..., None]
+    embeddings = backbone.embed(batch.ids)  # (R, T, D)
+    return (embeddings * own).sum(dim=1) / own.sum(dim=1)
+
+
+def unprompted_state(backbone: Backbone, batch: Batch) -> Float[Tensor, "R H"]:
+    """The hidden state from which the backbone alone, given the question without any prompt, would answer: at the mask
+    (masked), at the last token (causal), at the decoder's sentinel (seq2seq)."""
+    own = question_tokens(backbone, batch)
+    lengths = own.sum(dim=1, keepdim=True)
+    width = int(lengths.max())
+    order = torch.argsort(own.long(), dim=1, descending=True, stable=True)[:, :width]  # own tokens, in their order
+    mask = (torch.arange(width, device=own.device) < lengths).long()
+    read_at = own.cumsum(dim=1).gather(1, batch.read_at[:, :1]) - 1
+    embeddings = backbone.embed(batch.ids.gather(1, order))
+    return backbone.encode(embeddings, mask, read_at, batch.target[:, :1])[:, 0]
+
+
+def _mixed(pools: Sequence[PromptPool], inputs: Float[Tensor, "R D"], batch: Batch) -> Drawn:
+    """Attention: p*_j = sum_i softmax_i(q · p_ij) p_ij with q = tanh(W x + b), for each of the row's vectors j."""
+    queries = [pool.query for pool in pools if pool.query is not None]
+    weight, bias = torch.stack([one.weight for one in queries]), torch.stack([one.bias for one in queries])
+    everyones = torch.einsum("rd,fed->rfe", inputs.to(weight.dtype), weight) + bias  # (R, F, D)
+    rows = torch.arange(len(inputs), device=inputs.device)
+    query = torch.tanh(everyones[rows, batch.member])  # (R, D)
+    entries = _stacked_entries(pools)[batch.member]  # (R, M, P, D)
+    attention = torch.einsum("re,rmpe->rmp", query, entries).softmax(dim=1)
+    prompts = torch.einsum("rmp,rmpd->rpd", attention, entries)
+    lengths = _prompt_lengths(batch)[:, None]
+    present = torch.arange(attention.shape[2], device=inputs.device) < lengths  # (R, P)
+    shares = (attention * present[:, None]).sum(dim=2) / lengths
+    return Drawn(prompts, shares.detach(), None)
+
+
+def _nearest(pools: Sequence[PromptPool], query: Float[Tensor, "R H"], batch: Batch) -> Drawn:
+    """The prompts whose keys are nearest to the query by cosine, nearest first, until the row's slots are filled."""
+    keys = torch.stack([pool.keys for pool in pools if pool.keys is not None])[batch.member]  # (R, M, H)
+    cosines = nn.functional.cosine_similarity(query.to(keys.dtype)[:, None], keys, dim=2)  # (R, M)
+    nearest = cosines.sort(dim=1, descending=True, stable=True)
+    entries = _stacked_entries(pools)  # (F, M, L, D)
+    length = entries.shape[2]
+    lengths = _prompt_lengths(batch)
+    slot = torch.arange(int(lengths.max()), device=keys.device)  # (P)
+    chosen = nearest.indices[:, slot // length]  # (R, P)
+    prompts = entries[batch.member[:, None], chosen, slot % length]  # (R, P, D)
+    wanted = (lengths[:, None] + length - 1) // length
+    taken = (torch.arange(cosines.shape[1], device=keys.device) < wanted).to(cosines.dtype)  # (R, M)
+    shares = torch.zeros_like(cosines).scatter(1, nearest.indices, taken / wanted)
+    weights = torch.tensor([pool.matching_weight for pool in pools], device=keys.device)[batch.member]
+    return Drawn(prompts, shares.detach(), _by_example(-weights * (nearest.values * taken).sum(dim=1), batch))
+
+
+def _stacked_entries(pools: Sequence[PromptPool]) -> Float[Tensor, "F M L D"]:
+    """All pools, those of shorter prompts followed by vectors that no row refers to."""
+    longest = max(pool.entries.shape[1] for pool in pools)
+    return torch.stack([nn.functional.pad(pool.entries, (0, 0, 0, longest - pool.entries.shape[1])) for pool in pools])
+
+
+def _prompt_lengths(batch: Batch) -> Int[Tensor, "R"]:
+    return batch.slots.amax(dim=1) + 1
+
+
+def _by_example(values: Float[Tensor, "R"], batch: Batch) -> Float[Tensor, "E"]:
+    """The mean over each example's rows."""
+    counts = torch.bincount(batch.example)
+    return values.new_zeros(len(counts)).index_add(0, batch.example, values) / counts
