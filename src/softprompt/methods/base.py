@@ -32,6 +32,7 @@ class Setup:
     task: Task
     prompt_length: int
     generator: torch.Generator
+    data: TaskData | None = None  # of untrained methods only: the training side, whose examples they may show
 
 
 class Method:
@@ -47,6 +48,8 @@ class Method:
     chooses_template_on_dev: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
     settings_model: ClassVar[type[Frozen]] = NoSettings
+    further_code: ClassVar[tuple[str, ...]] = ()  # files beside its own that its results depend on, below the package
+    draws_as: ClassVar[str] = ""  # the method whose random draws it repeats, where not its own
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -94,13 +97,15 @@ class TrainedMethod(Method):
         return train_fleet(backbone, members, budget, self.settings.recipe, inference_tokens)
 
 
-def fresh_trainable(method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str) -> Trainable:
+def fresh_trainable(
+    method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str, data: TaskData | None = None
+) -> Trainable:
     """A new member's parameters on the backbone's device, drawn from the stream that its identity names.
 
     A tuned method gets a copy of the backbone's weights for itself.
     """
     own = backbone.tuned_copy() if method.state == "tuned" else backbone
-    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"))
+    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"), data)
     return method.trainable(setup).to(backbone.device)
 
 

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from softprompt.files import sha256_of_file
+from softprompt.methods.base import METHODS
 
 PACKAGE = Path(__file__).parent.parent
 # The train stages of dvc.yaml list the same files.
@@ -25,5 +26,6 @@ CORE = (
 
 @cache
 def code_version(method: str) -> str:
-    """Digest over the method's file and the training core."""
-    return " ".join(sha256_of_file(PACKAGE / name)[:12] for name in (f"methods/{method}.py", *CORE))
+    """Digest over the method's file, what else it names, and the training core."""
+    own = (f"methods/{method}.py", *METHODS[method].further_code)
+    return " ".join(sha256_of_file(PACKAGE / name)[:12] for name in (*own, *CORE))

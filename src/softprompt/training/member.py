@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+PLAIN_PARTS = ("mixture", "tokens", "label_words", "bias")  # of a Trainable, kept as they are
+
+
 @dataclass(frozen=True)
 class AnswerSpace:
     """What a row may be answered with. An output (W) is a vocabulary entry, or a class of a classification head.
@@ -42,15 +45,32 @@ class Answered:
 
 
 class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, the backbone's own weights; absent parts are None."""
+    """What a member may train: a prompt, a head, the backbone's own weights, weights of an example's wordings (as
+    logits); and what it may find otherwise: the tokens of a prompt of words, words for labels, a bias. Absent parts are
+    None."""
+
+    mixture: nn.Parameter | None
+    tokens: Int[Tensor, "P"] | None
+    label_words: Int[Tensor, "L 1+K"] | None
+    bias: Float[Tensor, "W"] | None
 
     def __init__(
-        self, prompt: PromptEncoder | None = None, head: nn.Linear | None = None, model: "PreTrainedModel | None" = None
+        self,
+        prompt: PromptEncoder | None = None,
+        head: nn.Linear | None = None,
+        model: "PreTrainedModel | None" = None,
+        mixture: nn.Parameter | None = None,
+        tokens: Tensor | None = None,
+        label_words: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.prompt = prompt
         self.head = head
         self.model = model
+        self.mixture = mixture
+        for name, found in {"tokens": tokens, "label_words": label_words, "bias": bias}.items():
+            self.register_buffer(name, found)
 
     def parameter_count(self) -> int:
         """Numbers that get gradients."""
@@ -65,6 +85,9 @@ class Trainable(nn.Module):
             tensors |= {f"head.{name}": value.detach().clone() for name, value in self.head.named_parameters()}
         if self.model is not None:
             tensors |= {f"model.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
+        for name in PLAIN_PARTS:
+            if getattr(self, name) is not None:
+                tensors[name] = getattr(self, name).detach().clone()
         return tensors
 
 
@@ -74,7 +97,7 @@ class Member:
 
     identity: str
     space: AnswerSpace
-    learning_rate: float
+    learning_rate: float | None
     train: Split
     dev: Split
     dev_score: Callable[[Answered], float]  # higher is better
