@@ -23,6 +23,7 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
+from softprompt.errors import UserError
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
@@ -33,7 +34,7 @@ from softprompt.training.loop import FleetCost
 from softprompt.training.member import Member, Trainable, Trained
 from softprompt.training.prompts import PromptEncoder
 from softprompt.training.task_data import TaskData
-from softprompt.training.triggers import TriggerSearch
+from softprompt.training.triggers import LEAST_ROUND, TriggerSearch
 
 LABEL_SEARCH_SHARE = 5  # one in so many steps of the budget goes into the search for label words
 
@@ -79,6 +80,11 @@ class AutoPrompt(TrainedMethod):
         inference_tokens: int,
     ) -> tuple[list[Trained], FleetCost]:
         """Search label words where a task has labels, then triggers, both within the budget's steps."""
+        if budget.steps <= LEAST_ROUND:
+            raise UserError(
+                f"autoprompt needs at least {LEAST_ROUND + 1} steps a member, the budget has {budget.steps}; "
+                "raise its `steps` in params.yaml"
+            )
         taken = [self._choose_label_words(backbone, *pair, budget) for pair in zip(members, data, strict=True)]
         return TriggerSearch(backbone, members, budget, self.settings.candidates, inference_tokens, taken).run()
 
