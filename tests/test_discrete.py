@@ -90,6 +90,7 @@ def raw(tmp_path: Path) -> Path:
     rows = [{"template": text, "weight": weight} for text, weight in weights.items()]
     write(root / "prompts/lpaqa/mine/P19.jsonl", *rows)
     triggers = [{"relation": name, "template": f"[X]vik {name} [Y]."} for name in ("P19", "P30")]
+    write(root / "prompts/autoprompt/braces.jsonl", {"relation": "P19", "template": "[X] {near [Y] ."})
     write(root / "prompts/autoprompt/facts_bert.jsonl", *triggers)
     return root
 

@@ -43,7 +43,7 @@ def add_discrete_prompts(root: Path, tasks: list[PreparedTask]) -> None:
             for number, text in enumerate(_different(texts)[:MOST], start=1)
         ]
         for path, texts in triggers.items():
-            if task.name in texts:
+            if texts.get(task.name):
                 found.append(ManualTemplate(f"trigger-{path.stem}", texts[task.name], f"AutoPrompt, {path.name}"))
                 others = len(texts) - 1
                 account = RawSplit(path, lines=len(texts), read=len(texts), dropped=Counter({OTHERS: others}))
@@ -73,7 +73,9 @@ def _manual(task: PreparedTask) -> str:
 
 
 def _published_triggers(root: Path) -> dict[Path, dict[str, str]]:
-    """The prompt of every relation, by file. Pieces of words stick to the word before, as the files have them."""
+    """The prompt of every relation, by file. Pieces of words stick to the word before, as the files have them.
+
+    A prompt with braces, as one of RoBERTa's has, cannot be told from slots and is left empty."""
     found: dict[Path, dict[str, str]] = {}
     for path in sorted((root / "prompts" / "autoprompt").glob("*.jsonl")):
         found[path] = {}
@@ -81,7 +83,8 @@ def _published_triggers(root: Path) -> dict[Path, dict[str, str]]:
             name = record.text("relation")
             if name in found[path]:
                 raise UserError(f"{path}:{record.line}: relation {name} has a prompt already; keep one of the two")
-            found[path][name] = read_wording(record, "template")
+            braces = set("{}") & set(record.text("template"))
+            found[path][name] = "" if braces else read_wording(record, "template")
     return found
 
 
