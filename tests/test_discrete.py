@@ -141,6 +141,8 @@ def test_real_prompts_of_every_source(tmp_path: Path) -> None:
     settings = SuiteSettings(source="local", path=str(REAL), tasks=("P19",))
     prepare_suite("lama", settings, WorldSettings(), tmp_path / "lama")
     prompts = {prompt.id: prompt.text for prompt in load_task("lama", "P19", tmp_path).discrete}
-    assert prompts["lpaqa-mine-1"] == "{subject} was born in {mask} ."
+    rows = [json.loads(line) for line in (REAL / "prompts/lpaqa/mine/P19.jsonl").read_text().splitlines()]
+    heaviest = max(rows, key=lambda row: row["weight"])["template"]
+    assert prompts["lpaqa-mine-1"] == heaviest.replace("[X]", "{subject}").replace("[Y]", "{mask}")
     assert sum(name.startswith("trigger-fact_retrieval") for name in prompts) == 2
     assert sum(name.startswith("lpaqa-") for name in prompts) > 20
