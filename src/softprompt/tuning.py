@@ -11,18 +11,24 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from softprompt.config import Kind, TrainedMethodSettings, Tuning
-from softprompt.results import SearchedSetting
+from softprompt.results import SearchedSetting, Setting
 from softprompt.seeding import stream_seed
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposed setting. `prompt_length` is 0 for methods without a prompt."""
+    """A proposed setting. `prompt_length` is 0 for methods without a prompt, `learning_rate` None where no gradient is
+    descended."""
 
     number: int
-    learning_rate: float
+    learning_rate: float | None
     prompt_length: int
     is_paper: bool
+
+    def settings(self) -> dict[str, Setting]:
+        """What the method has of the two, by name."""
+        rate: dict[str, Setting] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        return rate | ({"prompt_length": self.prompt_length} if self.prompt_length else {})
 
 
 class Study:
@@ -80,7 +86,7 @@ class Study:
 
     def searched(self, trial: Trial) -> list[SearchedSetting]:
         """The ranges and what the trial chose in them."""
-        chosen = {"learning_rate": trial.learning_rate, "prompt_length": float(trial.prompt_length)}
+        chosen = {name: float(value) for name, value in trial.settings().items()}
         return [
             SearchedSetting(name=name, low=space.low, high=space.high, log=space.log, chosen=chosen[name])
             for name, space in self.space.items()
@@ -90,17 +96,16 @@ class Study:
         parameters = self.study.get_trials(deepcopy=False)[number].params
         return Trial(
             number=number,
-            learning_rate=parameters["learning_rate"],
+            learning_rate=parameters.get("learning_rate"),
             prompt_length=parameters.get("prompt_length", 0),
             is_paper=number == 0 and bool(self.paper),
         )
 
 
 def _distributions(settings: TrainedMethodSettings) -> dict[str, FloatDistribution | IntDistribution]:
-    rate = settings.learning_rate
-    space: dict[str, FloatDistribution | IntDistribution] = {
-        "learning_rate": FloatDistribution(rate.low, rate.high, log=True)
-    }
+    space: dict[str, FloatDistribution | IntDistribution] = {}
+    if settings.learning_rate is not None:
+        space["learning_rate"] = FloatDistribution(settings.learning_rate.low, settings.learning_rate.high, log=True)
     if settings.prompt_length is not None:
         space["prompt_length"] = IntDistribution(settings.prompt_length.low, settings.prompt_length.high)
     return space

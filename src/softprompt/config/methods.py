@@ -44,7 +44,7 @@ def _refuse_upside_down(searched: AnyRange) -> AnyRange:
 class Recipe(Frozen):
     """How a method's parameters are optimised, as its paper does."""
 
-    optimizer: Literal["adam", "adamw", "adafactor"]
+    optimizer: Literal["adam", "adamw", "adafactor", "none"]  # none: nothing descends a gradient
     weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["constant", "linear", "exponential"] = "constant"
     gamma: Fraction = 1.0  # factor an epoch of the exponential schedule
@@ -62,14 +62,32 @@ class Recipe(Frozen):
 class PaperSetting(Frozen):
     """What the method's paper used on one kind of backbone: trial 0 of every study."""
 
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat | None = None  # absent where nothing descends a gradient
     prompt_length: Positive | None = None  # absent where the method has no prompt
 
 
 class TrainedMethodSettings(Frozen):
-    """What every trained method's section has. Methods add their own keys in a subclass."""
+    """What every trained method's section has. Methods add their own keys in a subclass.
 
-    recipe: Recipe
-    learning_rate: RateRange
+    `recipe` and `learning_rate` belong to methods that descend a gradient, and to those only.
+    """
+
+    recipe: Recipe = Recipe(optimizer="none")
+    learning_rate: RateRange | None = None
     prompt_length: LengthRange | None = None
     paper: dict[Kind, PaperSetting] = Field(default={})
+
+    @property
+    def descends(self) -> bool:
+        """Whether parameters are trained by gradient descent."""
+        return True
+
+    @model_validator(mode="after")
+    def has_what_descent_needs(self) -> "TrainedMethodSettings":
+        given = {"recipe": self.recipe.optimizer != "none", "learning_rate": self.learning_rate is not None}
+        for name, there in given.items():
+            if self.descends and not there:
+                raise ValueError(f"key {name} is missing")
+            if there and not self.descends:
+                raise ValueError(f"{name} would do nothing here, where no gradient is descended; remove it")
+        return self

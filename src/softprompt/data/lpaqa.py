@@ -21,12 +21,18 @@ def lpaqa_files(root: Path, relation: str) -> dict[str, Path]:
     return {family: path for family, path in paths.items() if path.is_file()}
 
 
+def weighed_wordings(path: Path) -> list[str]:
+    """All wordings of a file, heaviest first."""
+    weighed = [(-_weight(record), read_wording(record, "template")) for record in read_records(path)]
+    return [text for _, text in sorted(weighed, key=lambda pair: pair[0])]
+
+
 def read_lpaqa(path: Path, family: str, earlier: list[ManualTemplate]) -> tuple[list[ManualTemplate], RawSplit]:
     """The heaviest templates of a file that say something new, heaviest first, and the account of the file."""
     account, known = RawSplit(path), {without_blanks(template.text) for template in earlier}
-    weighed = [(-_weight(record), read_wording(record, "template")) for record in read_records(path)]
+    weighed = weighed_wordings(path)
     templates: list[ManualTemplate] = []
-    for _, text in sorted(weighed, key=lambda pair: pair[0]):
+    for text in weighed:
         if without_blanks(text) in known:
             account.dropped[SAME_WORDING] += 1
         elif len(templates) == TOP:

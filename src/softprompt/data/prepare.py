@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import SuiteSettings, WorldSettings
+from softprompt.data.discrete import add_discrete_prompts
 from softprompt.data.embedded import write_world
 from softprompt.data.facts_text import write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
@@ -95,7 +96,9 @@ def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict
         missing = {name: lack for name, lack in missing.items() if name not in PROBES}
     names = chosen_tasks("lama", settings.tasks, missing)
     left_out = {name: {"reason": lack} for name, lack in missing.items() if lack}
-    return [prepare_lama_task(root, name, relations, settings) for name in names], left_out
+    tasks = [prepare_lama_task(root, name, relations, settings) for name in names]
+    add_discrete_prompts(root, tasks)
+    return tasks, left_out
 
 
 def _recorded(settings: SuiteSettings) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Setup:
     task: Task
     prompt_length: int
     generator: torch.Generator
+    data: TaskData | None = None  # of untrained methods only: the training side, whose examples they may show
 
 
 class Method:
@@ -40,15 +41,17 @@ class Method:
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
     `chooses_template_on_dev` whether only the template with the best dev score is asked on test; `learns_from` names
     the splits that a task has to have for it, so that only methods without any meet a zero-shot probe;
-    `builds_on` the files of the package, beside its own and the training core, that its results depend on.
+    `further_code` the files of the package, beside its own and the training core, that its results depend on; `draws_as`
+    the method whose random draws it repeats, where not its own.
     """
 
     state: ClassVar[State] = "frozen"
     seeded: ClassVar[bool] = True
     chooses_template_on_dev: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
-    builds_on: ClassVar[tuple[str, ...]] = ()
     settings_model: ClassVar[type[Frozen]] = NoSettings
+    further_code: ClassVar[tuple[str, ...]] = ()
+    draws_as: ClassVar[str] = ""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -100,13 +103,15 @@ class TrainedMethod(Method):
         return train_fleet(backbone, members, budget, self.settings.recipe, inference_tokens)
 
 
-def fresh_trainable(method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str) -> Trainable:
+def fresh_trainable(
+    method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str, data: TaskData | None = None
+) -> Trainable:
     """A new member's parameters on the backbone's device, drawn from the stream that its identity names.
 
     A tuned method gets a copy of the backbone's weights for itself.
     """
     own = backbone.tuned_copy() if method.state == "tuned" else backbone
-    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"))
+    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"), data)
     return method.trainable(setup).to(backbone.device)
 
 

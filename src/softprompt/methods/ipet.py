@@ -42,7 +42,7 @@ class IPetSettings(TrainedMethodSettings):
 @METHODS.register("ipet")
 class IPet(TrainedMethod):
     state: ClassVar[State] = "tuned"
-    builds_on: ClassVar[tuple[str, ...]] = ("methods/fine_tuning.py", "training/patterns.py")
+    further_code: ClassVar[tuple[str, ...]] = ("methods/fine_tuning.py", "training/patterns.py")
     settings_model = IPetSettings
     settings: IPetSettings
 

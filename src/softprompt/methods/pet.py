@@ -39,7 +39,7 @@ class PetSettings(TrainedMethodSettings):
 @METHODS.register("pet")
 class Pet(TrainedMethod):
     state: ClassVar[State] = "tuned"
-    builds_on: ClassVar[tuple[str, ...]] = ("methods/fine_tuning.py", "training/patterns.py")
+    further_code: ClassVar[tuple[str, ...]] = ("methods/fine_tuning.py", "training/patterns.py")
     settings_model = PetSettings
     settings: PetSettings
 

@@ -15,7 +15,7 @@ from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
 from softprompt.results import State
 from softprompt.tasks.load import DEFINITIONS, LAMA, definition_path, nlu_names, read_definition
-from softprompt.tasks.task import Task
+from softprompt.tasks.task import Task, Template
 
 OFFICIAL_RELATIONS = 41  # of T-REx
 ANY_WORDING = {"id": "any", "text": "{subject} {mask}", "source": "any", "kinds": ["masked", "causal", "seq2seq"]}
@@ -126,7 +126,10 @@ def _meets(method: Method, task: Task, kind: Kind) -> bool:
 
 @cache
 def _definition(suite: str, name: str) -> Task:
-    """A task's definition; a relation's manual templates come with its data, so one stands in for them."""
+    """A task's definition; a relation's templates and prompts come with its data, so one each stands in for
+    them."""
     if suite == LAMA:
-        return read_definition(DEFINITIONS / f"{LAMA}.yaml", suite, name, [ANY_WORDING])
+        task = read_definition(DEFINITIONS / f"{LAMA}.yaml", suite, name, [ANY_WORDING])
+        prompt = Template.model_validate({**ANY_WORDING, "id": "lpaqa-mine-1"})
+        return task.model_copy(update={"discrete": (prompt,)})
     return read_definition(definition_path(DEFINITIONS, suite, name), suite, name)

@@ -31,11 +31,12 @@ def definition_path(definitions: Path, suite: str, name: str) -> Path:
 
 def load_task(suite: str, name: str, prepared: Path) -> Task:
     """The task of a suite. `prepared` is the folder of all suites: a relation's manual templates come from
-    <prepared>/lama/<name>/templates.json."""
+    <prepared>/lama/<name>/templates.json, its discrete ones from prompts.json there."""
     if suite == LAMA:
         manual = relation_templates(prepared / LAMA / name / "templates.json")
         asked_about = LAMA if "{subject}" in manual[0]["text"] else LAMA_SENTENCE
-        return read_definition(DEFINITIONS / f"{asked_about}.yaml", suite, name, manual)
+        task = read_definition(DEFINITIONS / f"{asked_about}.yaml", suite, name, manual)
+        return task.model_copy(update={"discrete": discrete_prompts(prepared / LAMA / name / "prompts.json")})
     known = nlu_names(suite)
     if name not in known:
         raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {', '.join(known)}")
@@ -65,6 +66,14 @@ def relation_templates(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path}: no such file; expected the templates of a prepared relation; run prepare@lama first")
     templates = json.loads(path.read_text(encoding="utf-8"))["templates"]
     return [{**template, "kinds": kinds_of(template["text"])} for template in templates]
+
+
+def discrete_prompts(path: Path) -> tuple[Template, ...]:
+    """The prompts of words that a relation has beside its manual templates; none where the file is not there."""
+    if not path.is_file():
+        return ()
+    prompts = json.loads(path.read_text(encoding="utf-8"))["prompts"]
+    return tuple(Template.model_validate({**prompt, "kinds": kinds_of(prompt["text"])}) for prompt in prompts)
 
 
 def kinds_of(text: str) -> list[Kind]:

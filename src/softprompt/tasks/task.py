@@ -22,6 +22,12 @@ class Template(Frozen):
     text: str
     source: str  # paper and place, or repository path
     kinds: tuple[Kind, ...] = ("masked", "causal", "seq2seq")
+    others: tuple[str, ...] = ()  # further wordings of an ensemble, each asked of every example
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """All texts, `text` first."""
+        return (self.text, *self.others)
 
     def slots(self) -> list[str]:
         """Slot names in the order of the text."""
@@ -50,7 +56,8 @@ class Task(Frozen):
       true examples, and says "true" where it would write just that. A head still chooses between the labels.
     `manual` holds every manual template (the first is the task's standard one), `p_tuning` the paper's slot templates,
     `plain` the input alone with the answer at its end, for methods that put a prompt in front,
-    `patterns` the pairs of PET that are no manual template, most of them for the sake of other words.
+    `patterns` the pairs of PET that are no manual template, most of them for the sake of other words, `discrete`
+    further prompts of words, of LAMA relations only: LPAQA's and published triggers.
     """
 
     suite: str
@@ -67,6 +74,7 @@ class Task(Frozen):
     p_tuning: tuple[Template, ...]
     plain: Template
     patterns: tuple[Pattern, ...] = ()
+    discrete: tuple[Template, ...] = ()
 
     @property
     def key(self) -> str:

@@ -1,11 +1,11 @@
 """Rows of many members side by side: a pool to draw from, orders to draw in, batches to train on.
 
-An example is one row, or one row a candidate. Axes: R rows of a batch, T tokens, K tokens of an answer, E examples of a
-batch, N examples of a member, C classes of a head.
+An example is one row, or one row a candidate or wording. Axes: R rows of a batch, T tokens, K tokens of an answer,
+E examples of a batch, N examples of a member, C classes of a head.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,7 +17,7 @@ from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded
 @dataclass(frozen=True)
 class Batch:
     """Rows cut to the longest of them. `member` says whose prompt and head a row uses, `example` and `candidate` which
-    example of the batch it belongs to and as its how manieth candidate; `gold` whether that one is right."""
+    example of the batch it belongs to and as its how manieth candidate or wording; `gold` whether that one is right."""
 
     ids: Int[Tensor, "R T"]
     slots: Int[Tensor, "R T"]
@@ -37,6 +37,10 @@ class Batch:
             return rows, torch.zeros_like(rows)
         row, place = torch.nonzero(self.target != NO_TOKEN, as_tuple=True)
         return row, place
+
+    def rows(self, chosen: Int[Tensor, "S"]) -> "Batch":
+        """Some of the rows."""
+        return Batch(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,22 @@ def one_row_each(encoded: Encoded, target: Int[Tensor, "N"]) -> Split:
     """The split of examples that are one row with one output as answer."""
     everyone = torch.ones(len(target), dtype=torch.long)
     return Split(encoded, target[:, None], everyone.bool(), everyone)
+
+
+def one_row_a_wording(encoded: Sequence[Encoded], target: Int[Tensor, "N"]) -> Split:
+    """The split of examples with one output as answer, each asked in all of several wordings."""
+    number = torch.arange(len(target))
+    rows = torch.stack([number + part * len(target) for part in range(len(encoded))], dim=1).flatten()  # N x wordings
+    together = Encoded(
+        ids=_stacked([part.ids for part in encoded], 0)[rows],
+        slots=_stacked([part.slots for part in encoded], ORDINARY)[rows],
+        lengths=torch.cat([part.lengths for part in encoded])[rows],
+        read_at=torch.cat([part.read_at for part in encoded])[rows],
+        answer=torch.cat([part.answer for part in encoded])[rows],
+    )
+    repeated = target.repeat_interleave(len(encoded))
+    counts = torch.full((len(target),), len(encoded))
+    return Split(together, repeated[:, None], torch.ones(len(repeated), dtype=torch.bool), counts)
 
 
 class Pool:

@@ -29,6 +29,6 @@ CORE = (
 
 @cache
 def code_version(method: str) -> str:
-    """Digest over the method's file, what it builds on, and the training core."""
-    files = (f"methods/{method}.py", *METHODS[method].builds_on, *CORE)
-    return " ".join(sha256_of_file(PACKAGE / name)[:12] for name in files)
+    """Digest over the method's file, what else it names, and the training core."""
+    own = (f"methods/{method}.py", *METHODS[method].further_code)
+    return " ".join(sha256_of_file(PACKAGE / name)[:12] for name in (*own, *CORE))

@@ -60,7 +60,9 @@ class Fleet:
             hidden = hidden[row, place]  # (M, H)
             logits = self._outputs(hidden, parts, batch.member[row])
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        return Reading(logits, batch.target[row, place], row, batch, drawn.matching if drawn else None)
+        logits = parts.rescored(logits, batch.member[row])
+        reading = Reading(logits, batch.target[row, place], row, batch, drawn.matching if drawn else None)
+        return reading if parts.mixture is None else mixed(reading, parts.mixture)
 
     def losses(self, reading: Reading) -> Float[Tensor, "E"]:
         """What training lowers, an example each.
@@ -156,6 +158,18 @@ class Fleet:
 
 def _rank(scores: Float[Tensor, "E C"], gold: Float[Tensor, "E 1"]) -> Int[Tensor, "E"]:
     return 1 + (scores > gold).sum(dim=1)
+
+
+def mixed(reading: Reading, mixture: Float[Tensor, "F C"]) -> Reading:
+    """One reading an example instead of one a wording: the weighted sum of what its wordings give as log-probabilities
+    of every output. Of the batch the first row of each example is left."""
+    batch = reading.batch
+    weight = mixture[batch.member, batch.candidate]  # (R,)
+    weighted = weight[:, None] * reading.logits.log_softmax(dim=1)  # (R, W)
+    scores = weighted.new_zeros(int(batch.example.max()) + 1, weighted.shape[1])
+    scores = scores.index_add(0, batch.example, weighted)  # (E, W)
+    first = batch.rows(torch.nonzero(batch.candidate == 0)[:, 0])
+    return Reading(scores, first.target[:, 0], torch.arange(len(scores), device=scores.device), first)
 
 
 def insert_prompts(

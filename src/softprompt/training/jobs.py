@@ -16,7 +16,7 @@ class Job:
     identity: str  # names its random streams; all trials of a task share one, so that they differ by their setting only
     task: str  # suite/task
     seed: int
-    learning_rate: float
+    learning_rate: float | None
     prompt_length: int
     tokens: int  # longest row of its train split, prompt included
     reading: str  # how answers are read; members of one fleet are read alike

@@ -97,23 +97,10 @@ class _Run:
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
         for index, answers in zip(list(self.active), answered, strict=True):
-            self._record(self.trained[index], self.members[index], step, train_losses[index], answers)
+            member, patience = self.members[index], self.budget.patience
+            record_look(self.trained[index], member, step, train_losses[index], answers, patience)
             if self.trained[index].failure or self.trained[index].looks_since_best >= self.budget.patience:
                 self.active.remove(index)
-
-    def _record(self, trained: Trained, member: Member, step: int, train_loss: float, answers: Answered) -> None:
-        score, loss = member.dev_score(answers), float(answers.loss.mean())
-        trained.curve.append(CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score))
-        if not torch.isfinite(torch.tensor(train_loss)):
-            trained.failure = "" if trained.kept else f"the training loss was not finite by step {step}"
-            trained.looks_since_best = self.budget.patience
-            return
-        if (score, -loss) >= (trained.dev_score, -trained.dev_loss):
-            trained.kept = member.trainable.kept()
-            trained.best_step, trained.dev_score, trained.dev_loss = step, score, loss
-            trained.looks_since_best = 0
-        else:
-            trained.looks_since_best += 1
 
     def _parts(self) -> Parts:
         return gather([member.trainable for member in self.members])
@@ -122,6 +109,25 @@ class _Run:
         if self.recipe.clip_norm is not None:
             for parameters in self.parameters:
                 nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+
+
+def record_look(
+    trained: Trained, member: Member, step: int, train_loss: float, answers: Answered, patience: int
+) -> None:
+    """Take a look at dev down, and keep the member's state where it is the best so far (higher score, then lower loss,
+    then later step). A loss that is not finite ends the member's training."""
+    score, loss = member.dev_score(answers), float(answers.loss.mean())
+    trained.curve.append(CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score))
+    if not torch.isfinite(torch.tensor(train_loss)):
+        trained.failure = "" if trained.kept else f"the training loss was not finite by step {step}"
+        trained.looks_since_best = patience
+        return
+    if (score, -loss) >= (trained.dev_score, -trained.dev_loss):
+        trained.kept = member.trainable.kept()
+        trained.best_step, trained.dev_score, trained.dev_loss = step, score, loss
+        trained.looks_since_best = 0
+    else:
+        trained.looks_since_best += 1
 
 
 @contextmanager

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+PLAIN_PARTS = ("mixture", "tokens", "label_words", "bias")  # of a Trainable, kept as they are
+
+
 @dataclass(frozen=True)
 class AnswerSpace:
     """What a row may be answered with. An output (W) is a vocabulary entry, or a class of a classification head.
@@ -44,7 +47,14 @@ class Answered:
 
 
 class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, the backbone's own weights, a prefix, a pool; absent parts are None."""
+    """What a member may train: a prompt, a head, the backbone's own weights, a prefix, a pool, weights of an example's
+    wordings (as logits); and what it may find otherwise: the tokens of a prompt of words, words for labels, a bias.
+    Absent parts are None."""
+
+    mixture: nn.Parameter | None
+    tokens: Int[Tensor, "P"] | None
+    label_words: Int[Tensor, "L 1+K"] | None
+    bias: Float[Tensor, "W"] | None
 
     def __init__(
         self,
@@ -53,6 +63,10 @@ class Trainable(nn.Module):
         model: "PreTrainedModel | None" = None,
         prefix: PrefixEncoder | None = None,
         pool: PromptPool | None = None,
+        mixture: nn.Parameter | None = None,
+        tokens: Tensor | None = None,
+        label_words: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.prompt = prompt
@@ -60,6 +74,9 @@ class Trainable(nn.Module):
         self.model = model
         self.prefix = prefix
         self.pool = pool
+        self.mixture = mixture
+        for name, found in {"tokens": tokens, "label_words": label_words, "bias": bias}.items():
+            self.register_buffer(name, found)
 
     def parameter_count(self) -> int:
         """Numbers that get gradients."""
@@ -78,6 +95,9 @@ class Trainable(nn.Module):
             tensors["prefix"] = self.prefix().detach().clone()
         if self.pool is not None:
             tensors |= self.pool.kept()
+        for name in PLAIN_PARTS:
+            if getattr(self, name) is not None:
+                tensors[name] = getattr(self, name).detach().clone()
         return tensors
 
 
@@ -87,7 +107,7 @@ class Member:
 
     identity: str
     space: AnswerSpace
-    learning_rate: float
+    learning_rate: float | None
     train: Split
     dev: Split
     dev_score: Callable[[Answered], float]  # higher is better

@@ -51,7 +51,9 @@ def _groups(member: Member, recipe: Recipe) -> list[dict[str, Any]]:
     )
 
 
-def _by_decay(parameters: Sequence[nn.Parameter], learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+def _by_decay(
+    parameters: Sequence[nn.Parameter], learning_rate: float | None, weight_decay: float
+) -> list[dict[str, Any]]:
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     return [

@@ -14,7 +14,7 @@ from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import CANDIDATE, Task, Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
-from softprompt.training.batches import Split, one_row_each
+from softprompt.training.batches import Split, one_row_a_wording, one_row_each
 from softprompt.training.encoding import encode_texts
 
 MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
@@ -34,7 +34,7 @@ class TaskData:
     fingerprint: str
     max_tokens: int
     unlabeled: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)  # empty where the task has no such texts
-    _splits: dict[tuple[str, str, int], Split] = field(default_factory=dict, repr=False)
+    _splits: dict[tuple[str, tuple[str, ...], int], Split] = field(default_factory=dict, repr=False)
 
     def missing(self, learns_from: Sequence[str]) -> str:
         """Why nothing can be learnt from these splits, or nothing."""
@@ -63,7 +63,7 @@ class TaskData:
         """The encoded rows of `train` or `dev`, made once for all members that share them."""
         if "prompt" not in template.slots():  # a prompt that stands elsewhere leaves rows as they are
             prompt_length = 0
-        key = (name, template.text, prompt_length)
+        key = (name, template.wordings, prompt_length)
         if key not in self._splits:
             examples = self.train if name == "train" else self.dev
             self._splits[key] = encode_split(
@@ -104,10 +104,14 @@ def encode_split(
     prompt_length: int,
     max_tokens: int,
 ) -> Split:
-    """Encoded rows with the outputs of their answers: one row an example, or one a candidate."""
+    """Encoded rows with the outputs of their answers: one row an example and wording, or one a candidate."""
     if answers.space.form == "label":
-        encoded = encode_texts(backbone, template, examples, prompt_length, max_tokens)
-        return one_row_each(encoded, torch.tensor(examples["target"].tolist(), dtype=torch.long))
+        target = torch.tensor(examples["target"].tolist(), dtype=torch.long)
+        asked = [
+            encode_texts(backbone, wording, examples, prompt_length, max_tokens)
+            for wording in (template.model_copy(update={"text": text}) for text in template.wordings)
+        ]
+        return one_row_each(asked[0], target) if len(asked) == 1 else one_row_a_wording(asked, target)
     candidates = candidates_of(answers.task, examples)
     counts = [len(texts) for texts in candidates]
     texts = examples.loc[examples.index.repeat(counts)].assign(**{CANDIDATE: list(chain.from_iterable(candidates))})

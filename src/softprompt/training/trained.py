@@ -137,9 +137,7 @@ class _TrainedStage:
 
     def _cell(self, unit: Unit, data: TaskData, trial: Trial, job: Job) -> Cell:
         member = self.workload.store[job.key]
-        settings: dict[str, Setting] = {"learning_rate": trial.learning_rate, "batch_size": self.budget.batch_size}
-        if trial.prompt_length:
-            settings["prompt_length"] = trial.prompt_length
+        settings: dict[str, Setting] = {**trial.settings(), "batch_size": self.budget.batch_size}
         return self.workload.factory.asked(
             data,
             job.seed,
@@ -175,8 +173,7 @@ def _trial_records(unit: Unit) -> list[TrialRecord]:
         TrialRecord(
             study=unit.name,
             number=trial.number,
-            settings={"learning_rate": trial.learning_rate}
-            | ({"prompt_length": trial.prompt_length} if trial.prompt_length else {}),
+            settings=trial.settings(),
             dev_score=score,
             paper=trial.is_paper,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from softprompt.errors import UserError
 from softprompt.methods.base import Method, fresh_trainable
 from softprompt.results import Cell
 from softprompt.tasks.task import Template
@@ -54,8 +55,11 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
         "seed": seed,
     }
     key = content_key(parts)
-    identity = f"{name}/{backbone.name}/{data.task.key}/{seed}"
-    kept = fresh_trainable(method, data.task, backbone, settings.get("prompt_length", 0), identity).kept()
+    identity = f"{method.draws_as or name}/{backbone.name}/{data.task.key}/{seed}"
+    try:
+        kept = fresh_trainable(method, data.task, backbone, settings.get("prompt_length", 0), identity, data).kept()
+    except UserError as error:
+        return workload.factory.refused(data.task, seed, str(error))
     if kept:
         workload.store.save_kept(key, kept)
     return workload.factory.asked(

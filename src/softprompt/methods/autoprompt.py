@@ -1,0 +1,107 @@
+"""AutoPrompt: a trigger of words found by following the gradient, the backbone frozen.
+
+Shin et al. 2020, "AutoPrompt: Eliciting Knowledge from Language Models with Automatically Generated Prompts",
+https://arxiv.org/abs/2010.15980; ucinlp/autoprompt, autoprompt/create_trigger.py and label_search.py. Template
+`{sub} [T] ... [T] [P] .`; every trigger token starts as [MASK]; a round takes the tokens with the highest
+-(E . gradient) at a random position (HotFlip) and keeps the best on a fresh batch; the trigger that is best on dev is
+kept. Special tokens, answers and words with a capital letter are not tried. For labels, words are searched first.
+
+Changed: everything happens within the common budget, where each pass of a batch is a step, so there are few rounds; a
+gradient comes from one batch and so does a comparison. The present token is no candidate. Backbones without a [MASK]
+start from "the", as Wallace et al. 2019 (https://arxiv.org/abs/1908.07125) do. The trigger stands before the answer in
+every task, where the paper puts that of NLI between the sentences, behind the mask. The loss of a label runs over the
+labels' words, as everywhere in this suite, not over the whole vocabulary. Label words are fitted in closed batch.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
+from softprompt.errors import UserError
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.seeding import torch_generator
+from softprompt.tasks.task import Task, Template
+from softprompt.training.batches import shuffled_rows
+from softprompt.training.encoding import first_token
+from softprompt.training.label_words import find_label_words
+from softprompt.training.loop import FleetCost
+from softprompt.training.member import Member, Trainable, Trained
+from softprompt.training.prompts import PromptEncoder
+from softprompt.training.task_data import TaskData
+from softprompt.training.triggers import LEAST_ROUND, TriggerSearch
+
+LABEL_SEARCH_SHARE = 5  # one in so many steps of the budget goes into the search for label words
+
+
+class AutoPromptSettings(TrainedMethodSettings):
+    candidates: Positive = 10  # tokens tried in a round
+    label_words: Literal["searched", "task"] = "searched"
+    words_per_label: Positive = 3
+
+    @property
+    def descends(self) -> bool:
+        return False
+
+
+@METHODS.register("autoprompt")
+class AutoPrompt(TrainedMethod):
+    settings_model = AutoPromptSettings
+    settings: AutoPromptSettings
+    further_code: ClassVar[tuple[str, ...]] = ("training/triggers.py", "training/label_words.py")
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return tuple(
+            template.model_copy(
+                update={"id": "trigger", "text": template.text.replace("{mask}", "{prompt} {mask}.", 1)}
+            )
+            for template in task.templates("plain", kind)
+        )
+
+    def trainable(self, setup: Setup) -> Trainable:
+        backbone = setup.backbone
+        masked = backbone.kind == "masked"
+        start = int(backbone.tokenizer.mask_token_id) if masked else first_token(backbone, "the")
+        trigger = torch.full((setup.prompt_length,), start)
+        prompt = PromptEncoder(backbone.word_embeddings()[trigger], "identity")
+        return Trainable(prompt=prompt.requires_grad_(False), tokens=trigger)
+
+    def train(
+        self,
+        backbone: Backbone,
+        members: Sequence[Member],
+        data: Sequence[TaskData],
+        budget: Budget,
+        inference_tokens: int,
+    ) -> tuple[list[Trained], FleetCost]:
+        """Search label words where a task has labels, then triggers, both within the budget's steps."""
+        if budget.steps <= LEAST_ROUND:
+            raise UserError(
+                f"autoprompt needs at least {LEAST_ROUND + 1} steps a member, the budget has {budget.steps}; "
+                "raise its `steps` in params.yaml"
+            )
+        taken = [self._choose_label_words(backbone, *pair, budget) for pair in zip(members, data, strict=True)]
+        return TriggerSearch(backbone, members, budget, self.settings.candidates, inference_tokens, taken).run()
+
+    def _choose_label_words(self, backbone: Backbone, member: Member, data: TaskData, budget: Budget) -> int:
+        """The steps it took."""
+        outputs = [data.answers.output_of(label) for label in data.task.labels]
+        if self.settings.label_words == "task" or member.space.form != "label" or not outputs:
+            return 0
+        batches = list(label_search_batches(member, budget))
+        labels = [output for output in outputs if output is not None]
+        found = find_label_words(backbone, member, labels, batches, self.settings.words_per_label)
+        member.trainable.label_words = found.to(backbone.device)
+        return len(batches)
+
+
+def label_search_batches(member: Member, budget: Budget) -> Iterable[Int[Tensor, "B"]]:
+    """Batches of train for the search of label words: a fifth of the steps at most, and no example in vain."""
+    once = -(-len(member.train) // budget.batch_size)
+    order = shuffled_rows(len(member.train), budget.batch_size, torch_generator(member.identity, "label words"))
+    return islice(order, min(once, max(1, budget.steps // LABEL_SEARCH_SHARE)))

@@ -1,0 +1,131 @@
+"""LPAQA: an ensemble of mined and paraphrased prompts, their weights learnt, the backbone frozen.
+
+Jiang et al. 2020, "How Can We Know What Language Models Know?", https://arxiv.org/abs/1911.12543; jzbjyb/LPAQA. The
+score of an object is the weighted sum of its log-probabilities under the prompts of its relation: the one that is best
+on train (top1), all alike (average), or weights learnt on train as a softmax over the prompts (weighted).
+
+Changed: mined and paraphrased prompts and the manual one form one ensemble, where the paper also shows each family
+alone. Average takes all of them, not the few best. No dependency-based prompts. The generated world's prompts are mined
+from its pretraining text and paraphrased by rules, not by back-translation (data/mining.py, data/paraphrases.py). The
+learning rate is searched, since the paper names none, and no paper setting is tried first.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget, Kind, TrainedMethodSettings
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.tasks.task import Task, Template
+from softprompt.training.batches import Pool, Split
+from softprompt.training.fleet import Fleet
+from softprompt.training.loop import FleetCost, record_look
+from softprompt.training.member import Answered, Member, Trainable, Trained
+from softprompt.training.parts import Parts, gather
+from softprompt.training.task_data import TaskData
+
+FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
+
+
+class LpaqaSettings(TrainedMethodSettings):
+    ensemble: Literal["top1", "average", "weighted"] = "weighted"
+    prompts_per_family: Annotated[int, Field(ge=1, le=40)] = 10
+
+    @property
+    def descends(self) -> bool:
+        return self.ensemble == "weighted"
+
+
+@METHODS.register("lpaqa")
+class Lpaqa(TrainedMethod):
+    settings_model = LpaqaSettings
+    settings: LpaqaSettings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        """One template that stands for the whole ensemble, or none."""
+        prompts = self._prompts(task, kind)
+        if not prompts:
+            return ()
+        manual = [template.text for template in task.templates("manual", kind)[:1]]
+        first, *others = different([*manual, *(prompt.text for prompt in prompts)])
+        return (Template(id="lpaqa", text=first, source="LPAQA", kinds=(kind,), others=tuple(others)),)
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+        if not self._prompts(task, backbone.kind):
+            return f"{task.key} has no mined or paraphrased prompts that a {backbone.kind} backbone can be asked"
+        return super().inapplicable(task, backbone)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        (template,) = self.templates(setup.task, setup.backbone.kind)
+        alike = torch.zeros(len(template.wordings), dtype=torch.promote_types(setup.backbone.model.dtype, torch.float))
+        return Trainable(mixture=nn.Parameter(alike, requires_grad=self.settings.descends))
+
+    def train(
+        self,
+        backbone: Backbone,
+        members: Sequence[Member],
+        data: Sequence[TaskData],
+        budget: Budget,
+        inference_tokens: int,
+    ) -> tuple[list[Trained], FleetCost]:
+        """The common loop, or without a gradient one look at train and dev, counted as the batches of train."""
+        if self.settings.descends:
+            return super().train(backbone, members, data, budget, inference_tokens)
+        started = time.perf_counter()
+        if self.settings.ensemble == "top1":
+            for member, own in zip(members, data, strict=True):
+                choose_best_on_train(member, self.templates(own.task, backbone.kind)[0], own, inference_tokens)
+        trained = [Trained(steps=-(-len(member.train) // budget.batch_size)) for member in members]
+        on_train, on_dev = (
+            _answers(backbone, members, [getattr(member, split) for member in members], inference_tokens)
+            for split in ("train", "dev")
+        )
+        for one, member, learnt, answers in zip(trained, members, on_train, on_dev, strict=True):
+            record_look(one, member, one.steps, float(learnt.loss.mean()), answers, budget.patience)
+        return trained, FleetCost(time.perf_counter() - started, sum(one.steps for one in trained), 0)
+
+    def _prompts(self, task: Task, kind: Kind) -> list[Template]:
+        """The best of each family that suits the kind of backbone."""
+        suited = [prompt for prompt in task.discrete if kind in prompt.kinds]
+        families = [[prompt for prompt in suited if prompt.id.startswith(family)] for family in FAMILIES]
+        return [prompt for family in families for prompt in family[: self.settings.prompts_per_family]]
+
+
+def different(texts: Sequence[str]) -> list[str]:
+    """Without those that an earlier one equals but for blanks."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault("".join(text.split()), text)
+    return list(found.values())
+
+
+def choose_best_on_train(member: Member, template: Template, data: TaskData, inference_tokens: int) -> None:
+    """All weight on the wording that answers most train facts, of equals the one with the lower loss."""
+    wordings = [template.model_copy(update={"text": text, "others": ()}) for text in template.wordings]
+    splits = [data.split("train", wording, 0) for wording in wordings]
+    fleet = Fleet(data.backbone, [member.space] * len(splits))
+    answered = fleet.answer(Pool(splits, data.backbone.device), range(len(splits)), Parts(), inference_tokens)
+    right = [int((one.prediction == split.target[:, 0]).sum()) for one, split in zip(answered, splits, strict=True)]
+    best = max(range(len(wordings)), key=lambda index: (right[index], -float(answered[index].loss.mean())))
+    assert member.trainable.mixture is not None
+    member.trainable.mixture.data = one_hot_logits(len(wordings), best, member.trainable.mixture)
+
+
+def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
+    """Logits whose softmax is one for the chosen entry and zero for all others."""
+    logits = torch.full((length,), float("-inf")).to(like)
+    logits[chosen] = 0.0
+    return logits
+
+
+def _answers(
+    backbone: Backbone, members: Sequence[Member], splits: Sequence[Split], inference_tokens: int
+) -> list[Answered]:
+    fleet = Fleet(backbone, [member.space for member in members])
+    parts = gather([member.trainable for member in members])
+    return fleet.answer(Pool(splits, backbone.device), range(len(members)), parts, inference_tokens)

@@ -1,0 +1,193 @@
+"""Gradient-guided search for the tokens of a trigger, for all members of a fleet side by side.
+
+A round reads a batch and the gradient at the trigger, draws one position of it, and tries the tokens that promise most
+there on a fresh batch beside the present one. Every pass of a batch counts as one step of the budget, with or without a
+gradient; looks at dev do not, as in the common loop.
+
+Axes: F members, P trigger length, D word-embedding size, V vocabulary.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget
+from softprompt.seeding import torch_generator
+from softprompt.training.batches import Batch, Pool, shuffled_rows
+from softprompt.training.fleet import Fleet
+from softprompt.training.loop import FleetCost, record_look
+from softprompt.training.member import Member, Trained
+from softprompt.training.parts import gather
+from softprompt.training.prompts import PromptEncoder, fleet_prompts
+
+LEAST_ROUND = 3  # steps: the gradient, the present trigger on a fresh batch, one other
+
+
+def first_order_gains(gradient: Float[Tensor, "D"], embeddings: Float[Tensor, "V D"]) -> Float[Tensor, "V"]:
+    """How much the loss would fall with each token in place, to first order and up to a constant: -(E . gradient)."""
+    return -(embeddings @ gradient)
+
+
+def usable_tokens(backbone: Backbone, member: Member) -> Bool[Tensor, "V"]:
+    """What may stand in a trigger: no special tokens, no answers of train or labels, nothing that begins with a
+    capital letter (AutoPrompt's filter against proper nouns)."""
+    tokenizer, size = backbone.tokenizer, int(backbone.model.config.vocab_size)
+    usable = torch.zeros(size, dtype=torch.bool)
+    for token in range(min(size, len(tokenizer))):
+        usable[token] = not tokenizer.decode([token]).strip()[:1].isupper()
+    usable[[i for i in {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder} if i < size]] = False
+    if member.space.form == "label":
+        usable[member.train.target[:, 0]] = False
+        if not bool(member.space.in_loss.all()):
+            usable[member.space.in_loss.nonzero()[:, 0]] = False
+    if member.trainable.label_words is not None:
+        usable[member.trainable.label_words[:, 1:].clamp(min=0).flatten().cpu()] = False
+    return usable
+
+
+def words_of(member: Member) -> tuple[PromptEncoder, Int[Tensor, "P"]]:
+    """The prompt of a member that consists of words, and their tokens."""
+    prompt, tokens = member.trainable.prompt, member.trainable.tokens
+    if prompt is None or tokens is None:
+        raise ValueError(f"{member.identity} has no trigger to search from")
+    return prompt, tokens
+
+
+@dataclass
+class _Seeker:
+    """A member under way: its trigger, the steps it may still take, the losses since its last look."""
+
+    prompt: PromptEncoder
+    tokens: Int[Tensor, "P"]
+    usable: Bool[Tensor, "V"]
+    left: int
+    positions: torch.Generator
+    losses: list[float]
+
+    def tries(self, candidates: int) -> int:
+        """Tokens to try in the next round: `candidates`, or as many as there are steps for."""
+        return min(candidates, self.left - 2)
+
+
+class TriggerSearch:
+    """The search of a fleet. `taken` are steps that each member has used before."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        members: Sequence[Member],
+        budget: Budget,
+        candidates: int,
+        inference_tokens: int,
+        taken: Sequence[int],
+    ) -> None:
+        self.backbone, self.members, self.budget = backbone, members, budget
+        self.candidates, self.inference_tokens = candidates, inference_tokens
+        self.fleet = Fleet(backbone, [member.space for member in members])
+        self.train_pool = Pool([member.train for member in members], backbone.device)
+        self.dev_pool = Pool([member.dev for member in members], backbone.device)
+        self.orders = [
+            shuffled_rows(len(one.train), budget.batch_size, torch_generator(one.identity, "order")) for one in members
+        ]
+        self.seekers = [
+            _Seeker(
+                *words_of(member),
+                usable_tokens(backbone, member).to(backbone.device),
+                budget.steps - steps,
+                torch_generator(member.identity, "position"),
+                [],
+            )
+            for member, steps in zip(members, taken, strict=True)
+        ]
+        self.embeddings = backbone.word_embeddings().to(backbone.device)
+        self.trained = [Trained(steps=steps) for steps in taken]
+        self.active = [index for index, seeker in enumerate(self.seekers) if seeker.left >= LEAST_ROUND]
+
+    def run(self) -> tuple[list[Trained], FleetCost]:
+        """Search until every member has used its steps or its patience; each keeps its best trigger on dev."""
+        started = time.perf_counter()
+        while self.active:
+            self._round()
+        cost = FleetCost(time.perf_counter() - started, sum(trained.steps for trained in self.trained), 0)
+        return self.trained, cost
+
+    def _round(self) -> None:
+        gradients = self._gradients()
+        places, tokens = {}, {}
+        for index in self.active:
+            seeker = self.seekers[index]
+            place = int(torch.randint(len(seeker.tokens), (1,), generator=seeker.positions))
+            gains = first_order_gains(gradients[index, place], self.embeddings)
+            gains[seeker.tokens[place]] = float("-inf")  # the present token is tried anyway
+            gains.masked_fill_(~seeker.usable, float("-inf"))
+            places[index], tokens[index] = place, gains.topk(seeker.tries(self.candidates)).indices
+        losses = self._losses(places, tokens)  # (1 + tries, F)
+        for index in self.active:
+            self._adopt(index, places[index], tokens[index], losses[:, index])
+        self._look([index for index in self.active if self._look_is_due(index, 2 + len(tokens[index]))])
+
+    def _gradients(self) -> Float[Tensor, "F P D"]:
+        """Of the mean loss of a batch, at every member's trigger."""
+        prompts = self._prompts().requires_grad_()
+        losses = self._example_losses(self._batch(), prompts)
+        return torch.autograd.grad(losses.sum() / self.budget.batch_size, prompts)[0]
+
+    @torch.no_grad()
+    def _losses(self, places: dict[int, int], tokens: dict[int, Tensor]) -> Float[Tensor, "N F"]:
+        """The mean loss of a fresh batch with the present triggers and with each of the other tokens in place."""
+        present, batch = self._prompts(), self._batch()
+        losses = present.new_full((1 + max(map(len, tokens.values())), len(self.members)), float("inf"))
+        for number in range(len(losses)):
+            prompts = present.clone()
+            for index, place in places.items():
+                if 0 < number <= len(tokens[index]):
+                    prompts[index, place] = self.embeddings[tokens[index][number - 1]].to(prompts.dtype)
+            by_example = self._example_losses(batch, prompts).view(len(self.active), -1)
+            losses[number, self.active] = by_example.mean(dim=1).to(losses.dtype)
+        return losses
+
+    def _adopt(self, index: int, place: int, tokens: Int[Tensor, "N"], losses: Float[Tensor, "M"]) -> None:
+        """Take the best of the tokens tried where it beats the present one on the same batch."""
+        seeker = self.seekers[index]
+        best = int(losses[1 : 1 + len(tokens)].argmin())
+        if bool(losses[1 + best] < losses[0]):
+            seeker.tokens[place] = tokens[best]
+            seeker.prompt.embedding.data[place] = self.embeddings[tokens[best]].to(seeker.prompt.embedding.dtype)
+        seeker.losses.append(float(torch.minimum(losses[1 + best], losses[0])))
+
+    def _look_is_due(self, index: int, steps: int) -> bool:
+        """Count the steps of a round; whether they reached the next look at dev, or the end."""
+        seeker, every = self.seekers[index], self.budget.eval_every
+        before, self.trained[index].steps = self.trained[index].steps, self.trained[index].steps + steps
+        seeker.left -= steps
+        return seeker.left < LEAST_ROUND or (before + steps) // every > before // every
+
+    def _look(self, due: list[int]) -> None:
+        if not due:
+            return
+        parts = gather([member.trainable for member in self.members])
+        answered = self.fleet.answer(self.dev_pool, due, parts, self.inference_tokens)
+        for index, answers in zip(due, answered, strict=True):
+            seeker, trained = self.seekers[index], self.trained[index]
+            loss = sum(seeker.losses) / len(seeker.losses)
+            record_look(trained, self.members[index], trained.steps, loss, answers, self.budget.patience)
+            seeker.losses.clear()
+            if seeker.left < LEAST_ROUND or trained.failure or trained.looks_since_best >= self.budget.patience:
+                self.active.remove(index)
+
+    def _prompts(self) -> Float[Tensor, "F P D"]:
+        return fleet_prompts([seeker.prompt for seeker in self.seekers]).detach().clone()
+
+    def _example_losses(self, batch: Batch, prompts: Float[Tensor, "F P D"]) -> Float[Tensor, "E"]:
+        """The losses of a batch with other prompts than the members' own."""
+        parts = replace(gather([member.trainable for member in self.members]), prompts=prompts)
+        return self.fleet.losses(self.fleet.read(batch, parts))
+
+    def _batch(self) -> Batch:
+        rows = torch.cat([next(self.orders[index]) for index in self.active])
+        return self.train_pool.batch(torch.tensor(self.active).repeat_interleave(self.budget.batch_size), rows)
