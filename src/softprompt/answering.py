@@ -32,6 +32,8 @@ class Asked:
 
     @property
     def prompt_length(self) -> int:
+        if "selector.pool" in self.kept:
+            return self.kept["selector.pool"].shape[1]
         return len(self.kept["prompt"]) if "prompt" in self.kept else 0
 
 

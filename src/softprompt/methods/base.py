@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Frozen, Kind, TrainedMethodSettings
@@ -32,6 +33,7 @@ class Setup:
     task: Task
     prompt_length: int
     generator: torch.Generator
+    shared: nn.Parameter | None = None  # what the tasks of a group train together
 
 
 class Method:
@@ -77,10 +79,25 @@ class Method:
 
 
 class TrainedMethod(Method):
-    """A method whose parameters are tuned and trained on the common budget."""
+    """A method whose parameters are tuned and trained on the common budget.
 
+    `together` says whether the tasks of a suite that are answered in the same form train as one group, which shares
+    parameters (`shared`), a setting and the best step.
+    """
+
+    together: ClassVar[bool] = False
     settings: TrainedMethodSettings
     settings_model = TrainedMethodSettings
+
+    def unit_of(self, task: Task) -> str:
+        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        if self.together:
+            return task.suite if task.answer_form == "label" else f"{task.suite}/{task.answer_form}"
+        return task.suite if task.suite == "lama" else task.key
+
+    def shared(self, setup: Setup) -> Tensor | None:  # noqa: ARG002 - most methods share nothing
+        """The first values of what the members of a group train together."""
+        return None
 
     def train(
         self,
@@ -94,14 +111,29 @@ class TrainedMethod(Method):
         return train_fleet(backbone, members, budget, self.settings.recipe, inference_tokens)
 
 
-def fresh_trainable(method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str) -> Trainable:
+def fresh_trainable(
+    method: Method,
+    task: Task,
+    backbone: Backbone,
+    prompt_length: int,
+    identity: str,
+    shared: nn.Parameter | None = None,
+) -> Trainable:
     """A new member's parameters on the backbone's device, drawn from the stream that its identity names.
 
     A tuned method gets a copy of the backbone's weights for itself.
     """
     own = backbone.tuned_copy() if method.state == "tuned" else backbone
-    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"))
+    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"), shared)
     return method.trainable(setup).to(backbone.device)
+
+
+def fresh_shared(
+    method: TrainedMethod, task: Task, backbone: Backbone, prompt_length: int, identity: str
+) -> nn.Parameter | None:
+    """What the members of one group hold in common, drawn from the stream of the member that its identity names."""
+    first = method.shared(Setup(backbone, task, prompt_length, torch_generator(identity, "shared")))
+    return None if first is None else nn.Parameter(first.to(backbone.device))
 
 
 def build_method(name: str, section: dict[str, Any]) -> Method:

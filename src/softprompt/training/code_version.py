@@ -20,6 +20,7 @@ CORE = (
     "training/optimizers.py",
     "training/parts.py",
     "training/prompts.py",
+    "training/selectors.py",
 )
 
 

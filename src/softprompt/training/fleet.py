@@ -15,6 +15,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.training.batches import Batch, Pool, inference_chunks
 from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack_masks
 from softprompt.training.parts import Parts
+from softprompt.training.selectors import insert_selected
 
 FORBIDDEN = float("-inf")
 
@@ -46,6 +47,9 @@ class Fleet:
             embeddings = self.backbone.embed(batch.ids)  # (R, T, D)
             if parts.prompts is not None:
                 embeddings = insert_prompts(embeddings, parts.prompts, batch)
+            if parts.selectors is not None:
+                in_row = self.backbone.kind != "seq2seq"
+                embeddings = insert_selected(embeddings, parts.selectors, batch, answer_in_row=in_row)
             hidden = self.backbone.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)  # (R, K, H)
             hidden = hidden[row, place]  # (M, H)
             logits = self._outputs(hidden, parts, batch.member[row])

@@ -1,5 +1,6 @@
 """The one training loop. It knows members, never methods: every member trains as if it were alone."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ class _Run:
         ]
         self.optimizer = build_optimizer(members, recipe)
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
-        self.parameters = [list(member.trainable.parameters()) for member in members]
+        self.teams = teams_of(members)
+        self.parameters = [team_parameters(members, team) for team in self.teams]
         self.loss_sum = torch.zeros(len(members), device=backbone.device)
 
     def step(self, step: int) -> None:
@@ -95,23 +97,32 @@ class _Run:
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
         for index, answers in zip(list(self.active), answered, strict=True):
-            self._record(self.trained[index], self.members[index], step, train_losses[index], answers)
-            if self.trained[index].failure or self.trained[index].looks_since_best >= self.budget.patience:
-                self.active.remove(index)
+            point = _seen(self.members[index], step, train_losses[index], answers)
+            self.trained[index].curve.append(point)
+        for team in [team for team in self.teams if team[0] in self.active]:
+            self._record(team, step)
+            first = self.trained[team[0]]
+            if first.failure or first.looks_since_best >= self.budget.patience:
+                self.active = [index for index in self.active if index not in team]
 
-    def _record(self, trained: Trained, member: Member, step: int, train_loss: float, answers: Answered) -> None:
-        score, loss = member.dev_score(answers), float(answers.loss.mean())
-        trained.curve.append(CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score))
-        if not torch.isfinite(torch.tensor(train_loss)):
-            trained.failure = "" if trained.kept else f"the training loss was not finite by step {step}"
-            trained.looks_since_best = self.budget.patience
+    def _record(self, team: Sequence[int], step: int) -> None:
+        """Keep what is best by the team's mean: what its members share cannot be of two steps."""
+        looks = {index: self.trained[index].curve[-1] for index in team}
+        trained = [self.trained[index] for index in team]
+        if not all(math.isfinite(look.train_loss) for look in looks.values()):
+            for one in trained:
+                one.failure = "" if one.kept else f"the training loss was not finite by step {step}"
+                one.looks_since_best = self.budget.patience
             return
-        if (score, -loss) >= (trained.dev_score, -trained.dev_loss):
-            trained.kept = member.trainable.kept()
-            trained.best_step, trained.dev_score, trained.dev_loss = step, score, loss
-            trained.looks_since_best = 0
+        now = _mean_score([(look.dev_score, look.dev_loss) for look in looks.values()])
+        if now >= _mean_score([(one.dev_score, one.dev_loss) for one in trained]):
+            for index, one in zip(team, trained, strict=True):
+                one.kept = self.members[index].trainable.kept()
+                one.best_step, one.dev_score, one.dev_loss = step, looks[index].dev_score, looks[index].dev_loss
+                one.looks_since_best = 0
         else:
-            trained.looks_since_best += 1
+            for one in trained:
+                one.looks_since_best += 1
 
     def _parts(self) -> Parts:
         return gather([member.trainable for member in self.members])
@@ -120,6 +131,30 @@ class _Run:
         if self.recipe.clip_norm is not None:
             for parameters in self.parameters:
                 nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+
+
+def teams_of(members: Sequence[Member]) -> list[list[int]]:
+    """The members of each group, by number; one without a group is a team of its own."""
+    teams: dict[str | int, list[int]] = {}
+    for index, member in enumerate(members):
+        teams.setdefault(member.group or index, []).append(index)
+    return list(teams.values())
+
+
+def team_parameters(members: Sequence[Member], team: Sequence[int]) -> list[nn.Parameter]:
+    """Each once, however many members hold it."""
+    return list({id(p): p for index in team for p in members[index].trainable.parameters()}.values())
+
+
+def _seen(member: Member, step: int, train_loss: float, answers: Answered) -> CurvePoint:
+    loss = float(answers.loss.mean())
+    return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(answers))
+
+
+def _mean_score(looks: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Mean dev score and negated mean dev loss: the higher is the better."""
+    scores, losses = zip(*looks, strict=True)
+    return sum(scores) / len(scores), -sum(losses) / len(losses)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from softprompt.results import CurvePoint
 from softprompt.tasks.task import AnswerForm
 from softprompt.training.batches import Split
 from softprompt.training.prompts import PromptEncoder
+from softprompt.training.selectors import Selector
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,15 +43,23 @@ class Answered:
 
 
 class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, the backbone's own weights; absent parts are None."""
+    """What a member may train: a prompt, a head, the backbone's own weights, a selector; absent parts are None.
+
+    Members of a group may hold the same parameters: these train on the sum of their losses.
+    """
 
     def __init__(
-        self, prompt: PromptEncoder | None = None, head: nn.Linear | None = None, model: "PreTrainedModel | None" = None
+        self,
+        prompt: PromptEncoder | None = None,
+        head: nn.Linear | None = None,
+        model: "PreTrainedModel | None" = None,
+        selector: Selector | None = None,
     ) -> None:
         super().__init__()
         self.prompt = prompt
         self.head = head
         self.model = model
+        self.selector = selector
 
     def parameter_count(self) -> int:
         """Numbers that get gradients."""
@@ -65,6 +74,8 @@ class Trainable(nn.Module):
             tensors |= {f"head.{name}": value.detach().clone() for name, value in self.head.named_parameters()}
         if self.model is not None:
             tensors |= {f"model.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
+        if self.selector is not None:
+            tensors |= self.selector.kept()
         return tensors
 
 
@@ -79,6 +90,7 @@ class Member:
     dev: Split
     dev_score: Callable[[Answered], float]  # higher is better
     trainable: Trainable
+    group: str = ""  # members of one group share parameters, stop together and keep the same step; "": alone
 
 
 @dataclass

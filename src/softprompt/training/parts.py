@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from softprompt.training.member import Trainable
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
+from softprompt.training.selectors import Selector, restored_selector
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,22 @@ class Parts:
 
     prompts: Float[Tensor, "F P D"] | None = None
     heads: Sequence[nn.Linear] | None = None
+    selectors: Sequence[Selector] | None = None
 
 
 def gather(trainables: Sequence[Trainable]) -> Parts:
     """The parts of members of one method, with the graph that leads back to their parameters."""
     prompts = [trainable.prompt for trainable in trainables if trainable.prompt is not None]
     heads = [trainable.head for trainable in trainables if trainable.head is not None]
-    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None)
+    selectors = [trainable.selector for trainable in trainables if trainable.selector is not None]
+    return Parts(prompts=fleet_prompts(prompts) if prompts else None, heads=heads or None, selectors=selectors or None)
 
 
 def restored(kept: Mapping[str, Tensor]) -> Trainable:
     """The inverse of `Trainable.kept`, but for a backbone's weights: parts that give what training left."""
     prompt = PromptEncoder(kept["prompt"], "identity") if "prompt" in kept else None
-    return Trainable(prompt=prompt, head=_restored_head(kept) if "head.weight" in kept else None)
+    head = _restored_head(kept) if "head.weight" in kept else None
+    return Trainable(prompt=prompt, head=head, selector=restored_selector(kept))
 
 
 def _restored_head(kept: Mapping[str, Tensor]) -> nn.Linear:
