@@ -29,6 +29,7 @@ class PretrainingSettings(Frozen):
     batch_size: Positive = 96  # rows of `row_tokens`; fewer of a text whose lines need wider ones
     row_tokens: Positive = 24  # several short documents are packed into one row
     documents_share: Fraction = 0.15  # of the steps, spent on documents instead of facts
+    more_documents: tuple[Suite, ...] = ()  # suites whose documents are learnt as well; extra has some
     other_tokens: float = Field(2.5, ge=0)  # per answer, at which a causal model has a loss
     learning_rate: float = 3.0e-3
     warmup_steps: int = 60

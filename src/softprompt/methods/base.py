@@ -63,6 +63,10 @@ class Method:
 
     def inapplicable(self, task: Task, backbone: Backbone) -> str:
         """Why this method cannot meet this task on this backbone, or nothing."""
+        if task.answer_form == "tagging" and not self.uses_head(task):
+            return f"{task.key} labels every word, which takes a classification head; this method answers in words"
+        if task.answer_form == "tagging" and backbone.kind == "seq2seq":
+            return f"{task.key} labels every word, and only the decoder of {backbone.name} is read, which writes none"
         if not self.uses_head(task) and not backbone.has_lm_head:
             return f"{backbone.name} has no language-model head to answer with"
         if not self.templates(task, backbone.kind):

@@ -21,6 +21,7 @@ CORE = (
     "training/parts.py",
     "training/prompts.py",
     "training/selectors.py",
+    "training/tagging.py",
 )
 
 

@@ -34,10 +34,10 @@ class AnswerSpace:
 
 @dataclass(frozen=True)
 class Answered:
-    """What was answered to each example: output (or candidate, or 1 where the text was generated), the gold answer's
-    rank among the possible ones, its loss."""
+    """What was answered to each example: output (or candidate, or 1 where the text was generated, or an output a word,
+    padded with NO_TOKEN), the gold answer's rank among the possible ones, its loss."""
 
-    prediction: Int[Tensor, "N"]
+    prediction: Int[Tensor, "N"] | Int[Tensor, "N K"]
     gold_rank: Int[Tensor, "N"]
     loss: Float[Tensor, "N"]
 

@@ -16,6 +16,7 @@ from softprompt.tasks.task import CANDIDATE, Task, Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Split, one_row_each
 from softprompt.training.encoding import encode_texts
+from softprompt.training.tagging import encode_tagged
 
 MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
 
@@ -104,6 +105,8 @@ def encode_split(
     if answers.space.form == "label":
         encoded = encode_texts(backbone, template, examples, prompt_length, max_tokens)
         return one_row_each(encoded, torch.tensor(examples["target"].tolist(), dtype=torch.long))
+    if answers.space.form == "tagging":
+        return encode_tagged(answers.task, backbone, template, examples, prompt_length, max_tokens)
     candidates = candidates_of(answers.task, examples)
     counts = [len(texts) for texts in candidates]
     texts = examples.loc[examples.index.repeat(counts)].assign(**{CANDIDATE: list(chain.from_iterable(candidates))})
