@@ -61,21 +61,20 @@ def data_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[T
 def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, folder: Path) -> list[Member]:
     data = {one.task.key: one for one in data_of(method, backbone, prepared)}
     runner = FleetRunner(method, data, BUDGET, Device(), FleetStore(folder))
-    return [
-        runner.build_member(
-            Job(
-                key=str(index),
-                identity=f"member-{index}",
-                task=f"lama/{name}",
-                seed=index,
-                learning_rate=rate,
-                prompt_length=length,
-                tokens=0,
-                reading="label words",
-            )
+    jobs = [
+        Job(
+            key=str(index),
+            identity=f"member-{index}",
+            task=f"lama/{name}",
+            seed=index,
+            learning_rate=rate,
+            prompt_length=length,
+            tokens=0,
+            reading="label words",
         )
         for index, (name, length, rate) in enumerate(SETTINGS)
     ]
+    return runner.build_members(jobs)
 
 
 def train(

@@ -37,7 +37,7 @@ def data_of(suite: str, name: str, backbone: Backbone, prepared: Path, max_token
 
 
 def shown_by(method: Method, data: TaskData, identity: str = "one") -> Trainable:
-    return fresh_trainable(method, data.task, data.backbone, 0, identity, data)
+    return fresh_trainable(method, data.task, data.backbone, 0, identity, data=data)
 
 
 def test_the_examples_shown_are_solved_ones_of_train_as_many_as_asked(gpt2: Backbone, prepared: Path) -> None:

@@ -1,5 +1,7 @@
 """Fleets are planned from all jobs: every job once, none too large, rows of like length together."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,21 @@ def test_answers_that_are_read_differently_never_share_a_fleet() -> None:
     fleets = plan_fleets(jobs, 16)
     assert [{j.reading for j in fleet} for fleet in fleets] == [{"candidates words"}, {"label words"}]
     assert plan_fleets([], 16) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 100)), max_size=12), st.integers(1, 16))
+def test_a_group_of_jobs_is_never_torn(groups: list[tuple[int, int]], members: int) -> None:
+    """Nor put into a fleet with others that it does not fit into."""
+    jobs = [
+        replace(job(100 * number + place, tokens + place), group=f"group {number}")
+        for number, (size, tokens) in enumerate(groups)
+        for place in range(size)
+    ]
+    fleets = plan_fleets(jobs, members)
+    assert sorted(j.key for fleet in fleets for j in fleet) == sorted(j.key for j in jobs)
+    for number, (size, _) in enumerate(groups):
+        (home,) = {i for i, fleet in enumerate(fleets) for j in fleet if j.group == f"group {number}"}
+        assert len(fleets[home]) <= members or len(fleets[home]) == size
 
 
 def test_equal_jobs_train_once() -> None:

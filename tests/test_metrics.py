@@ -89,6 +89,8 @@ def test_names_and_directions() -> None:
         "p_at_1",
         "p_at_10",
         "mrr",
+        "entity_f1",
+        "token_accuracy",
     }
     assert all(metric.name == name and metric.higher_is_better for name, metric in METRICS.items())
 

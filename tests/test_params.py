@@ -70,7 +70,7 @@ def test_every_shipped_profile_is_valid(profile: Path) -> None:
             {"source": "hub"},
             "suites.fewglue.source is 'hub', but .* is not on the hub; choose official",
         ),
-        ("suites.squad", {"source": "hub"}, "suites.squad.*'superglue', 'fewglue' or 'glue'"),
+        ("suites.squad", {"source": "hub"}, "suites.squad.*'fewglue', 'glue' or 'extra'"),
         ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
         ("seeds", [], "seeds is .*at least 1 item"),
         ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),

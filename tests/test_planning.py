@@ -53,7 +53,7 @@ def plan(params: Params, folder: Path, machine: Machine = LAPTOP) -> str:
 
 
 def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
-    methods = ["majority", "manual", "random_prompt", "fine_tuning", "p_tuning"]
+    methods = ["majority", "manual", "random_prompt", "fine_tuning", "p_tuning", "multitask_prompt_mpt"]
     params = params_of(
         tmp_path,
         run={"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], "methods": methods},
@@ -73,7 +73,7 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
     work = plan_work(params, Paths(tmp_path))
     assert work.tasks == {"lama": 2, "superglue": 3}
     assert work.assumed == ()
-    assert work.stages == 2 + 1 * (2 + 5) + 2
+    assert work.stages == 2 + 1 * (2 + 6) + 2
     for stage in work.train:
         method = build_method(stage.method, params.methods[stage.method])
         result = train_method(params, stage.method, method, backbone, Paths(tmp_path))

@@ -19,6 +19,7 @@ from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
 from softprompt.training.parts import Parts, gather, restored
 from softprompt.training.store import FleetStore
+from softprompt.training.tagging import majority_tags
 from softprompt.training.task_data import encode_split
 
 
@@ -34,6 +35,8 @@ class Asked:
     def prompt_length(self) -> int:
         if "pool.entries" in self.kept:  # how many of a pool a row takes is a setting
             return int(self.cell.settings["prompt_length"])
+        if "selector.pool" in self.kept:
+            return self.kept["selector.pool"].shape[1]
         return len(self.kept["prompt"]) if "prompt" in self.kept else 0
 
 
@@ -65,8 +68,9 @@ class TrainedCells:
         """One table a cell and template, columns as in results.Prediction, for examples with a `target`."""
         if not self.method.templates(task, self.backbone.kind):
             train = load_split(self.paths.suite(task.suite), task.name, "train")
+            commonest = majority_tags if answers.space.form == "tagging" else majority_frame
             for cell in cells:
-                yield _labelled(majority_frame(train["label"].tolist(), examples), cell, "", split)
+                yield _labelled(commonest(train["label"].tolist(), examples), cell, "", split)
             return
         asked = [asked for cell in cells for asked in self._asked(task, cell)]
         width = 1 if self.method.state == "tuned" else self.params.device.fleet_members

@@ -84,7 +84,9 @@ def _copy_whole(paths: Iterable[Path], written: dict[str, str], out: Path) -> No
 
 def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> PretrainingReport:
     facts, documents = text_files(paths)
-    missing = [str(path) for path in (facts, documents) if not path.is_file()]
+    further = settings.pretraining.more_documents if settings.pretraining else ()
+    texts = [facts, documents, *(paths.suite(suite) / "text" / "documents.jsonl" for suite in further)]
+    missing = [str(path) for path in texts if not path.is_file()]
     if missing:
         raise UserError(
             f"backbone {name} is pretrained on {', '.join(missing)}, which no suite made; give lama and superglue the "
@@ -92,9 +94,7 @@ def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch
         )
     answers = json.loads(facts.with_name("answers.json").read_text())
     with Progress(f"pretraining {name}", settings.pretraining.steps if settings.pretraining else 0, "step") as progress:
-        return pretrain(
-            settings, [facts, documents], answers, paths.backbone(name), device=device, progress=progress.reach
-        )
+        return pretrain(settings, texts, answers, paths.backbone(name), device=device, progress=progress.reach)
 
 
 def text_files(paths: Paths) -> tuple[Path, Path]:

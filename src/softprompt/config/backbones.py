@@ -30,6 +30,7 @@ class PretrainingSettings(Frozen):
     row_tokens: Positive = 24  # several short documents are packed into one row
     documents_share: Fraction = 0.15  # of the steps, spent on documents instead of facts
     first_lines: int = Field(0, ge=0)  # lines of the facts to begin with; 0: all of them
+    more_documents: tuple[Suite, ...] = ()  # suites whose documents are learnt as well; extra has some
     other_tokens: float = Field(2.5, ge=0)  # per answer, at which a causal model has a loss
     learning_rate: float = 3.0e-3
     warmup_steps: int = 60

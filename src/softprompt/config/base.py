@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["masked", "causal", "seq2seq"]
-Suite = Literal["lama", "superglue", "fewglue", "glue"]
+Suite = Literal["lama", "superglue", "fewglue", "glue", "extra"]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -9,6 +9,9 @@ from softprompt.config.base import Fraction, Frozen, Positive, Suite
 Vocabulary = Literal["29k", "34k", "common", "full"]
 NOT_THERE: dict[tuple[Suite, str], str] = {
     ("glue", "embedded"): "the generated world has no GLUE; choose local, hub or official",
+    ("extra", "local"): "the example set is generated; choose embedded",
+    ("extra", "hub"): "the example set is generated; choose embedded",
+    ("extra", "official"): "the example set is generated; choose embedded",
     ("fewglue", "hub"): "FewGLUE_32dev is not on the hub; choose official",
 }
 

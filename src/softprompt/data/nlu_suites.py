@@ -1,4 +1,4 @@
-"""SuperGLUE, FewGLUE and GLUE as prepared tasks: which official file becomes which split.
+"""SuperGLUE, FewGLUE, GLUE and the example set as prepared tasks: which file becomes which split.
 
 SuperGLUE's and GLUE's test sets have no labels, so the validation set is our test and dev is carved from train.
 FewGLUE has 32 training rows, 32 dev rows, and the same test; with `split_seed` both are drawn anew. The test files
@@ -8,7 +8,7 @@ become the split `unanswered`, for submissions.
 from pathlib import Path
 
 from softprompt.config import SuiteSettings
-from softprompt.data import glue
+from softprompt.data import extra, glue
 from softprompt.data.few_shot import draw_few_shot
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.rows import RawSplit, question_of
@@ -24,12 +24,13 @@ NEEDED = {
     "superglue": {"train": "train.jsonl", "test": "val.jsonl"},
     "fewglue": {"train": "train.jsonl", "dev": "dev32.jsonl", "test": "val.jsonl"},
     "glue": {"train": "train.tsv", "test": "dev.tsv"},
+    "extra": {"train": "train.jsonl", "test": "val.jsonl"},
 }
 
 
 def folders_of(suite: str) -> dict[str, str]:
     """The folder of every task that a suite is known to have."""
-    return glue.FOLDERS if suite == "glue" else FOLDERS
+    return {"glue": glue.FOLDERS, "extra": extra.FOLDERS}.get(suite, FOLDERS)
 
 
 def raw_files(root: Path, suite: str, task: str, *, redrawn: bool = False) -> dict[str, Path]:
@@ -49,6 +50,7 @@ def raw_files(root: Path, suite: str, task: str, *, redrawn: bool = False) -> di
             "train": [folder / "train.tsv", folder / f"{glue.TREEBANK}.train"],
             "test": [folder / "dev.tsv", folder / f"{glue.TREEBANK}.dev"],
         },
+        "extra": {"train": [folder / "train.jsonl"], "test": [folder / "val.jsonl"]},
     }[suite]
     if redrawn:
         del wanted["dev"]
@@ -80,6 +82,8 @@ def read_nlu_task(root: Path, suite: str, task: str, *, redrawn: bool = False) -
 
 
 def _read(suite: str, task: str, path: Path, *, labelled: bool) -> RawSplit:
+    if suite == "extra":
+        return extra.read_extra_split(task, path, path.stem, labelled=labelled)
     if suite != "glue":
         return read_nlu_split(task, path, path.stem, labelled=labelled)
     return glue.read_glue_split(task, path, glue.split_name(path), labelled=labelled)
@@ -94,7 +98,7 @@ def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings)
         tables |= draw_few_shot(tables["train"], task, seed)
     elif "dev" not in tables:
         tables["train"], tables["dev"] = carve_dev(
-            tables["train"], settings.dev_share, identity, by_label=task != "record"
+            tables["train"], settings.dev_share, identity, by_label=task not in ("record", "ner")
         )
         if tables["train"].empty or tables["dev"].empty:
             raise UserError(f"suites.{suite}.dev_share = {settings.dev_share} leaves no train or no dev rows of {task}")

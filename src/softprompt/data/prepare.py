@@ -12,6 +12,7 @@ from typing import Any
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.discrete import add_discrete_prompts
 from softprompt.data.embedded import write_world
+from softprompt.data.embedded.extra import write_extra
 from softprompt.data.facts_text import write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
@@ -26,9 +27,13 @@ from softprompt.errors import UserError
 from softprompt.files import replaced_folder, sha256_of_file
 
 GENERATED = "generated, Apache-2.0"
-SUITES = ("lama", "superglue", "fewglue", "glue")
+SUITES = ("lama", "superglue", "fewglue", "glue", "extra")
 RECORDED_SETTINGS = {"dev_share", "train_limit", "test_limit", "vocabulary", "split_seed"}
-PRETRAINING_TEXT = {"lama": ("facts.jsonl", "answers.json"), "superglue": ("documents.jsonl",)}
+PRETRAINING_TEXT = {
+    "lama": ("text/facts.jsonl", "text/answers.json"),
+    "superglue": ("text/documents.jsonl",),
+    "extra": ("extra/text/documents.jsonl",),
+}
 DOWNLOADS = Path("data/downloads")
 
 log = logging.getLogger(__name__)
@@ -85,7 +90,7 @@ def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads
         yield root
         return
     with tempfile.TemporaryDirectory(prefix="softprompt-world-") as folder:
-        write_world(world, Path(folder))
+        (write_extra if suite == "extra" else write_world)(world, Path(folder))
         yield Path(folder)
 
 
@@ -119,9 +124,9 @@ def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[Prepared
 def _further_files(suite: str, root: Path, folder: Path, settings: SuiteSettings) -> dict[str, str]:
     """Copy what belongs to the suite as a whole: pretraining text and the restricted vocabulary."""
     for name in PRETRAINING_TEXT.get(suite, ()):
-        if (root / "text" / name).exists():
+        if (root / name).exists():
             (folder / "text").mkdir(exist_ok=True)
-            shutil.copyfile(root / "text" / name, folder / "text" / name)
+            shutil.copyfile(root / name, folder / "text" / Path(name).name)
     vocabulary = read_vocabulary(root, settings.vocabulary) if suite == "lama" else None
     if vocabulary is not None:
         text = json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Frozen, Kind, TrainedMethodSettings
@@ -33,6 +34,7 @@ class Setup:
     prompt_length: int
     generator: torch.Generator
     data: TaskData | None = None  # of untrained methods only: the training side, whose examples they may show
+    shared: nn.Parameter | None = None  # what the tasks of a group train together
 
 
 class Method:
@@ -41,8 +43,8 @@ class Method:
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
     `chooses_template_on_dev` whether only the template with the best dev score is asked on test; `learns_from` names
     the splits that a task has to have for it, so that only methods without any meet a zero-shot probe;
-    `further_code` the files of the package, beside its own and the training core, that its results depend on; `draws_as`
-    the method whose random draws it repeats, where not its own.
+    `further_code` the files of the package, beside its own and the training core, that its results depend on;
+    `draws_as` the method whose random draws it repeats, where not its own.
     """
 
     state: ClassVar[State] = "frozen"
@@ -66,6 +68,10 @@ class Method:
 
     def inapplicable(self, task: Task, backbone: Backbone) -> str:
         """Why this method cannot meet this task on this backbone, or nothing."""
+        if task.answer_form == "tagging" and not self.uses_head(task):
+            return f"{task.key} labels every word, which takes a classification head; this method answers in words"
+        if task.answer_form == "tagging" and backbone.kind == "seq2seq":
+            return f"{task.key} labels every word, and only the decoder of {backbone.name} is read, which writes none"
         if not self.uses_head(task) and not backbone.has_lm_head:
             return f"{backbone.name} has no language-model head to answer with"
         if not self.templates(task, backbone.kind):
@@ -84,12 +90,25 @@ class Method:
 class TrainedMethod(Method):
     """A method whose parameters are tuned and trained on the common budget.
 
-    `takes_positions` says whether its prompt stands among the input's tokens and so leaves them fewer positions.
+    `takes_positions` says whether its prompt stands among the input's tokens and so leaves them fewer positions;
+    `together` whether the tasks of a suite that are answered in the same form train as one group, which shares
+    parameters (`shared`), a setting and the best step.
     """
 
     takes_positions: ClassVar[bool] = True
+    together: ClassVar[bool] = False
     settings: TrainedMethodSettings
     settings_model = TrainedMethodSettings
+
+    def unit_of(self, task: Task) -> str:
+        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        if self.together:
+            return task.suite if task.answer_form == "label" else f"{task.suite}/{task.answer_form}"
+        return task.suite if task.suite == "lama" else task.key
+
+    def shared(self, setup: Setup) -> Tensor | None:  # noqa: ARG002 - most methods share nothing
+        """The first values of what the members of a group train together."""
+        return None
 
     def train(
         self,
@@ -104,15 +123,30 @@ class TrainedMethod(Method):
 
 
 def fresh_trainable(
-    method: Method, task: Task, backbone: Backbone, prompt_length: int, identity: str, data: TaskData | None = None
+    method: Method,
+    task: Task,
+    backbone: Backbone,
+    prompt_length: int,
+    identity: str,
+    *,
+    data: TaskData | None = None,
+    shared: nn.Parameter | None = None,
 ) -> Trainable:
     """A new member's parameters on the backbone's device, drawn from the stream that its identity names.
 
     A tuned method gets a copy of the backbone's weights for itself.
     """
     own = backbone.tuned_copy() if method.state == "tuned" else backbone
-    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"), data)
+    setup = Setup(own, task, prompt_length, torch_generator(identity, "init"), data, shared)
     return method.trainable(setup).to(backbone.device)
+
+
+def fresh_shared(
+    method: TrainedMethod, task: Task, backbone: Backbone, prompt_length: int, identity: str
+) -> nn.Parameter | None:
+    """What the members of one group hold in common, drawn from the stream of the member that its identity names."""
+    first = method.shared(Setup(backbone, task, prompt_length, torch_generator(identity, "shared")))
+    return None if first is None else nn.Parameter(first.to(backbone.device))
 
 
 def build_method(name: str, section: dict[str, Any]) -> Method:

@@ -24,7 +24,7 @@ from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.tasks.task import Task, Template
 from softprompt.training.batches import Pool, Split
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, record_look
+from softprompt.training.loop import FleetCost, keep_best, seen
 from softprompt.training.member import Answered, Member, Trainable, Trained
 from softprompt.training.parts import Parts, gather
 from softprompt.training.task_data import TaskData
@@ -86,7 +86,8 @@ class Lpaqa(TrainedMethod):
             for split in ("train", "dev")
         )
         for one, member, learnt, answers in zip(trained, members, on_train, on_dev, strict=True):
-            record_look(one, member, one.steps, float(learnt.loss.mean()), answers, budget.patience)
+            one.curve.append(seen(member, one.steps, float(learnt.loss.mean()), answers))
+            keep_best([member], [one], one.steps, budget.patience)
         return trained, FleetCost(time.perf_counter() - started, sum(one.steps for one in trained), 0)
 
     def _prompts(self, task: Task, kind: Kind) -> list[Template]:

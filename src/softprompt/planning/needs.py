@@ -13,7 +13,13 @@ from softprompt.planning.work import StageWork, Work
 from softprompt.tasks.load import LAMA
 
 LAMA_TOKENS = 24  # a fact with its prompt; other inputs are taken to fill device.max_tokens
-DATA_BYTES = {"lama": 100e6, "superglue": 120e6, "fewglue": 40e6, "glue": 100e6}  # raw and prepared, roughly
+DATA_BYTES = {
+    "lama": 100e6,
+    "superglue": 120e6,
+    "fewglue": 40e6,
+    "glue": 100e6,
+    "extra": 1e6,
+}  # raw and prepared, roughly
 COPIES = {"hub": 3, "local": 2, "pretrain": 2}  # hub's cache, models/, DVC's cache
 
 

@@ -102,14 +102,15 @@ def _stage_work(params: Params, backbone: str, name: str, method: Method, names:
     }
     trained = isinstance(method, TrainedMethod)
     seeds = len(params.seeds) if method.seeded else 1
-    studies = sum(min(len(tasks), 1) if suite == LAMA else len(tasks) for suite, tasks in met.items())
+    definitions = [_definition(suite, task) for suite, tasks in met.items() for task in tasks]
+    units = {method.unit_of(task) for task in definitions} if isinstance(method, TrainedMethod) else set()
     return StageWork(
         backbone=backbone,
         method=name,
         state=method.state,
         trained=trained,
         cells=sum(map(len, met.values())) * seeds,
-        trials=studies * budget.trials if trained else 0,
+        trials=len(units) * budget.trials,
         members={suite: len(tasks) * (budget.trials + seeds) if trained else 0 for suite, tasks in met.items()},
         steps=budget.steps if trained else 0,
     )

@@ -27,7 +27,7 @@ from softprompt.reporting.scoreboard import control_split_table, headline_table,
 from softprompt.reporting.wording_tables import spread_table, wording_table
 
 SHOWN_GAPS = 12
-TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE"}
+TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE", "extra": "Example set"}
 
 
 def render_readme(report: Report) -> str:

@@ -16,17 +16,18 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 LAMA = "lama"
 LAMA_SENTENCE = "lama_sentence"  # of the probes whose rows bring their own sentence
 SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
+OWN_FOLDER = ("glue", "extra")  # suites whose definitions are in a folder of their name
 
 
 def nlu_names(suite: str = "superglue") -> list[str]:
-    """The tasks of a suite, which SuperGLUE and FewGLUE share; GLUE has a folder of its own."""
+    """The tasks of a suite, which SuperGLUE and FewGLUE share; GLUE and the example set have folders of their own."""
     files = definition_path(DEFINITIONS, suite, "*").parent.glob("*.yaml")
     return sorted(path.stem for path in files if path.stem not in (LAMA, LAMA_SENTENCE))
 
 
 def definition_path(definitions: Path, suite: str, name: str) -> Path:
     """The file of a task's definition below the folder of all definitions."""
-    return (definitions / "glue" if suite == "glue" else definitions) / f"{name}.yaml"
+    return (definitions / suite if suite in OWN_FOLDER else definitions) / f"{name}.yaml"
 
 
 def load_task(suite: str, name: str, prepared: Path) -> Task:
@@ -135,7 +136,12 @@ def _check_labels(task: Task, path: Path) -> None:
         f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(sorted(head_fields))}": (
             len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= head_fields
         ),
-        "`manual`, `p_tuning`: expected at least one template each": not (task.manual and task.p_tuning),
+        "`manual`, `p_tuning`: expected at least one template each": (
+            task.answer_form != "tagging" and not (task.manual and task.p_tuning)
+        ),
+        f"`head_fields` is {list(task.head_fields)}; expected the one field that holds the words": (
+            task.answer_form == "tagging" and len(task.head_fields) != 1
+        ),
     }
     for problem, applies in problems.items():
         if applies:
@@ -143,13 +149,14 @@ def _check_labels(task: Task, path: Path) -> None:
 
 
 def _candidates_fit(task: Task) -> bool:
-    wanted = {"label": 0, "candidates": len(task.labels) or 1, "generation": 1}[task.answer_form]
+    wanted = {"label": 0, "candidates": len(task.labels) or 1, "generation": 1, "tagging": 0}[task.answer_form]
     return len(task.candidates) == wanted and set(task.candidates) <= set(task.fields)
 
 
 def _expected_candidates(task: Task) -> str:
     return {
         "label": "none where answer_form is label",
+        "tagging": "none where answer_form is tagging",
         "candidates": "a field for each label, or without labels the one field that lists them",
         "generation": "the one field that is to be generated",
     }[task.answer_form]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from softprompt.data.rows import question_of
+from softprompt.tasks.entities import entity_f1, token_accuracy
 
 POSITIVE = "1"  # MultiRC's label of an answer that is right
 PARAPHRASE = "equivalent"  # MRPC's label of two sentences that say the same
@@ -126,5 +127,7 @@ METRICS = {
         Metric("p_at_1", True, p_at_1),
         Metric("p_at_10", True, p_at_10),
         Metric("mrr", True, mean_reciprocal_rank),
+        Metric("entity_f1", True, entity_f1),
+        Metric("token_accuracy", True, token_accuracy),
     )
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,6 +17,7 @@ from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Task
 from softprompt.training.encoding import first_token, single_token
 from softprompt.training.member import Answered, AnswerSpace
+from softprompt.training.tagging import tag_names
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,15 @@ class Answers:
     output_of: Callable[[str], int | None]  # None: the backbone cannot give this answer
     name_of: Callable[[int], str]
 
-    def named(self, examples: pd.DataFrame, outputs: Sequence[int]) -> list[str]:
+    def named(self, examples: pd.DataFrame, outputs: Sequence[Any]) -> list[str]:
         """What was answered to each example, as predictions name it."""
         if self.space.form == "label":
             names = {output: self.name_of(output) for output in set(outputs)}
             return [names[output] for output in outputs]
         if self.space.form == "generation":
             return ["true" if output else "false" for output in outputs]
+        if self.space.form == "tagging":
+            return tag_names(self.task, examples, outputs)
         return candidate_names(self.task, examples, outputs)
 
 
@@ -49,6 +53,9 @@ def answers_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequen
     if task.answer_form == "candidates" or (task.answer_form == "generation" and not head):
         everything = torch.ones(1 if head else size, dtype=torch.bool)
         return Answers(task, AnswerSpace(everything, everything, task.answer_form), lambda _: None, str)
+    if task.answer_form == "tagging":
+        everything = torch.ones(len(task.labels), dtype=torch.bool)
+        return Answers(task, AnswerSpace(everything, everything, "tagging"), lambda _: None, str)
     if head:
         return _closed(task, {label: index for index, label in enumerate(task.labels)}, len(task.labels))
     if task.labels:
@@ -93,6 +100,8 @@ def _targets(answers: Answers, examples: pd.DataFrame) -> "pd.Series[float]":
     if answers.space.form == "label":
         outputs = {label: answers.output_of(label) for label in examples["label"].unique()}
         return examples["label"].map(outputs).astype(float)
+    if answers.space.form == "tagging":
+        return pd.Series(0.0, index=examples.index)  # there is one for every word, which encoding makes
     gold = gold_candidates(answers.task, examples)
     if answers.space.form == "generation":
         return pd.Series([float(right) for (right,) in gold], index=examples.index)
@@ -114,6 +123,8 @@ def answer_frame(answers: Answers, examples: pd.DataFrame, answered: Answered) -
 
 
 def _correct(answers: Answers, examples: pd.DataFrame, answered: Answered) -> list[float]:
+    if answers.space.form == "tagging":
+        return (answered.gold_rank.numpy() == 1).astype(float).tolist()
     if answers.space.form != "candidates":
         return list((examples["target"].to_numpy() == answered.prediction.numpy()).astype(float))
     gold = gold_candidates(answers.task, examples)

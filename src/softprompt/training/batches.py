@@ -128,6 +128,11 @@ class Pool:
             soft=None if self._soft is None else self._soft[where.to(self._device)],
         )
 
+    @property
+    def answer_width(self) -> int:
+        """K, the outputs of the longest answer."""
+        return self._target.shape[1]
+
     def example_lengths(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Int[Tensor, "E"]:
         """The longest row of each example."""
         where = self.offsets[member] + number

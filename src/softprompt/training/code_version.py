@@ -24,6 +24,8 @@ CORE = (
     "training/prefixes.py",
     "training/prompt_pools.py",
     "training/prompts.py",
+    "training/selectors.py",
+    "training/tagging.py",
 )
 
 

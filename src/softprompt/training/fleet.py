@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.training.batches import Batch, Pool, inference_chunks
+from softprompt.training.encoding import NO_TOKEN
 from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack_masks
 from softprompt.training.parts import Parts
 from softprompt.training.prefixes import row_prefixes
 from softprompt.training.prompt_pools import draw, insert_drawn
+from softprompt.training.selectors import insert_selected
 
 FORBIDDEN = float("-inf")
 
@@ -53,6 +55,9 @@ class Fleet:
             drawn = draw(parts.pools, self.backbone, batch) if parts.pools else None
             if drawn is not None:
                 embeddings = insert_drawn(embeddings, drawn, batch)
+            if parts.selectors is not None:
+                in_row = self.backbone.kind != "seq2seq"
+                embeddings = insert_selected(embeddings, parts.selectors, batch, answer_in_row=in_row)
             prefixes = row_prefixes(parts.prefixes, batch.member) if parts.prefixes else None
             hidden = self.backbone.encode(
                 embeddings, batch.attention_mask, batch.read_at, batch.target, prefixes
@@ -69,7 +74,7 @@ class Fleet:
 
         label: cross-entropy over the outputs that the member's softmax runs over. candidates: cross-entropy over the
         scores of the candidates. generation: mean cross-entropy of the tokens of a true text, nothing for others.
-        Soft labels: cross-entropy with the shares that they give to the classes.
+        tagging: mean cross-entropy of the words. Soft labels: cross-entropy with the shares that they give to classes.
         """
         if reading.batch.soft is not None:
             shares = reading.batch.soft.to(reading.logits.dtype)
@@ -86,9 +91,15 @@ class Fleet:
         sizes = [pool.sizes[index] for index in members]
         member = torch.repeat_interleave(torch.tensor(members), torch.tensor(sizes))
         number = torch.cat([torch.arange(size) for size in sizes])
-        prediction, gold_rank = torch.zeros_like(number), torch.zeros_like(number)
+        wide = (pool.answer_width,) if self.form == "tagging" else ()
+        prediction, gold_rank = torch.full((len(number), *wide), NO_TOKEN), torch.zeros_like(number)
         loss = torch.zeros(len(number))
-        choose = {"label": self._likeliest_output, "candidates": self._likeliest_candidate, "generation": self._written}
+        choose = {
+            "label": self._likeliest_output,
+            "candidates": self._likeliest_candidate,
+            "generation": self._written,
+            "tagging": self._likeliest_tags,
+        }
         for chunk in inference_chunks(pool, member, number, max_tokens):
             reading = self.read(pool.batch(member[chunk], number[chunk]), parts)
             loss[chunk] = self.losses(reading).float().cpu()
@@ -148,6 +159,13 @@ class Fleet:
         scores, gold = self._candidate_scores(reading)
         best_gold = scores.masked_fill(~gold, FORBIDDEN).amax(dim=1, keepdim=True)
         return scores.argmax(dim=1), _rank(scores, best_gold)
+
+    def _likeliest_tags(self, reading: Reading) -> tuple[Int[Tensor, "E K"], Int[Tensor, "E"]]:
+        """A tag for every word; rank 1 where all of a sentence are right, else 2."""
+        permitted = reading.logits.masked_fill(~self.allowed[reading.batch.member[reading.row]], FORBIDDEN)
+        chosen = permitted.argmax(dim=1)
+        tags = torch.full_like(reading.batch.target, NO_TOKEN).index_put(reading.batch.places(), chosen)
+        return tags, 2 - (tags == reading.batch.target).all(dim=1).long()
 
     def _written(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
         """1 where every token of the text is the likeliest in its place; rank 1 where that is right, else 2."""

@@ -20,6 +20,7 @@ class Job:
     prompt_length: int
     tokens: int  # longest row of its train split, prompt included
     reading: str  # how answers are read; members of one fleet are read alike
+    group: str = ""  # jobs of one group share parameters and so a fleet
 
 
 def content_key(parts: dict[str, Any]) -> str:
@@ -34,7 +35,7 @@ def fleet_key(jobs: Sequence[Job]) -> str:
 
 def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
     """All jobs in fleets of at most `members` and of about the same size, rows of like length together, longest first.
-    Answers of different forms never share a fleet.
+    Answers of different forms never share a fleet, and a group of jobs never stands in two.
 
     Planned from everything that a stage has to do, never from what happens to be missing, because the shape of a batch
     decides how floats round.
@@ -42,10 +43,24 @@ def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
     unique = list({job.key: job for job in jobs}.values())
     ordered = sorted(unique, key=lambda job: (job.reading, -job.tokens))
     alike = [list(group) for _, group in groupby(ordered, key=lambda job: job.reading)]
-    return [fleet for group in alike for fleet in _even(group, members)]
+    return [fleet for some in alike for fleet in (_packed if some[0].group else _even)(some, members)]
 
 
 def _even(jobs: list[Job], members: int) -> list[list[Job]]:
     fleets = -(-len(jobs) // members)
     borders = [len(jobs) * fleet // fleets for fleet in range(fleets + 1)]
     return [jobs[start:end] for start, end in pairwise(borders)]
+
+
+def _packed(jobs: list[Job], members: int) -> list[list[Job]]:
+    """Whole groups only, as many in a fleet as fit; a group that is larger than a fleet is one all the same."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.group, []).append(job)
+    fleets: list[list[Job]] = []
+    for group in groups.values():
+        if fleets and len(fleets[-1]) + len(group) <= members:
+            fleets[-1] += group
+        else:
+            fleets.append(group)
+    return fleets

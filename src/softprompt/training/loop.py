@@ -1,5 +1,6 @@
 """The one training loop. It knows members, never methods: every member trains as if it were alone."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ class _Run:
         ]
         self.optimizer = build_optimizer(members, recipe)
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
-        self.parameters = [list(member.trainable.parameters()) for member in members]
+        self.teams = teams_of(members)
+        self.parameters = [team_parameters(members, team) for team in self.teams]
         self.loss_sum = torch.zeros(len(members), device=backbone.device)
 
     def step(self, step: int) -> None:
@@ -97,10 +99,12 @@ class _Run:
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
         for index, answers in zip(list(self.active), answered, strict=True):
-            member, patience = self.members[index], self.budget.patience
-            record_look(self.trained[index], member, step, train_losses[index], answers, patience)
-            if self.trained[index].failure or self.trained[index].looks_since_best >= self.budget.patience:
-                self.active.remove(index)
+            self.trained[index].curve.append(seen(self.members[index], step, train_losses[index], answers))
+        for team in [team for team in self.teams if team[0] in self.active]:
+            trained = [self.trained[index] for index in team]
+            keep_best([self.members[index] for index in team], trained, step, self.budget.patience)
+            if trained[0].failure or trained[0].looks_since_best >= self.budget.patience:
+                self.active = [index for index in self.active if index not in team]
 
     def _parts(self) -> Parts:
         return gather([member.trainable for member in self.members])
@@ -111,23 +115,49 @@ class _Run:
                 nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
 
 
-def record_look(
-    trained: Trained, member: Member, step: int, train_loss: float, answers: Answered, patience: int
-) -> None:
-    """Take a look at dev down, and keep the member's state where it is the best so far (higher score, then lower loss,
-    then later step). A loss that is not finite ends the member's training."""
-    score, loss = member.dev_score(answers), float(answers.loss.mean())
-    trained.curve.append(CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score))
-    if not torch.isfinite(torch.tensor(train_loss)):
-        trained.failure = "" if trained.kept else f"the training loss was not finite by step {step}"
-        trained.looks_since_best = patience
+def seen(member: Member, step: int, train_loss: float, answers: Answered) -> CurvePoint:
+    """A look at dev, to be put on the member's curve."""
+    loss = float(answers.loss.mean())
+    return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(answers))
+
+
+def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, patience: int) -> None:
+    """After a look, keep a team's state where its mean is the best so far (higher score, then lower loss, then later
+    step): what its members share cannot be of two steps. A loss that is not finite ends their training."""
+    looks = [one.curve[-1] for one in trained]
+    if not all(math.isfinite(look.train_loss) for look in looks):
+        for one in trained:
+            one.failure = "" if one.kept else f"the training loss was not finite by step {step}"
+            one.looks_since_best = patience
         return
-    if (score, -loss) >= (trained.dev_score, -trained.dev_loss):
-        trained.kept = member.trainable.kept()
-        trained.best_step, trained.dev_score, trained.dev_loss = step, score, loss
-        trained.looks_since_best = 0
+    now = _mean_score([(look.dev_score, look.dev_loss) for look in looks])
+    if now >= _mean_score([(one.dev_score, one.dev_loss) for one in trained]):
+        for member, one, look in zip(members, trained, looks, strict=True):
+            one.kept = member.trainable.kept()
+            one.best_step, one.dev_score, one.dev_loss = step, look.dev_score, look.dev_loss
+            one.looks_since_best = 0
     else:
-        trained.looks_since_best += 1
+        for one in trained:
+            one.looks_since_best += 1
+
+
+def teams_of(members: Sequence[Member]) -> list[list[int]]:
+    """The members of each group, by number; one without a group is a team of its own."""
+    teams: dict[str | int, list[int]] = {}
+    for index, member in enumerate(members):
+        teams.setdefault(member.group or index, []).append(index)
+    return list(teams.values())
+
+
+def team_parameters(members: Sequence[Member], team: Sequence[int]) -> list[nn.Parameter]:
+    """Each once, however many members hold it."""
+    return list({id(p): p for index in team for p in members[index].trainable.parameters()}.values())
+
+
+def _mean_score(looks: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Mean dev score and negated mean dev loss: the higher is the better."""
+    scores, losses = zip(*looks, strict=True)
+    return sum(scores) / len(scores), -sum(losses) / len(losses)
 
 
 @contextmanager

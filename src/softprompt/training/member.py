@@ -14,6 +14,7 @@ from softprompt.training.batches import Split
 from softprompt.training.prefixes import PrefixEncoder
 from softprompt.training.prompt_pools import PromptPool
 from softprompt.training.prompts import PromptEncoder
+from softprompt.training.selectors import Selector
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,18 +39,21 @@ class AnswerSpace:
 
 @dataclass(frozen=True)
 class Answered:
-    """What was answered to each example: output (or candidate, or 1 where the text was generated), the gold answer's
-    rank among the possible ones, its loss."""
+    """What was answered to each example: output (or candidate, or 1 where the text was generated, or an output a word,
+    padded with NO_TOKEN), the gold answer's rank among the possible ones, its loss."""
 
-    prediction: Int[Tensor, "N"]
+    prediction: Int[Tensor, "N"] | Int[Tensor, "N K"]
     gold_rank: Int[Tensor, "N"]
     loss: Float[Tensor, "N"]
 
 
 class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, the backbone's own weights, a prefix, a pool, weights of an example's
-    wordings (as logits); and what it may find otherwise: the tokens of a prompt of words, words for labels, a bias.
-    Absent parts are None."""
+    """What a member may train: a prompt, a head, the backbone's weights, a prefix, a pool, a selector, weights of an
+    example's wordings (as logits); and what it may find otherwise: the tokens of a prompt of words, words for labels, a
+    bias. Absent parts are None.
+
+    Members of a group may hold the same parameters: these train on the sum of their losses.
+    """
 
     mixture: nn.Parameter | None
     tokens: Int[Tensor, "P"] | None
@@ -63,6 +67,7 @@ class Trainable(nn.Module):
         model: "PreTrainedModel | None" = None,
         prefix: PrefixEncoder | None = None,
         pool: PromptPool | None = None,
+        selector: Selector | None = None,
         mixture: nn.Parameter | None = None,
         tokens: Tensor | None = None,
         label_words: Tensor | None = None,
@@ -74,6 +79,7 @@ class Trainable(nn.Module):
         self.model = model
         self.prefix = prefix
         self.pool = pool
+        self.selector = selector
         self.mixture = mixture
         for name, found in {"tokens": tokens, "label_words": label_words, "bias": bias}.items():
             self.register_buffer(name, found)
@@ -95,6 +101,8 @@ class Trainable(nn.Module):
             tensors["prefix"] = self.prefix().detach().clone()
         if self.pool is not None:
             tensors |= self.pool.kept()
+        if self.selector is not None:
+            tensors |= self.selector.kept()
         for name in PLAIN_PARTS:
             if getattr(self, name) is not None:
                 tensors[name] = getattr(self, name).detach().clone()
@@ -112,6 +120,7 @@ class Member:
     dev: Split
     dev_score: Callable[[Answered], float]  # higher is better
     trainable: Trainable
+    group: str = ""  # members of one group share parameters, stop together and keep the same step; "": alone
 
 
 @dataclass

@@ -16,8 +16,10 @@ def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
     """Every member's parameters under its own learning rate, a tuned backbone under the recipe's where that has one.
 
     `adam` adds weight decay to the gradient (L2), `adamw` to the step; biases and normalisation never decay.
+    What members share belongs to the first of them.
     """
-    groups = [group for member in members for group in _groups(member, recipe)]
+    taken: set[int] = set()
+    groups = [group for member in members for group in _groups(member, recipe, taken)]
     if recipe.optimizer == "adafactor":
         from transformers.optimization import Adafactor  # a slow import that few runs need
 
@@ -38,8 +40,11 @@ def build_schedule(
     return LambdaLR(optimizer, factors)
 
 
-def _groups(member: Member, recipe: Recipe) -> list[dict[str, Any]]:
-    trained = [parameter for parameter in member.trainable.parameters() if parameter.requires_grad]
+def _groups(member: Member, recipe: Recipe, taken: set[int]) -> list[dict[str, Any]]:
+    """`taken`: ids of parameters that have a group already."""
+    everything = member.trainable.parameters()
+    trained = [parameter for parameter in everything if parameter.requires_grad and id(parameter) not in taken]
+    taken.update(map(id, trained))
     if recipe.backbone_learning_rate is None:
         return _by_decay(trained, member.learning_rate, recipe.weight_decay)
     model = member.trainable.model

@@ -16,6 +16,7 @@ from softprompt.training.member import PLAIN_PARTS, Trainable
 from softprompt.training.prefixes import PrefixEncoder
 from softprompt.training.prompt_pools import PromptPool, restored_pool
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
+from softprompt.training.selectors import Selector, restored_selector
 
 NO_WORD = -1  # fills rows of labels that have fewer words
 
@@ -46,6 +47,8 @@ class Parts:
             logits = logits.scatter(1, outputs, found.logsumexp(dim=2))
         return logits if self.bias is None else logits + self.bias[member]
 
+    selectors: Sequence[Selector] | None = None
+
 
 def gather(trainables: Sequence[Trainable]) -> Parts:
     """The parts of members of one method, with the graph that leads back to their parameters."""
@@ -53,6 +56,7 @@ def gather(trainables: Sequence[Trainable]) -> Parts:
     heads = [trainable.head for trainable in trainables if trainable.head is not None]
     prefixes = [trainable.prefix() for trainable in trainables if trainable.prefix is not None]
     pools = [trainable.pool for trainable in trainables if trainable.pool is not None]
+    selectors = [trainable.selector for trainable in trainables if trainable.selector is not None]
     mixtures = [trainable.mixture.softmax(dim=0) for trainable in trainables if trainable.mixture is not None]
     biases = [trainable.bias for trainable in trainables if trainable.bias is not None]
     return Parts(
@@ -60,6 +64,7 @@ def gather(trainables: Sequence[Trainable]) -> Parts:
         heads=heads or None,
         prefixes=prefixes or None,
         pools=pools or None,
+        selectors=selectors or None,
         mixture=pad_sequence(mixtures, batch_first=True) if mixtures else None,
         label_words=_stacked_words([trainable.label_words for trainable in trainables]),
         bias=torch.stack(biases) if biases else None,
@@ -74,6 +79,7 @@ def restored(kept: Mapping[str, Tensor]) -> Trainable:
         head=_restored_head(kept) if "head.weight" in kept else None,
         prefix=PrefixEncoder(kept["prefix"].flatten(1), kept["prefix"].shape[1]) if "prefix" in kept else None,
         pool=restored_pool(kept),
+        selector=restored_selector(kept),
         mixture=nn.Parameter(kept["mixture"]) if "mixture" in kept else None,
         **{name: kept.get(name) for name in PLAIN_PARTS if name != "mixture"},
     )

@@ -35,8 +35,12 @@ class PromptEncoder(nn.Module):
             nn.Sequential(nn.Linear(states, size), nn.ReLU(), nn.Linear(size, size)) if encoder != "identity" else None
         )
 
+    def vectors(self) -> Float[Tensor, "P D"]:
+        """What goes into the LSTM or MLP; subclasses may make it of several parameters."""
+        return self.embedding
+
     def forward(self) -> Float[Tensor, "P D"]:
-        vectors = self.embedding
+        vectors = self.vectors()
         if self.lstm is not None:
             vectors = self.lstm(vectors[None])[0][0]
         return self.mlp(vectors) if self.mlp is not None else vectors
@@ -46,7 +50,7 @@ def fleet_prompts(encoders: Sequence[PromptEncoder]) -> Float[Tensor, "F P D"]:
     """Every member's prompt in one pass, the shorter ones followed by vectors that no row refers to."""
     if len(encoders) == 1:
         return encoders[0]()[None]
-    vectors = pad_sequence([encoder.embedding for encoder in encoders], batch_first=True)  # (F, P, D)
+    vectors = pad_sequence([encoder.vectors() for encoder in encoders], batch_first=True)  # (F, P, D)
     lengths = torch.tensor([len(encoder.embedding) for encoder in encoders], device=vectors.device)
     lstms = [encoder.lstm for encoder in encoders if encoder.lstm is not None]
     if lstms:

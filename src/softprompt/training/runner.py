@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from torch import nn
+
 from softprompt.config import Budget, Device
 from softprompt.execution import map_unordered
-from softprompt.methods.base import TrainedMethod, fresh_trainable
+from softprompt.methods.base import TrainedMethod, fresh_shared, fresh_trainable
 from softprompt.progress import Progress
 from softprompt.results import Cost
 from softprompt.training.answers import dev_score
@@ -42,7 +44,7 @@ class FleetRunner:
 
     def _train(self, jobs: Sequence[Job], *, keep: bool) -> FleetRecord:
         """Train one fleet and put it on disk."""
-        members = [self.build_member(job) for job in jobs]
+        members = self.build_members(jobs)
         backbone = self.data[jobs[0].task].backbone
         if members[0].trainable.model is not None:
             backbone = backbone.with_model(members[0].trainable.model)
@@ -60,7 +62,15 @@ class FleetRunner:
         self.store.finish(fleet)
         return fleet
 
-    def build_member(self, job: Job) -> Member:
+    def build_members(self, jobs: Sequence[Job]) -> list[Member]:
+        """Fresh members for jobs; those of a group hold what they share in common."""
+        groups: dict[str, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(job.group or job.key, []).append(job)
+        shared = {name: self._shared_by(group) for name, group in groups.items()}
+        return [self.build_member(job, shared[job.group or job.key]) for job in jobs]
+
+    def build_member(self, job: Job, shared: nn.Parameter | None = None) -> Member:
         """A fresh member for a job."""
         data = self.data[job.task]
         template = self.method.templates(data.task, data.backbone.kind)[0]
@@ -71,8 +81,17 @@ class FleetRunner:
             train=data.split("train", template, job.prompt_length),
             dev=data.split("dev", template, job.prompt_length),
             dev_score=partial(dev_score, data.task, data.answers, data.dev),
-            trainable=fresh_trainable(self.method, data.task, data.backbone, job.prompt_length, job.identity),
+            trainable=fresh_trainable(
+                self.method, data.task, data.backbone, job.prompt_length, job.identity, shared=shared
+            ),
+            group=job.group,
         )
+
+    def _shared_by(self, jobs: Sequence[Job]) -> nn.Parameter | None:
+        """Drawn from the stream of the member that is first by name, whatever the order in the fleet."""
+        job = min(jobs, key=lambda one: one.identity)
+        data = self.data[job.task]
+        return fresh_shared(self.method, data.task, data.backbone, job.prompt_length, job.identity)
 
 
 def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetCost) -> MemberRecord:

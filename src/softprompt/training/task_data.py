@@ -16,6 +16,7 @@ from softprompt.tasks.task import CANDIDATE, Task, Template
 from softprompt.training.answers import Answers, answers_of, keep_answerable
 from softprompt.training.batches import Split, one_row_a_wording, one_row_each
 from softprompt.training.encoding import encode_texts
+from softprompt.training.tagging import encode_tagged
 
 MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
 
@@ -112,6 +113,8 @@ def encode_split(
             for wording in (template.model_copy(update={"text": text}) for text in template.wordings)
         ]
         return one_row_each(asked[0], target) if len(asked) == 1 else one_row_a_wording(asked, target)
+    if answers.space.form == "tagging":
+        return encode_tagged(answers.task, backbone, template, examples, prompt_length, max_tokens)
     candidates = candidates_of(answers.task, examples)
     counts = [len(texts) for texts in candidates]
     texts = examples.loc[examples.index.repeat(counts)].assign(**{CANDIDATE: list(chain.from_iterable(candidates))})

@@ -18,9 +18,10 @@ from softprompt.tuning import Study, Trial
 
 @dataclass(frozen=True)
 class Unit:
-    """Tasks that share one setting, and the study that looks for it: all relations of LAMA, or a single task."""
+    """Tasks that share one setting, and the study that looks for it: all relations of LAMA, a single task, or tasks
+    that a method trains together."""
 
-    name: str  # suite, or suite/task
+    name: str  # TrainedMethod.unit_of
     tasks: list[TaskData]
     study: Study
 
@@ -47,18 +48,19 @@ class _TrainedStage:
         self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store)
 
     def units(self, studies: Path) -> list[Unit]:
-        """One unit for LAMA, one for every other task."""
+        """One unit for LAMA, one for every other task, unless a method trains tasks together."""
         grouped: dict[str, list[TaskData]] = {}
         for data in self.workload.data.values():
-            grouped.setdefault(data.task.suite if data.task.suite == "lama" else data.task.key, []).append(data)
+            grouped.setdefault(self.method.unit_of(data.task), []).append(data)
         return [Unit(name, tasks, self._study(studies, name, tasks)) for name, tasks in grouped.items()]
 
     def tune(self, units: list[Unit], progress: Progress) -> None:
         """Batches of trials of all units together, so that small studies share fleets."""
         while waiting := [unit for unit in units if unit.study.told() < self.budget.trials]:
             asked = {unit.name: unit.study.ask(self._batch_size(unit)) for unit in waiting}
+            seed = self.params.tuning.seed
             jobs = {
-                (unit.name, trial.number): [self._job(data, self.params.tuning.seed, trial) for data in unit.tasks]
+                (unit.name, trial.number): [self._job(unit, data, seed, trial) for data in unit.tasks]
                 for unit in waiting
                 for trial in asked[unit.name]
             }
@@ -79,7 +81,7 @@ class _TrainedStage:
                         reason = f"every trial of the study {unit.name} failed"
                         cells.append(self.workload.factory.asked(data, seed, "", status="failed", reason=reason))
                     else:
-                        jobs[data.task.key, seed] = (unit, data, best, self._job(data, seed, best))
+                        jobs[data.task.key, seed] = (unit, data, best, self._job(unit, data, seed, best))
         self.runner.run([job for *_, job in jobs.values()], progress, keep=True)
         return cells + [self._cell(*parts) for parts in jobs.values()]
 
@@ -103,11 +105,12 @@ class _TrainedStage:
         journal = studies / f"{name.replace('/', '-')}-{key}.journal"
         return Study(journal, name, settings, self.backbone.kind, self.params.tuning)
 
-    def _job(self, data: TaskData, seed: int, trial: Trial) -> Job:
+    def _job(self, unit: Unit, data: TaskData, seed: int, trial: Trial) -> Job:
         asked = {"seed": seed, "learning_rate": trial.learning_rate, "prompt_length": trial.prompt_length}
+        with_others = {"group": [self._parts(other) for other in unit.tasks]} if self.method.together else {}
         template = self.method.templates(data.task, self.backbone.kind)[0]
         return Job(
-            key=content_key({**self._parts(data), **asked}),
+            key=content_key({**self._parts(data), **asked, **with_others}),
             identity=f"{self.workload.factory.name}/{self.backbone.name}/{data.task.key}/{seed}",
             task=data.task.key,
             seed=seed,
@@ -115,6 +118,7 @@ class _TrainedStage:
             prompt_length=trial.prompt_length,
             tokens=data.tokens(template, trial.prompt_length),
             reading=f"{data.answers.space.form} {'head' if self.method.uses_head(data.task) else 'words'}",
+            group=content_key(with_others | asked) if with_others else "",
         )
 
     def _parts(self, data: TaskData) -> dict[str, Any]:

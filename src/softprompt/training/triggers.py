@@ -20,7 +20,7 @@ from softprompt.config import Budget
 from softprompt.seeding import torch_generator
 from softprompt.training.batches import Batch, Pool, shuffled_rows
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, record_look
+from softprompt.training.loop import FleetCost, keep_best, seen
 from softprompt.training.member import Member, Trained
 from softprompt.training.parts import gather
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
@@ -175,7 +175,8 @@ class TriggerSearch:
         for index, answers in zip(due, answered, strict=True):
             seeker, trained = self.seekers[index], self.trained[index]
             loss = sum(seeker.losses) / len(seeker.losses)
-            record_look(trained, self.members[index], trained.steps, loss, answers, self.budget.patience)
+            trained.curve.append(seen(self.members[index], trained.steps, loss, answers))
+            keep_best([self.members[index]], [trained], trained.steps, self.budget.patience)
             seeker.losses.clear()
             if seeker.left < LEAST_ROUND or trained.failure or trained.looks_since_best >= self.budget.patience:
                 self.active.remove(index)

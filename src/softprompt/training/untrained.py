@@ -57,7 +57,9 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
     key = content_key(parts)
     identity = f"{method.draws_as or name}/{backbone.name}/{data.task.key}/{seed}"
     try:
-        kept = fresh_trainable(method, data.task, backbone, settings.get("prompt_length", 0), identity, data).kept()
+        kept = fresh_trainable(
+            method, data.task, backbone, settings.get("prompt_length", 0), identity, data=data
+        ).kept()
     except UserError as error:
         return workload.factory.refused(data.task, seed, str(error))
     if kept:

@@ -1,0 +1,145 @@
+"""Multitask prompt tuning (MPT): one shared prompt, scaled for each task by a matrix of low rank, the backbone frozen.
+
+Wang et al. 2023, "Multitask Prompt Tuning Enables Parameter-Efficient Transfer Learning",
+https://arxiv.org/abs/2303.02861; parametrisation as in PEFT, tuners/multitask_prompt_tuning/model.py:
+prompt_t = P* (Hadamard) (U_t V_t) with P* of P x D, U_t of P x r and V_t of r x D. Two stages: all tasks together, then
+each task goes on from what they learnt, with a copy of P* of its own.
+
+Changed: each stage has half of the step budget. The second starts from the first one's best step on dev and the task's
+own U_t V_t (PEFT's EXACT_SOURCE_TASK), and the better of both stages on dev is kept. No distillation from prompts that
+were trained on one task each: those would be further training, beyond the common budget. PEFT draws U and V
+around zero, so that all prompts start near zero; here U_t V_t starts around one and every task's prompt at P*. The
+tasks of a suite that are answered in the same form train together, by the recipe of `prompt_tuning`, so that the two
+differ by what is shared. The paper knows T5 only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
+from softprompt.errors import UserError
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.tasks.task import Task, Template
+from softprompt.training.loop import FleetCost, train_fleet
+from softprompt.training.member import Member, Trainable, Trained
+from softprompt.training.prompts import PromptEncoder, random_prompt, vocabulary_scale
+from softprompt.training.task_data import TaskData
+
+NOISE = 0.02  # deviation of U and V around their start, without which all ranks would learn the same
+
+
+class FactoredPrompt(PromptEncoder):
+    """P* (Hadamard) (U V), with P* a parameter that other prompts may hold too."""
+
+    def __init__(self, shared: nn.Parameter, left: Float[Tensor, "P r"], right: Float[Tensor, "r D"]) -> None:
+        super().__init__(shared.detach(), "identity")
+        self.embedding = shared
+        self.left = nn.Parameter(left)
+        self.right = nn.Parameter(right)
+
+    def vectors(self) -> Float[Tensor, "P D"]:
+        return self.embedding * (self.left @ self.right)
+
+
+class SourceTrainable(Trainable):
+    """Keeps the factors of a prompt, from which the second stage starts, rather than their product."""
+
+    def kept(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.named_parameters()}
+
+
+class MultitaskPromptMptSettings(TrainedMethodSettings):
+    rank: Positive = 1
+
+
+@METHODS.register("multitask_prompt_mpt")
+class MultitaskPromptMpt(TrainedMethod):
+    together: ClassVar[bool] = True
+    settings_model = MultitaskPromptMptSettings
+    settings: MultitaskPromptMptSettings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
+
+    def shared(self, setup: Setup) -> Tensor:
+        """P*, random vectors at the scale of words."""
+        embeddings = setup.backbone.word_embeddings()
+        return random_prompt(setup.prompt_length, embeddings, vocabulary_scale(embeddings), setup.generator)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        assert setup.shared is not None
+        rank, (length, size) = self.settings.rank, setup.shared.shape
+        left, right = (
+            rank**-0.5 + NOISE * torch.randn(shape, generator=setup.generator, dtype=setup.shared.dtype)
+            for shape in ((length, rank), (rank, size))
+        )
+        return Trainable(prompt=FactoredPrompt(setup.shared, left, right))
+
+    def train(
+        self,
+        backbone: Backbone,
+        members: Sequence[Member],
+        data: Sequence[TaskData],  # noqa: ARG002 - its members' rows are all it needs
+        budget: Budget,
+        inference_tokens: int,
+    ) -> tuple[list[Trained], FleetCost]:
+        """Both stages. Raises UserError where there is no step for each."""
+        recipe, (source, target) = self.settings.recipe, divided(budget)
+        members_of_source = [as_source(member) for member in members]
+        first, cost = train_fleet(backbone, members_of_source, source, recipe, inference_tokens)
+        going_on = [index for index, trained in enumerate(first) if trained.kept]
+        if not going_on:
+            return first, cost
+        alone = [as_target(members[index], first[index].kept) for index in going_on]
+        second, more = train_fleet(backbone, alone, target, recipe, inference_tokens)
+        outcomes = dict(zip(going_on, second, strict=True))
+        trained = [joined(one, outcomes[index]) if index in outcomes else one for index, one in enumerate(first)]
+        return trained, summed(cost, more)
+
+
+def divided(budget: Budget) -> tuple[Budget, Budget]:
+    """The step budget in two halves, the second the longer one where they differ."""
+    if budget.steps < 2:
+        raise UserError("budgets: steps is 1, but multitask_prompt_mpt has two stages; write at least steps: 2")
+    half = budget.steps // 2
+    return budget.model_copy(update={"steps": half}), budget.model_copy(update={"steps": budget.steps - half})
+
+
+def as_source(member: Member) -> Member:
+    """The member in the first stage, where it trains with its group."""
+    return replace(member, trainable=SourceTrainable(prompt=member.trainable.prompt))
+
+
+def as_target(member: Member, kept: Mapping[str, Tensor]) -> Member:
+    """The member in the second stage: factors of its own, an order of its own, no group."""
+    factors = (kept[f"prompt.{name}"].clone() for name in ("left", "right"))
+    prompt = FactoredPrompt(nn.Parameter(kept["prompt.embedding"].clone()), *factors)
+    return replace(member, identity=f"{member.identity}/target", trainable=Trainable(prompt=prompt), group="")
+
+
+def joined(first: Trained, second: Trained) -> Trained:
+    """Both stages as one training, with the better one's state: higher dev score, then lower loss, then the later."""
+    later = [look.model_copy(update={"step": look.step + first.steps}) for look in second.curve]
+    both = replace(second, curve=first.curve + later, steps=first.steps + second.steps, failure="")
+    if (second.dev_score, -second.dev_loss) >= (first.dev_score, -first.dev_loss) and second.best_step is not None:
+        return replace(both, best_step=second.best_step + first.steps)
+    prompt = first.kept["prompt.embedding"] * (first.kept["prompt.left"] @ first.kept["prompt.right"])
+    return replace(
+        both,
+        kept={"prompt": prompt},
+        best_step=first.best_step,
+        dev_score=first.dev_score,
+        dev_loss=first.dev_loss,
+    )
+
+
+def summed(first: FleetCost, second: FleetCost) -> FleetCost:
+    """Seconds and steps add up; the memory is that of the hungrier stage."""
+    peak = max(first.peak_memory_bytes, second.peak_memory_bytes)
+    return FleetCost(first.seconds + second.seconds, first.member_steps + second.member_steps, peak)

@@ -1,0 +1,101 @@
+"""Prompts that depend on the row: a task's selector mixes the entries of a pool that tasks share.
+
+Axes: R rows, T tokens, F members, N entries of a pool, P prompt vectors of an entry, D word-embedding size.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from softprompt.training.batches import Batch
+from softprompt.training.encoding import NO_TOKEN
+
+KEPT = "selector."  # names of kept tensors begin with it
+
+
+class Selector(nn.Module):
+    """Shares of a pool's entries: softmax(W E(x) + b). The pool may belong to several selectors at once."""
+
+    def __init__(self, pool: nn.Parameter, weight: Float[Tensor, "N D"], bias: Float[Tensor, "N"]) -> None:
+        super().__init__()
+        self.pool = pool  # (N, P, D)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def kept(self) -> dict[str, Tensor]:
+        """What prediction needs: the pool and the task's own W and b."""
+        return {f"{KEPT}{name}": value.detach().clone() for name, value in self.named_parameters()}
+
+
+def restored_selector(kept: Mapping[str, Tensor]) -> Selector | None:
+    """The inverse of `Selector.kept`; None where nothing of the kind was kept."""
+    if f"{KEPT}pool" not in kept:
+        return None
+    return Selector(nn.Parameter(kept[f"{KEPT}pool"]), kept[f"{KEPT}weight"], kept[f"{KEPT}bias"])
+
+
+def input_words(batch: Batch, *, answer_in_row: bool) -> Bool[Tensor, "R T"]:
+    """The tokens that E(x) averages: all but prompt vectors, padding, and the answer's tokens.
+
+    `answer_in_row`: a candidate of several tokens fills the places after the first one that is read (by masks, or in a
+    causal model by itself); counted, the prompt would depend on the answer that it is to score.
+    """
+    words = (batch.attention_mask == 1) & (batch.slots < 0)
+    if not answer_in_row or batch.target.shape[1] == 1:
+        return words
+    places = batch.read_at[:, 1:].clamp(max=words.shape[1] - 1)
+    filled = (batch.target[:, 1:] != NO_TOKEN).long()
+    return words & (torch.zeros_like(batch.ids).scatter_add(1, places, filled) == 0)
+
+
+def mean_embedding(embeddings: Float[Tensor, "R T D"], words: Bool[Tensor, "R T"]) -> Float[Tensor, "R D"]:
+    """E(x): the mean of the word embeddings of a row's `words`."""
+    counted = words[..., None].to(embeddings.dtype)
+    return (embeddings * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+
+
+def pool_shares(
+    selectors: Sequence[Selector], inputs: Float[Tensor, "R D"], member: Int[Tensor, "R"]
+) -> Float[Tensor, "R N"]:
+    """Each row's shares of the entries under its own member's selector; they add up to 1."""
+    weight = torch.stack([selector.weight for selector in selectors])[member]  # (R, N, D)
+    bias = torch.stack([selector.bias for selector in selectors])[member]
+    return torch.softmax(torch.einsum("rd,rnd->rn", inputs, weight) + bias, dim=1)
+
+
+def selected_prompts(
+    selectors: Sequence[Selector], inputs: Float[Tensor, "R D"], member: Int[Tensor, "R"]
+) -> Float[Tensor, "R P D"]:
+    """Each row's prompt, sum_n share_n entry_n; shorter ones are followed by vectors that no row refers to."""
+    shares = pool_shares(selectors, inputs, member)
+    longest = max(selector.pool.shape[1] for selector in selectors)
+    prompts = inputs.new_zeros(len(inputs), longest, inputs.shape[1])
+    for pool, rows in _rows_by_pool(selectors, member):
+        mixed = torch.einsum("rn,npd->rpd", shares[rows], pool).to(prompts.dtype)
+        prompts = prompts.index_put((rows,), pad(mixed, (0, 0, 0, longest - pool.shape[1])))
+    return prompts
+
+
+def _rows_by_pool(
+    selectors: Sequence[Selector], member: Int[Tensor, "R"]
+) -> Iterator[tuple[nn.Parameter, Int[Tensor, "S"]]]:
+    """Pool by pool, so that one whose numbers run away leaves the others' rows alone."""
+    pools = list({id(selector.pool): selector.pool for selector in selectors}.values())
+    places = {id(pool): place for place, pool in enumerate(pools)}
+    owner = torch.tensor([places[id(selector.pool)] for selector in selectors], device=member.device)[member]
+    for place, pool in enumerate(pools):
+        yield pool, torch.nonzero(owner == place)[:, 0]
+
+
+def insert_selected(
+    embeddings: Float[Tensor, "R T D"], selectors: Sequence[Selector], batch: Batch, *, answer_in_row: bool
+) -> Float[Tensor, "R T D"]:
+    """Put each row's own mixture into the slots of its row."""
+    inputs = mean_embedding(embeddings, input_words(batch, answer_in_row=answer_in_row))
+    prompts = selected_prompts(selectors, inputs, batch.member)
+    rows = torch.arange(len(prompts), device=prompts.device)[:, None]
+    vectors = prompts[rows, batch.slots.clamp(min=0)]  # (R, T, D)
+    return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)
