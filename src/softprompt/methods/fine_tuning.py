@@ -9,10 +9,8 @@ Changed: the same head for every backbone, without a pooler; both segments have 
 
 from typing import ClassVar
 
-from torch import nn
-
 from softprompt.config import Kind
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
 from softprompt.training.member import Trainable
@@ -31,15 +29,3 @@ class FineTuning(TrainedMethod):
     def trainable(self, setup: Setup) -> Trainable:
         head = new_head(setup) if self.uses_head(setup.task) else None
         return Trainable(head=head, model=setup.backbone.model)
-
-
-def new_head(setup: Setup) -> nn.Linear:
-    """A linear classifier on one hidden state, normal weights of standard deviation 0.02 as BERT's, zero bias.
-
-    Candidates get one number each, as in multiple choice (transformers, BertForMultipleChoice).
-    """
-    outputs = 1 if setup.task.answer_form == "candidates" else len(setup.task.labels)
-    head = nn.Linear(setup.backbone.hidden_size, outputs)
-    nn.init.normal_(head.weight, std=0.02, generator=setup.generator)
-    nn.init.zeros_(head.bias)
-    return head

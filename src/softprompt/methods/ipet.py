@@ -20,8 +20,7 @@ from pydantic import PositiveFloat
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.methods.fine_tuning import new_head
+from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
 from softprompt.results import State
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
@@ -42,7 +41,7 @@ class IPetSettings(TrainedMethodSettings):
 @METHODS.register("ipet")
 class IPet(TrainedMethod):
     state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("methods/fine_tuning.py", "training/patterns.py")
+    further_code: ClassVar[tuple[str, ...]] = ("training/patterns.py",)
     settings_model = IPetSettings
     settings: IPetSettings
 

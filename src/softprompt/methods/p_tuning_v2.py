@@ -15,8 +15,7 @@ from typing import ClassVar, Literal
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.methods.fine_tuning import new_head
+from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
 from softprompt.tasks.task import Task, Template
 from softprompt.training.member import Trainable
 from softprompt.training.prefixes import cannot_join, new_prefix

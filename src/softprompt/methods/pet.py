@@ -22,8 +22,7 @@ from pydantic import PositiveFloat
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Kind, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.methods.fine_tuning import new_head
+from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
 from softprompt.training.loop import FleetCost
@@ -39,7 +38,7 @@ class PetSettings(TrainedMethodSettings):
 @METHODS.register("pet")
 class Pet(TrainedMethod):
     state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("methods/fine_tuning.py", "training/patterns.py")
+    further_code: ClassVar[tuple[str, ...]] = ("training/patterns.py",)
     settings_model = PetSettings
     settings: PetSettings
 
