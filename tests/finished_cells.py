@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def all_methods() -> Params:
     """The default profile with the sections of the other profiles' methods too."""
     params = load_checked_params(ROOT / "params.yaml")
-    others = load_params(ROOT / "profiles" / "facts.yaml").methods
-    return params.model_copy(update={"methods": others | params.methods})
+    sections = [load_params(ROOT / "profiles" / f"{profile}.yaml").methods for profile in ("local", "facts")]
+    return params.model_copy(update={"methods": sections[0] | sections[1] | params.methods})
 
 
 def paths_with(prepared: Path, folder: Path) -> Paths:

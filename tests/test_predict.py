@@ -44,7 +44,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 def small(params: Params) -> Params:
     """Both suites, one seed, next to no training."""
-    budget = params.budgets["smoke"].model_copy(update={"steps": 2, "eval_every": 1, "batch_size": 4})
+    budget = params.budgets["smoke"].model_copy(update={"steps": 8, "eval_every": 4, "batch_size": 4})
     update = {
         "run": params.run.model_copy(update={"suites": tuple(TASKS), "methods": tuple(params.methods)}),
         "seeds": (0,),

@@ -39,8 +39,10 @@ class Batch:
         return row, place
 
     def rows(self, chosen: Int[Tensor, "S"]) -> "Batch":
-        """Some of the rows."""
-        return Batch(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+        """Some of the rows, without soft labels."""
+        return Batch(
+            **{field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name != "soft"}
+        )
 
 
 @dataclass(frozen=True)
