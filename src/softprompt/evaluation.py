@@ -1,6 +1,7 @@
 """The evaluate stage: every trained cell answers the test split once; metrics come from those answers alone."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from softprompt.coverage import coverage_table
 from softprompt.data.prepared import load_split
 from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
+from softprompt.execution import map_unordered
 from softprompt.files import write_atomically
 from softprompt.paths import Paths
 from softprompt.prompt_contents import write_prompt_contents
@@ -25,9 +27,9 @@ SCORED_SPLITS = ("test", "withheld")
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     """Write the predictions of all methods of the run on a backbone, their scores, coverage, and what prompts hold."""
-    frames = [
-        frame for name in params.run.methods for frame in _scored_answers(TrainedCells(params, name, backbone, paths))
-    ]
+    answer = partial(_answers_of_method, params, backbone, paths)
+    found = dict(map_unordered(answer, params.run.methods, params.device.workers))
+    frames = [frame for name in params.run.methods for frame in found[name]]
     if not frames:
         raise UserError(f"no method of the run has a cell on {backbone.name}; see results/train/{backbone.name}")
     predictions = pd.concat(frames, ignore_index=True)[list(Prediction.model_fields)]
@@ -56,6 +58,10 @@ def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:
             )
             rows.append(score.model_dump())
     return pd.DataFrame(rows, columns=list(Score.model_fields))
+
+
+def _answers_of_method(params: Params, backbone: Backbone, paths: Paths, name: str) -> list[pd.DataFrame]:
+    return list(_scored_answers(TrainedCells(params, name, backbone, paths)))
 
 
 def _scored_answers(trained: TrainedCells) -> Iterator[pd.DataFrame]:
