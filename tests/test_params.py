@@ -99,12 +99,12 @@ def test_glue_is_a_suite_from_every_real_source(tmp_path: Path, source: str) -> 
 def test_a_task_without_any_template_for_a_backbone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in checks.DEFINITIONS.glob("*.yaml"):
         shutil.copy(path, tmp_path)
-    rte = yaml.safe_load((tmp_path / "rte.yaml").read_text())
-    for template in (*rte["manual"], *rte["p_tuning"], rte["plain"]):
+    cb = yaml.safe_load((tmp_path / "cb.yaml").read_text())
+    for template in (*cb["manual"], *cb["p_tuning"], cb["plain"]):
         template["kinds"] = ["masked"]
-    (tmp_path / "rte.yaml").write_text(yaml.safe_dump(rte))
+    (tmp_path / "cb.yaml").write_text(yaml.safe_dump(cb))
     monkeypatch.setattr(checks, "DEFINITIONS", tmp_path)
-    with pytest.raises(UserError, match="rte has no template for causal backbones such as tiny_gpt2"):
+    with pytest.raises(UserError, match="cb has no template for causal backbones such as tiny_gpt2"):
         load_checked_params(ROOT / "params.yaml")
 
 
