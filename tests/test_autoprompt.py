@@ -17,6 +17,7 @@ from softprompt.training.batches import Batch, Pool
 from softprompt.training.fleet import Fleet, Reading
 from softprompt.training.jobs import Job
 from softprompt.training.label_words import PENALTY, label_certainty, surest_words
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trainable
 from softprompt.training.parts import NO_WORD, Parts, gather
 from softprompt.training.prompts import PromptEncoder
@@ -42,6 +43,12 @@ def data_of(suite: str, name: str, backbone: Backbone, prepared: Path) -> TaskDa
 def member_of(method: AutoPrompt, data: TaskData, folder: Path, length: int = 3) -> Member:
     runner = FleetRunner(method, {data.task.key: data}, BUDGET, Device(), FleetStore(folder))
     return runner.build_member(Job("key", "one", data.task.key, 0, None, length, 0, "words"))
+
+
+def work_of(
+    method: AutoPrompt, member: Member, data: TaskData, budget: Budget = BUDGET, inference_tokens: int = 600
+) -> FleetWork:
+    return FleetWork(data.backbone, [member], budget, method.settings.recipe, inference_tokens, [data])
 
 
 def loss_under(prompt: Tensor, member: Member, backbone: Backbone) -> Tensor:
@@ -77,7 +84,7 @@ def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(
 def test_a_found_trigger_asks_as_its_words_in_the_text_do(backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
     method, data = autoprompt(), data_of("lama", "P36", backbone, prepared)
     member = member_of(method, data, tmp_path)
-    ((trained,), _) = method.train(backbone, [member], [data], BUDGET, 600)
+    ((trained,), _) = method.train(work_of(method, member, data))
     tokens = trained.kept["tokens"]
     torch.testing.assert_close(trained.kept["prompt"], backbone.word_embeddings()[tokens], rtol=0, atol=0)
     numbers = torch.arange(len(member.dev))
@@ -117,7 +124,9 @@ def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
     monkeypatch.setattr(Fleet, "read", counted)
     method, data = autoprompt(), data_of("superglue", "rte", bert, prepared)
     member = member_of(method, data, tmp_path)
-    ((trained,), cost) = method.train(bert, [member], [data], BUDGET, 10**6)  # dev in one pass, not of four rows
+    ((trained,), cost) = method.train(
+        work_of(method, member, data, inference_tokens=10**6)
+    )  # dev in one pass, not of four rows
     assert sum(passes) == trained.steps == cost.member_steps
     assert BUDGET.steps - 3 < trained.steps <= BUDGET.steps
     assert [look.step for look in trained.curve] == sorted({look.step for look in trained.curve})
@@ -128,7 +137,7 @@ def test_a_budget_without_room_for_a_search_is_refused(bert: Backbone, prepared:
     method, data = autoprompt(), data_of("lama", "P36", bert, prepared)
     budget = BUDGET.model_copy(update={"steps": 3})
     with pytest.raises(UserError, match="autoprompt needs at least 4 steps a member, the budget has 3; raise"):
-        method.train(bert, [member_of(method, data, tmp_path)], [data], budget, 600)
+        method.train(work_of(method, member_of(method, data, tmp_path), data, budget))
 
 
 def test_label_words_are_searched_where_there_are_labels_and_kept(
@@ -138,7 +147,7 @@ def test_label_words_are_searched_where_there_are_labels_and_kept(
     kept = {}
     for choice in ("searched", "task"):
         method = autoprompt(label_words=choice)
-        ((trained,), _) = method.train(bert, [member_of(method, data, tmp_path)], [data], BUDGET, 600)
+        ((trained,), _) = method.train(work_of(method, member_of(method, data, tmp_path), data))
         kept[choice] = trained.kept
     words = kept["searched"]["label_words"]
     assert "label_words" not in kept["task"]

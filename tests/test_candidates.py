@@ -21,7 +21,7 @@ from softprompt.tasks.task import Template
 from softprompt.training.answers import answer_frame
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import train_fleet
+from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Answered, Member, Trained
 from softprompt.training.parts import Parts
 from softprompt.training.task_data import TaskData, load_task_data
@@ -182,7 +182,7 @@ def trained(data: TaskData, method: TrainedMethod, indices: list[int]) -> list[T
         one.trainable.double()
     model = members[0].trainable.model
     backbone = data.backbone if model is None else data.backbone.with_model(model)
-    return train_fleet(backbone, members, BUDGET, method.settings.recipe, inference_tokens=200)[0]
+    return train_fleet(FleetWork(backbone, members, BUDGET, method.settings.recipe, inference_tokens=200))[0]
 
 
 @pytest.mark.parametrize("task", ["copa", "wsc", "record"])

@@ -16,6 +16,7 @@ from softprompt.training.batches import Pool
 from softprompt.training.encoding import ORDINARY
 from softprompt.training.fleet import Fleet
 from softprompt.training.jobs import Job
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.parts import gather
 from softprompt.training.runner import FleetRunner
@@ -80,7 +81,7 @@ def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, folder
 def train(
     backbone: Backbone, members: list[Member], method: TrainedMethod, data: list[TaskData], budget: Budget = BUDGET
 ) -> list[Trained]:
-    return method.train(backbone, members, data, budget, inference_tokens=600)[0]
+    return method.train(FleetWork(backbone, members, budget, method.settings.recipe, 600, data))[0]
 
 
 def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:

@@ -152,5 +152,5 @@ def test_who_cannot_be_shown_examples_says_why(bert: Backbone, gpt2: Backbone, p
     copa = load_task("superglue", "copa", prepared)
     assert plain.inapplicable(copa, gpt2) == ""
     assert calibrated.inapplicable(copa, gpt2).startswith("calibration is of answers that are one word")
-    with pytest.raises(UserError, match="calibration"):
-        build_method("in_context_calibrated", {"calibration": False})
+    with pytest.raises(UserError, match="calibrated"):
+        build_method("in_context_calibrated", {"calibrated": False})

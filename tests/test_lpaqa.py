@@ -14,6 +14,7 @@ from softprompt.tasks.load import load_task
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
 from softprompt.training.jobs import Job
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trainable
 from softprompt.training.parts import Parts, gather, restored
 from softprompt.training.runner import FleetRunner
@@ -99,7 +100,7 @@ def test_ensembles_without_descent_weigh_as_they_say(
 ) -> None:
     method, data = lpaqa(ensemble=ensemble, prompts_per_family=3), data_of("P19", bert, prepared)
     member = member_of(method, data, tmp_path)
-    ((trained,), cost) = method.train(bert, [member], [data], BUDGET, 300)
+    ((trained,), cost) = method.train(FleetWork(bert, [member], BUDGET, method.settings.recipe, 300, [data]))
     weights = trained.kept["mixture"].softmax(dim=0)
     (template,) = method.templates(data.task, bert.kind)
     if ensemble == "average":

@@ -21,7 +21,7 @@ from softprompt.training.batches import Batch, Pool
 from softprompt.training.encoding import NO_TOKEN, ORDINARY
 from softprompt.training.fleet import Fleet
 from softprompt.training.jobs import Job
-from softprompt.training.loop import team_parameters, teams_of
+from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer
 from softprompt.training.parts import gather, restored
@@ -87,7 +87,7 @@ def losses_of(backbone: Backbone, members: list[Member], owners: list[int], rows
 
 
 def train(backbone: Backbone, members: list[Member], method: TrainedMethod) -> list[Trained]:
-    return method.train(backbone, members, [], BUDGET, 600)[0]
+    return method.train(FleetWork(backbone, members, BUDGET, method.settings.recipe, 600))[0]
 
 
 def test_a_selector_mixes_each_rows_prompt_by_its_formula(backbone: Backbone, prepared: Path) -> None:
@@ -267,7 +267,8 @@ def test_mpt_divides_its_steps_and_then_parts_its_tasks(bert: Backbone, prepared
     method = method_named("multitask_prompt_mpt")
     budget = BUDGET.model_copy(update={"steps": 7, "patience": 9})
     members = members_of(method, bert, prepared, "first")
-    trained, cost = method.train(bert, members, [], budget, 600)
+    work = FleetWork(bert, members, budget, method.settings.recipe, 600)
+    trained, cost = method.train(work)
     assert [[look.step for look in one.curve] for one in trained] == [[2, 3, 5, 7]] * 3
     assert [one.steps for one in trained] == [7] * 3
     assert cost.member_steps == 21
@@ -276,7 +277,7 @@ def test_mpt_divides_its_steps_and_then_parts_its_tasks(bert: Backbone, prepared
         assert (one.dev_score, one.best_step) == (best[0], best[2]) or one.best_step <= 3  # type: ignore[operator]
         assert one.kept["prompt"].shape == (3, bert.embedding_size)
     with pytest.raises(UserError, match="two stages; write at least steps: 2"):
-        method.train(bert, members, [], budget.model_copy(update={"steps": 1}), 600)
+        method.train(replace(work, budget=budget.model_copy(update={"steps": 1})))
 
 
 @pytest.mark.parametrize("second_score", [0.2, 0.5, 0.9])

@@ -46,7 +46,7 @@ def test_every_shipped_profile_is_valid(profile: Path) -> None:
         ("methods.p_tuning.learning_rate", {"low": -1.0, "high": 1.0}, "learning_rate.low is -1.0: .*greater than 0"),
         ("methods.p_tuning.encoder", "gru", "encoder is 'gru': .*'lstm', 'mlp' or 'identity'"),
         ("methods.p_tuning.prompt_length.high", 100, "at most 64 leave room for the input"),
-        ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'head' or 'verbalizer'"),
+        ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'verbalizer' or 'head'"),
         ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
         ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
         ("run.methods", ["p_tunning"], "run.methods names 'p_tunning', which has no section; known: .*p_tuning"),

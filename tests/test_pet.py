@@ -25,6 +25,7 @@ from softprompt.tasks.load import DEFINITIONS, load_task, read_definition
 from softprompt.tasks.task import Pattern
 from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.parts import gather
 from softprompt.training.patterns import Ensemble, Plan, Votes, asked_pairs, soft_labels
@@ -62,13 +63,14 @@ def trained(name: str, data: TaskData, budget: Budget = BUDGET) -> tuple[Trained
     member = member_of(name, data)
     assert member.trainable.model is not None
     own = data.backbone.with_model(member.trainable.model)
-    (outcome,), cost = method_named(name).train(own, [member], [data], budget, 600)
+    method = method_named(name)
+    (outcome,), cost = method.train(FleetWork(own, [member], budget, method.settings.recipe, 600, [data]))
     return outcome, cost.member_steps
 
 
 def ensemble_of(data: TaskData, generations: int = 1) -> Ensemble:
     recipe = method_named("pet").settings.recipe
-    return Ensemble(member_of("pet", data), data, BUDGET, generations, recipe, inference_tokens=300)
+    return Ensemble(FleetWork(data.backbone, [member_of("pet", data)], BUDGET, recipe, 300, [data]), generations)
 
 
 def test_soft_labels_are_the_tempered_softmax() -> None:

@@ -17,7 +17,7 @@ from softprompt.tasks.task import Template
 from softprompt.training.batches import Batch, Pool, Split, one_row_each
 from softprompt.training.encoding import encode_texts
 from softprompt.training.fleet import Fleet, Reading
-from softprompt.training.loop import train_fleet
+from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trainable
 from softprompt.training.parts import gather, restored
 from softprompt.training.prompt_pools import PromptPool, draw, new_attention_pool, new_keyed_pool
@@ -198,7 +198,7 @@ def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbo
 
     was = cosines()
     budget = Budget(trials=2, steps=10, batch_size=8, eval_every=5, patience=9)
-    (trained,), _ = train_fleet(bert, [member], budget, Recipe(optimizer="adam"), inference_tokens=600)
+    (trained,), _ = train_fleet(FleetWork(bert, [member], budget, Recipe(optimizer="adam"), inference_tokens=600))
     assert torch.equal(before, pool.keys) == (weight == 0.0)
     assert cosines() > was or not weight
     with torch.no_grad():  # the curve shows the task's loss, comparable with other methods

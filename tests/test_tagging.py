@@ -29,7 +29,7 @@ from softprompt.training.answers import dev_score, keep_answerable
 from softprompt.training.batches import Pool, Split
 from softprompt.training.encoding import NO_TOKEN, tokenize
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import train_fleet
+from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trainable
 from softprompt.training.parts import gather
 from softprompt.training.stage import train_method
@@ -183,7 +183,7 @@ def test_a_head_learns_names(bert: Backbone, extra: Path) -> None:
     )
     budget = Budget(trials=2, steps=60, batch_size=8, eval_every=20, patience=9)
     recipe = build("fine_tuning").settings.recipe
-    (trained,), _ = train_fleet(bert, [member], budget, recipe, 2000)
+    (trained,), _ = train_fleet(FleetWork(bert, [member], budget, recipe, 2000))
     assert trained.curve[-1].train_loss < 0.7 * trained.curve[0].train_loss
 
 

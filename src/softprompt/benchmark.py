@@ -28,7 +28,7 @@ from softprompt.config import Budget, Recipe  # noqa: E402
 from softprompt.files import write_atomically  # noqa: E402
 from softprompt.training.batches import Split, one_row_each  # noqa: E402
 from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded  # noqa: E402
-from softprompt.training.loop import train_fleet  # noqa: E402
+from softprompt.training.loop import FleetWork, train_fleet  # noqa: E402
 from softprompt.training.member import Answered, AnswerSpace, Member, Trainable  # noqa: E402
 from softprompt.training.prompts import PromptEncoder  # noqa: E402
 
@@ -92,7 +92,7 @@ def fleet_steps_per_second(work: Workload, members: int, device: torch.device) -
     backbone = Backbone("bench", "causal", model, None, "bench", has_lm_head=True)
     fleet = [_member(work, backbone, index) for index in range(members)]
     budget = Budget(trials=2, steps=work.steps, batch_size=work.batch_size, eval_every=work.steps, patience=1)
-    _, cost = train_fleet(backbone, fleet, budget, Recipe(optimizer="adamw"), inference_tokens=16384)
+    _, cost = train_fleet(FleetWork(backbone, fleet, budget, Recipe(optimizer="adamw"), inference_tokens=16384))
     return cost.member_steps / cost.seconds
 
 

@@ -1,4 +1,4 @@
-"""Every module here is one method; importing the package registers them all."""
+"""Every module here but `base` and `families` is one method; importing the package registers them all."""
 
 import importlib
 import pkgutil

@@ -13,7 +13,7 @@ every task, where the paper puts that of NLI between the sentences, behind the m
 labels' words, as everywhere in this suite, not over the whole vocabulary. Label words are fitted in closed batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import ClassVar, Literal
 
@@ -30,7 +30,7 @@ from softprompt.tasks.task import Task, Template
 from softprompt.training.batches import shuffled_rows
 from softprompt.training.encoding import first_token
 from softprompt.training.label_words import find_label_words
-from softprompt.training.loop import FleetCost
+from softprompt.training.loop import FleetCost, FleetWork
 from softprompt.training.member import Member, Trainable, Trained
 from softprompt.training.prompts import PromptEncoder
 from softprompt.training.task_data import TaskData
@@ -71,22 +71,16 @@ class AutoPrompt(TrainedMethod):
         prompt = PromptEncoder(backbone.word_embeddings()[trigger], "identity")
         return Trainable(prompt=prompt.requires_grad_(False), tokens=trigger)
 
-    def train(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        data: Sequence[TaskData],
-        budget: Budget,
-        inference_tokens: int,
-    ) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
         """Search label words where a task has labels, then triggers, both within the budget's steps."""
-        if budget.steps <= LEAST_ROUND:
+        if work.budget.steps <= LEAST_ROUND:
             raise UserError(
-                f"autoprompt needs at least {LEAST_ROUND + 1} steps a member, the budget has {budget.steps}; "
+                f"autoprompt needs at least {LEAST_ROUND + 1} steps a member, the budget has {work.budget.steps}; "
                 "raise its `steps` in params.yaml"
             )
-        taken = [self._choose_label_words(backbone, *pair, budget) for pair in zip(members, data, strict=True)]
-        return TriggerSearch(backbone, members, budget, self.settings.candidates, inference_tokens, taken).run()
+        pairs = zip(work.members, work.data, strict=True)
+        taken = [self._choose_label_words(work.backbone, *pair, work.budget) for pair in pairs]
+        return TriggerSearch(work, self.settings.candidates, taken).run()
 
     def _choose_label_words(self, backbone: Backbone, member: Member, data: TaskData, budget: Budget) -> int:
         """The steps it took."""

@@ -1,6 +1,5 @@
 """What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Frozen, Kind, TrainedMethodSettings
+from softprompt.config import Frozen, Kind, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.registry import Registry
 from softprompt.results import State
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
-from softprompt.training.loop import FleetCost, train_fleet
-from softprompt.training.member import Member, Trainable, Trained
+from softprompt.training.loop import FleetCost, FleetWork, train_fleet
+from softprompt.training.member import Trainable, Trained
 from softprompt.training.task_data import TaskData
 
 METHODS: Registry["Method"] = Registry("method")
@@ -110,16 +109,9 @@ class TrainedMethod(Method):
         """The first values of what the members of a group train together."""
         return None
 
-    def train(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        data: Sequence[TaskData],  # noqa: ARG002 - for methods that need more than their members' rows
-        budget: Budget,
-        inference_tokens: int,
-    ) -> tuple[list[Trained], FleetCost]:
-        """Train a fleet on the common budget; `data` are the tasks of its members."""
-        return train_fleet(backbone, members, budget, self.settings.recipe, inference_tokens)
+    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+        """Train a fleet on the common budget."""
+        return train_fleet(work)
 
 
 def new_head(setup: Setup) -> nn.Linear:

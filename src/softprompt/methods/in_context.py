@@ -1,67 +1,15 @@
 """In-context learning: solved examples in front of the question, nothing trained.
 
-Brown et al. 2020, "Language Models are Few-Shot Learners", https://arxiv.org/abs/2005.14165, section 2; with
-`calibration`, Zhao et al. 2021, "Calibrate Before Use", https://arxiv.org/abs/2102.09690: each answer's probability is
-divided by the one it has where the input is N/A, [MASK] or empty after the same examples.
+Brown et al. 2020, "Language Models are Few-Shot Learners", https://arxiv.org/abs/2005.14165, section 2.
 
 Changed: at most `examples` of them, drawn from train at random by the cell's seed, as many as fit beside the longest
 train row; those that do not fit are passed over. The wording is the task's standard manual template.
 """
 
-import logging
-from typing import ClassVar
-
-import torch
-
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind, Positive
-from softprompt.methods.base import METHODS, Method, Setup
-from softprompt.tasks.task import Task, Template
-from softprompt.training.demonstrations import content_free_bias, fitting_tokens, solved
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import PromptEncoder
-
-log = logging.getLogger(__name__)
-
-
-class InContextSettings(Frozen):
-    examples: Positive = 8
-    separator: str = "\n"  # after each example; a blank at its end stands before the next text
-    calibration: bool = False
+from softprompt.methods.base import METHODS
+from softprompt.methods.families.solved_examples import SolvedExamples
 
 
 @METHODS.register("in_context")
-class InContext(Method):
-    settings_model = InContextSettings
-    settings: InContextSettings
-    learns_from: ClassVar[tuple[str, ...]] = ("train",)
-    further_code: ClassVar[tuple[str, ...]] = ("training/demonstrations.py",)
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        glue = " " if self.settings.separator.endswith(" ") else ""
-        return tuple(
-            template.model_copy(update={"id": f"examples+{template.id}", "text": f"{{prompt}}{glue}{template.text}"})
-            for template in task.templates("manual", kind)[:1]
-        )
-
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        if backbone.kind == "masked":
-            return f"a masked backbone such as {backbone.name} does not go on from examples as a language model does"
-        if self.settings.calibration and task.answer_form != "label":
-            return f"calibration is of answers that are one word; those of {task.key} are texts"
-        return super().inapplicable(task, backbone)
-
-    def trainable(self, setup: Setup) -> Trainable:
-        backbone, task, data, settings = setup.backbone, setup.task, setup.data, self.settings
-        if data is None:
-            raise ValueError(f"examples of {task.key} come from its train split, which was not given")
-        (template,) = self.templates(task, backbone.kind)
-        order = torch.randperm(len(data.train), generator=setup.generator).tolist()
-        texts = solved(task, task.templates("manual", backbone.kind)[0].text, data.train.iloc[order])
-        room = data.max_tokens - data.tokens(template, 0)
-        tokens, count = fitting_tokens(backbone, texts, settings.separator, settings.examples, room)
-        log.info("%s on %s: %d examples in front, %d tokens", task.key, backbone.name, count, len(tokens))
-        shown = Trainable(prompt=PromptEncoder(backbone.word_embeddings()[tokens], "identity"), tokens=tokens)
-        if settings.calibration:
-            shown.bias = content_free_bias(data, template, shown)
-        return shown
+class InContext(SolvedExamples):
+    """All of it is in the family."""

@@ -1,23 +1,19 @@
 """In-context learning with calibrated answers: the same examples, seeds and wording as `in_context`.
 
 Zhao et al. 2021, "Calibrate Before Use: Improving Few-Shot Performance of Language Models",
-https://arxiv.org/abs/2102.09690. For an open vocabulary every token is calibrated.
+https://arxiv.org/abs/2102.09690: each answer's probability is divided by the one it has where the input is N/A, [MASK]
+or empty after the same examples. For an open vocabulary every token is calibrated.
 
 Changed: as `in_context`.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from softprompt.methods.base import METHODS
-from softprompt.methods.in_context import InContext, InContextSettings
-
-
-class CalibratedSettings(InContextSettings):
-    calibration: Literal[True] = True
+from softprompt.methods.families.solved_examples import SolvedExamples
 
 
 @METHODS.register("in_context_calibrated")
-class InContextCalibrated(InContext):
-    settings_model = CalibratedSettings
+class InContextCalibrated(SolvedExamples):
+    calibrated: ClassVar[bool] = True
     draws_as: ClassVar[str] = "in_context"
-    further_code: ClassVar[tuple[str, ...]] = ("methods/in_context.py", *InContext.further_code)

@@ -11,76 +11,46 @@ least (the original has three models a pair), a lone pair labels for itself. A l
 the texts it has, where the original repeats them.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 import pandas as pd
 import torch
-from pydantic import PositiveFloat
 
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
-from softprompt.results import State
+from softprompt.config import Positive
+from softprompt.methods.base import METHODS
+from softprompt.methods.families.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
 from softprompt.seeding import torch_generator
-from softprompt.tasks.task import Task, Template
-from softprompt.training.loop import FleetCost
-from softprompt.training.member import Member, Trainable, Trained
-from softprompt.training.patterns import Ensemble, Votes, cannot_ask, distil, soft_labels
+from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.member import Trained
+from softprompt.training.patterns import Ensemble, Votes, distil, soft_labels
 from softprompt.training.task_data import TaskData
 
 LABELLERS = 0.25  # share of the other models that label texts for a model
 GROWTH = 5  # of the labelled set, a generation
 
 
-class IPetSettings(TrainedMethodSettings):
-    temperature: PositiveFloat = 2.0  # of the classifier's soft labels
+class IPetSettings(PatternEnsembleSettings):
     generations: Positive = 3  # the first one, which learns from labelled rows alone, counted
 
 
 @METHODS.register("ipet")
-class IPet(TrainedMethod):
-    state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("training/patterns.py",)
+class IPet(PatternEnsemble):
     settings_model = IPetSettings
     settings: IPetSettings
 
-    def uses_head(self, task: Task) -> bool:
-        return task.answer_form == "label" and bool(task.labels)
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:  # noqa: ARG002 - a classifier reads fields
-        return (task.head_input(),)
-
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        return cannot_ask(task, backbone)
-
-    def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(head=new_head(setup), model=setup.backbone.model)
-
-    def train(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        data: Sequence[TaskData],
-        budget: Budget,
-        inference_tokens: int,
-    ) -> tuple[list[Trained], FleetCost]:
-        """The generations, then the classifier; a member with weights of its own is a fleet of one."""
-        (member,), (task_data,) = members, data
-        generations = self.settings.generations
-        ensemble = Ensemble(member, task_data, budget, generations, self.settings.recipe, inference_tokens)
-        everyone = range(len(ensemble.pairs))
-        draw = torch_generator(member.identity, "generations")
-        votes = ensemble.votes([task_data.train for _ in everyone], generation=0)
-        for generation in range(1, generations):
+    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+        """The generations, then the classifier."""
+        ensemble = Ensemble(work, self.settings.generations)
+        data, everyone = ensemble.data, range(len(ensemble.pairs))
+        draw = torch_generator(ensemble.member.identity, "generations")
+        votes = ensemble.votes([data.train for _ in everyone], generation=0)
+        for generation in range(1, self.settings.generations):
             if ensemble.failures:
                 break
             labelled = [
-                pd.concat([task_data.train, labelled_texts(votes, model, ensemble.texts, task_data, generation, draw)])
+                pd.concat([data.train, labelled_texts(votes, model, ensemble.texts, data, generation, draw)])
                 for model in everyone
             ]
             votes = ensemble.votes(labelled, generation)
-        return distil(ensemble, backbone, votes.joint(everyone), self.settings.temperature)
+        return distil(ensemble, votes.joint(everyone), self.settings.temperature)
 
 
 def labelled_texts(

@@ -19,12 +19,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Kind, TrainedMethodSettings
+from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.tasks.task import Task, Template
 from softprompt.training.batches import Pool, Split
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, keep_best, seen
+from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
 from softprompt.training.member import Answered, Member, Trainable, Trained
 from softprompt.training.parts import Parts, gather
 from softprompt.training.task_data import TaskData
@@ -65,29 +65,21 @@ class Lpaqa(TrainedMethod):
         alike = torch.zeros(len(template.wordings), dtype=torch.promote_types(setup.backbone.model.dtype, torch.float))
         return Trainable(mixture=nn.Parameter(alike, requires_grad=self.settings.descends))
 
-    def train(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        data: Sequence[TaskData],
-        budget: Budget,
-        inference_tokens: int,
-    ) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
         """The common loop, or without a gradient one look at train and dev, counted as the batches of train."""
         if self.settings.descends:
-            return super().train(backbone, members, data, budget, inference_tokens)
-        started = time.perf_counter()
+            return super().train(work)
+        started, members = time.perf_counter(), work.members
         if self.settings.ensemble == "top1":
-            for member, own in zip(members, data, strict=True):
-                choose_best_on_train(member, self.templates(own.task, backbone.kind)[0], own, inference_tokens)
-        trained = [Trained(steps=-(-len(member.train) // budget.batch_size)) for member in members]
-        on_train, on_dev = (
-            _answers(backbone, members, [getattr(member, split) for member in members], inference_tokens)
-            for split in ("train", "dev")
-        )
+            for member, own in zip(members, work.data, strict=True):
+                template = self.templates(own.task, work.backbone.kind)[0]
+                choose_best_on_train(member, template, own, work.inference_tokens)
+        trained = [Trained(steps=-(-len(member.train) // work.budget.batch_size)) for member in members]
+        on_train = _answers(work, [member.train for member in members])
+        on_dev = _answers(work, [member.dev for member in members])
         for one, member, learnt, answers in zip(trained, members, on_train, on_dev, strict=True):
             one.curve.append(seen(member, one.steps, float(learnt.loss.mean()), answers))
-            keep_best([member], [one], one.steps, budget.patience)
+            keep_best([member], [one], one.steps, work.budget.patience)
         return trained, FleetCost(time.perf_counter() - started, sum(one.steps for one in trained), 0)
 
     def _prompts(self, task: Task, kind: Kind) -> list[Template]:
@@ -124,9 +116,7 @@ def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
     return logits
 
 
-def _answers(
-    backbone: Backbone, members: Sequence[Member], splits: Sequence[Split], inference_tokens: int
-) -> list[Answered]:
-    fleet = Fleet(backbone, [member.space for member in members])
-    parts = gather([member.trainable for member in members])
-    return fleet.answer(Pool(splits, backbone.device), range(len(members)), parts, inference_tokens)
+def _answers(work: FleetWork, splits: Sequence[Split]) -> list[Answered]:
+    fleet = Fleet(work.backbone, [member.space for member in work.members])
+    parts = gather([member.trainable for member in work.members])
+    return fleet.answer(Pool(splits, work.backbone.device), range(len(splits)), parts, work.inference_tokens)

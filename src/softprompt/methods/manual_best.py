@@ -5,11 +5,16 @@ The fair opponent of a learnt prompt: it has seen the same development data. Tie
 
 from typing import ClassVar
 
-from softprompt.methods.base import METHODS
-from softprompt.methods.manual import Manual
+from softprompt.config import Kind
+from softprompt.methods.base import METHODS, Method
+from softprompt.tasks.task import Task, Template
 
 
 @METHODS.register("manual_best")
-class ManualBest(Manual):
+class ManualBest(Method):
+    seeded = False
     chooses_template_on_dev: ClassVar[bool] = True
     learns_from: ClassVar[tuple[str, ...]] = ("dev",)
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return task.templates("manual", kind)

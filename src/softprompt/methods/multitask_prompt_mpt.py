@@ -13,7 +13,7 @@ tasks of a suite that are answered in the same form train together, by the recip
 differ by what is shared. The paper knows T5 only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -21,15 +21,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.tasks.task import Task, Template
-from softprompt.training.loop import FleetCost, train_fleet
+from softprompt.training.loop import FleetCost, FleetWork, train_fleet
 from softprompt.training.member import Member, Trainable, Trained
 from softprompt.training.prompts import PromptEncoder, random_prompt, vocabulary_scale
-from softprompt.training.task_data import TaskData
 
 NOISE = 0.02  # deviation of U and V around their start, without which all ranks would learn the same
 
@@ -81,23 +79,16 @@ class MultitaskPromptMpt(TrainedMethod):
         )
         return Trainable(prompt=FactoredPrompt(setup.shared, left, right))
 
-    def train(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        data: Sequence[TaskData],  # noqa: ARG002 - its members' rows are all it needs
-        budget: Budget,
-        inference_tokens: int,
-    ) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
         """Both stages. Raises UserError where there is no step for each."""
-        recipe, (source, target) = self.settings.recipe, divided(budget)
-        members_of_source = [as_source(member) for member in members]
-        first, cost = train_fleet(backbone, members_of_source, source, recipe, inference_tokens)
+        source, target = divided(work.budget)
+        together = [as_source(member) for member in work.members]
+        first, cost = train_fleet(replace(work, members=together, budget=source))
         going_on = [index for index, trained in enumerate(first) if trained.kept]
         if not going_on:
             return first, cost
-        alone = [as_target(members[index], first[index].kept) for index in going_on]
-        second, more = train_fleet(backbone, alone, target, recipe, inference_tokens)
+        alone = [as_target(work.members[index], first[index].kept) for index in going_on]
+        second, more = train_fleet(replace(work, members=alone, budget=target))
         outcomes = dict(zip(going_on, second, strict=True))
         trained = [joined(one, outcomes[index]) if index in outcomes else one for index, one in enumerate(first)]
         return trained, summed(cost, more)

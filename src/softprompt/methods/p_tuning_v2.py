@@ -11,38 +11,17 @@ and step, where the code takes the best of the validation set that it reports. L
 model answers, as in `prefix_tuning`; `answer: verbalizer` does so on every task.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Kind, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
-from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prefixes import cannot_join, new_prefix
+from softprompt.methods.base import METHODS
+from softprompt.methods.families.deep_prompts import DeepPrompts, DeepPromptSettings
 
 
-class PTuningV2Settings(TrainedMethodSettings):
-    answer: Literal["head", "verbalizer"] = "head"
+class PTuningV2Settings(DeepPromptSettings):
+    answer: Literal["verbalizer", "head"] = "head"
     reparametrisation: bool = False
 
 
 @METHODS.register("p_tuning_v2")
-class PTuningV2(TrainedMethod):
-    takes_positions: ClassVar[bool] = False
+class PTuningV2(DeepPrompts):
     settings_model = PTuningV2Settings
-    settings: PTuningV2Settings
-
-    def uses_head(self, task: Task) -> bool:
-        return self.settings.answer == "head" and (bool(task.labels) or task.answer_form == "candidates")
-
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        return super().inapplicable(task, backbone) or cannot_join(backbone)
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
-
-    def trainable(self, setup: Setup) -> Trainable:
-        prefix = new_prefix(
-            setup.prompt_length, setup.backbone, setup.generator, reparametrised=self.settings.reparametrisation
-        )
-        return Trainable(prefix=prefix, head=new_head(setup) if self.uses_head(setup.task) else None)

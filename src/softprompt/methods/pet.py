@@ -15,56 +15,21 @@ Left out: the auxiliary language-model loss, which the runs on SuperGLUE do with
 asks without distillation (here `manual_fine_tuning`).
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
-
-from pydantic import PositiveFloat
-
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Kind, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
-from softprompt.results import State
-from softprompt.tasks.task import Task, Template
-from softprompt.training.loop import FleetCost
-from softprompt.training.member import Member, Trainable, Trained
-from softprompt.training.patterns import Ensemble, cannot_ask, distil
-from softprompt.training.task_data import TaskData
-
-
-class PetSettings(TrainedMethodSettings):
-    temperature: PositiveFloat = 2.0  # of the soft labels
+from softprompt.methods.base import METHODS
+from softprompt.methods.families.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
+from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.member import Trained
+from softprompt.training.patterns import Ensemble, distil
 
 
 @METHODS.register("pet")
-class Pet(TrainedMethod):
-    state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("training/patterns.py",)
-    settings_model = PetSettings
-    settings: PetSettings
+class Pet(PatternEnsemble):
+    settings_model = PatternEnsembleSettings
+    settings: PatternEnsembleSettings
 
-    def uses_head(self, task: Task) -> bool:
-        return task.answer_form == "label" and bool(task.labels)
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:  # noqa: ARG002 - a classifier reads fields
-        return (task.head_input(),)
-
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        return cannot_ask(task, backbone)
-
-    def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(head=new_head(setup), model=setup.backbone.model)
-
-    def train(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        data: Sequence[TaskData],
-        budget: Budget,
-        inference_tokens: int,
-    ) -> tuple[list[Trained], FleetCost]:
-        """The pairs, then the classifier; a member with weights of its own is a fleet of one."""
-        (member,), (task_data,) = members, data
-        ensemble = Ensemble(member, task_data, budget, 1, self.settings.recipe, inference_tokens)
+    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+        """The pairs, then the classifier."""
+        ensemble = Ensemble(work, generations=1)
         everyone = range(len(ensemble.pairs))
-        votes = ensemble.votes([task_data.train for _ in everyone], generation=0)
-        return distil(ensemble, backbone, votes.joint(everyone), self.settings.temperature)
+        votes = ensemble.votes([ensemble.data.train for _ in everyone], generation=0)
+        return distil(ensemble, votes.joint(everyone), self.settings.temperature)

@@ -12,38 +12,17 @@ backbones without a language-model head. Tokens keep their positions, which the 
 makes the prefixes of all attentions of an encoder-decoder, where the code has three. Prefixes do not start from words.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Kind, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
-from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prefixes import cannot_join, new_prefix
+from softprompt.methods.base import METHODS
+from softprompt.methods.families.deep_prompts import DeepPrompts, DeepPromptSettings
 
 
-class PrefixTuningSettings(TrainedMethodSettings):
+class PrefixTuningSettings(DeepPromptSettings):
     answer: Literal["verbalizer", "head"] = "verbalizer"
     reparametrisation: bool = True
 
 
 @METHODS.register("prefix_tuning")
-class PrefixTuning(TrainedMethod):
-    takes_positions: ClassVar[bool] = False
+class PrefixTuning(DeepPrompts):
     settings_model = PrefixTuningSettings
-    settings: PrefixTuningSettings
-
-    def uses_head(self, task: Task) -> bool:
-        return self.settings.answer == "head" and (bool(task.labels) or task.answer_form == "candidates")
-
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        return super().inapplicable(task, backbone) or cannot_join(backbone)
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
-
-    def trainable(self, setup: Setup) -> Trainable:
-        prefix = new_prefix(
-            setup.prompt_length, setup.backbone, setup.generator, reparametrised=self.settings.reparametrisation
-        )
-        return Trainable(prefix=prefix, head=new_head(setup) if self.uses_head(setup.task) else None)

@@ -7,7 +7,7 @@ from softprompt.files import sha256_of_file
 from softprompt.methods.base import METHODS
 
 PACKAGE = Path(__file__).parent.parent
-# The train stages of dvc.yaml list the same files.
+# The train stages of dvc.yaml list these files too, and what methods name as `further_code`.
 CORE = (
     "backbones/attention.py",
     "backbones/backbone.py",

@@ -18,6 +18,22 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.member import Answered, Member, Trained
 from softprompt.training.optimizers import build_optimizer, build_schedule
 from softprompt.training.parts import Parts, gather
+from softprompt.training.task_data import TaskData
+
+
+@dataclass(frozen=True)
+class FleetWork:
+    """Members to train together and the means to do so; `data` are their tasks, for methods that need more than rows.
+
+    `inference_tokens` bounds the padded tokens of a pass without gradients.
+    """
+
+    backbone: Backbone
+    members: Sequence[Member]
+    budget: Budget
+    recipe: Recipe
+    inference_tokens: int
+    data: Sequence[TaskData] = ()
 
 
 @dataclass(frozen=True)
@@ -29,22 +45,20 @@ class FleetCost:
     peak_memory_bytes: int
 
 
-def train_fleet(
-    backbone: Backbone, members: Sequence[Member], budget: Budget, recipe: Recipe, inference_tokens: int
-) -> tuple[list[Trained], FleetCost]:
+def train_fleet(work: FleetWork) -> tuple[list[Trained], FleetCost]:
     """Train all members together; each keeps its best state on dev (higher score, then lower loss, then later step)."""
-    started = time.perf_counter()
-    if backbone.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(backbone.device)
-    run = _Run(backbone, members, budget, recipe, inference_tokens)
-    with _dropout_of(members):
+    started, device, budget = time.perf_counter(), work.backbone.device, work.budget
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    run = _Run(work)
+    with _dropout_of(work.members):
         for step in range(1, budget.steps + 1):
             if not run.active:
                 break
             run.step(step)
             if step % budget.eval_every == 0 or step == budget.steps:
                 run.look(step)
-    peak = torch.cuda.max_memory_allocated(backbone.device) if backbone.device.type == "cuda" else 0
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     cost = FleetCost(time.perf_counter() - started, sum(trained.steps for trained in run.trained), peak)
     return run.trained, cost
 
@@ -52,18 +66,17 @@ def train_fleet(
 class _Run:
     """A fleet under way: who still trains, in what order data comes, what each has reached."""
 
-    def __init__(
-        self, backbone: Backbone, members: Sequence[Member], budget: Budget, recipe: Recipe, inference_tokens: int
-    ) -> None:
+    def __init__(self, work: FleetWork) -> None:
+        members, budget, recipe, device = work.members, work.budget, work.recipe, work.backbone.device
         self.members = members
         self.budget = budget
         self.recipe = recipe
-        self.inference_tokens = inference_tokens
-        self.fleet = Fleet(backbone, [member.space for member in members])
+        self.inference_tokens = work.inference_tokens
+        self.fleet = Fleet(work.backbone, [member.space for member in members])
         self.active = list(range(len(members)))
         self.trained = [Trained() for _ in members]
-        self.train_pool = Pool([member.train for member in members], backbone.device)
-        self.dev_pool = Pool([member.dev for member in members], backbone.device)
+        self.train_pool = Pool([member.train for member in members], device)
+        self.dev_pool = Pool([member.dev for member in members], device)
         self.orders = [
             shuffled_rows(len(m.train), budget.batch_size, torch_generator(m.identity, "order")) for m in members
         ]
@@ -71,7 +84,7 @@ class _Run:
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
         self.teams = teams_of(members)
         self.parameters = [team_parameters(members, team) for team in self.teams]
-        self.loss_sum = torch.zeros(len(members), device=backbone.device)
+        self.loss_sum = torch.zeros(len(members), device=device)
 
     def step(self, step: int) -> None:
         """One optimiser step of every active member on a batch of its own."""

@@ -36,6 +36,7 @@ class Parts:
     mixture: Float[Tensor, "F C"] | None = None
     label_words: Int[Tensor, "F L 1+K"] | None = None
     bias: Float[Tensor, "F W"] | None = None
+    selectors: Sequence[Selector] | None = None
 
     def rescored(self, logits: Float[Tensor, "M W"], member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
         """Logits after label words and bias have had their say."""
@@ -46,8 +47,6 @@ class Parts:
             found = found.masked_fill(words == NO_WORD, float("-inf"))
             logits = logits.scatter(1, outputs, found.logsumexp(dim=2))
         return logits if self.bias is None else logits + self.bias[member]
-
-    selectors: Sequence[Selector] | None = None
 
 
 def gather(trainables: Sequence[Trainable]) -> Parts:

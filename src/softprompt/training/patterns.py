@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Recipe
 from softprompt.errors import UserError
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Pattern, Task
@@ -22,10 +21,10 @@ from softprompt.training.answers import Answers, answers_of, keep_answerable, ve
 from softprompt.training.batches import Pool, Split, inference_chunks
 from softprompt.training.encoding import single_token
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, train_fleet
+from softprompt.training.loop import FleetCost, FleetWork, train_fleet
 from softprompt.training.member import Member, Trainable, Trained
 from softprompt.training.parts import Parts
-from softprompt.training.task_data import TaskData, encode_split
+from softprompt.training.task_data import encode_split
 
 WEIGHING_ROWS = 256  # labelled rows on which a pair is weighed: all of a few-shot set, the first ones of a large one
 
@@ -99,19 +98,14 @@ class Plan:
 class Ensemble:
     """The pairs of one member's task. Each call of `votes` trains a model a pair, from the pretrained backbone on."""
 
-    def __init__(
-        self, member: Member, data: TaskData, budget: Budget, generations: int, recipe: Recipe, inference_tokens: int
-    ) -> None:
-        pairs = asked_pairs(data.task, data.backbone)
+    def __init__(self, work: FleetWork, generations: int) -> None:
+        (self.member,), (self.data,) = work.members, work.data
+        pairs = asked_pairs(self.data.task, self.data.backbone)
         self.started = time.perf_counter()
-        self.member = member
-        self.data = data
-        self.budget = budget
-        self.recipe = recipe
-        self.inference_tokens = inference_tokens
-        self.plan = Plan.of(budget.steps, len(pairs), generations)
+        self.work = work
+        self.plan = Plan.of(work.budget.steps, len(pairs), generations)
         self.pairs = pairs[: self.plan.models]
-        self.texts = self._drawn_texts(self.plan.classifier_steps * budget.batch_size)
+        self.texts = self._drawn_texts(self.plan.classifier_steps * work.budget.batch_size)
         self.weights = torch.tensor([self._accuracy(pair) for pair in self.pairs])
         self.costs: list[FleetCost] = []
         self.failures: list[str] = []
@@ -146,8 +140,8 @@ class Ensemble:
             dev_score=lambda _: 0.0,
             trainable=Trainable(model=backbone.model),
         )
-        budget = self.budget.model_copy(update={"steps": steps, "eval_every": steps})
-        (trained,), cost = train_fleet(backbone, [model], budget, self.recipe, self.inference_tokens)
+        budget = self.work.budget.model_copy(update={"steps": steps, "eval_every": steps})
+        (trained,), cost = train_fleet(replace(self.work, backbone=backbone, members=[model], budget=budget))
         self.costs.append(cost)
         logits = self._label_logits(pair, backbone, self.texts)
         if trained.failure or not logits.isfinite().all():
@@ -161,7 +155,7 @@ class Ensemble:
         fleet, pool = Fleet(backbone, [self._answers(pair).space]), Pool([self._split(pair, rows)], backbone.device)
         number = torch.arange(len(rows))
         logits = torch.zeros(len(rows), len(words))
-        for chunk in inference_chunks(pool, 0 * number, number, self.inference_tokens):
+        for chunk in inference_chunks(pool, 0 * number, number, self.work.inference_tokens):
             reading = fleet.read(pool.batch(0 * chunk, chunk), Parts())
             logits[chunk] = reading.logits[:, words].float().cpu()
         return logits
@@ -174,21 +168,20 @@ class Ensemble:
         return encode_split(answers, self.data.backbone, pair, keep_answerable(answers, rows), 0, self.data.max_tokens)
 
 
-def distil(
-    ensemble: Ensemble, backbone: Backbone, logits: Float[Tensor, "N C"], temperature: float
-) -> tuple[list[Trained], FleetCost]:
+def distil(ensemble: Ensemble, logits: Float[Tensor, "N C"], temperature: float) -> tuple[list[Trained], FleetCost]:
     """The member's classifier, trained on the soft labels of the ensemble's texts (section 3.2).
 
-    `backbone` is the member's own. Steps count from the ensemble's first one; its cost is in the cost.
+    Steps count from the ensemble's first one; its cost is in the cost.
     """
-    data, before = ensemble.data, sum(cost.member_steps for cost in ensemble.costs)
+    work, data = ensemble.work, ensemble.data
+    before = sum(cost.member_steps for cost in ensemble.costs)
     if ensemble.failures:
         return [Trained(failure=ensemble.failures[0], steps=before)], _cost(ensemble, ensemble.costs)
     texts = ensemble.texts.assign(target=0)
-    encoded = encode_split(data.answers, backbone, data.task.head_input(), texts, 0, data.max_tokens)
+    encoded = encode_split(data.answers, work.backbone, data.task.head_input(), texts, 0, data.max_tokens)
     student = replace(ensemble.member, train=replace(encoded, soft=soft_labels(logits, temperature)))
-    budget = ensemble.budget.model_copy(update={"steps": ensemble.plan.classifier_steps})
-    (trained,), cost = train_fleet(backbone, [student], budget, ensemble.recipe, ensemble.inference_tokens)
+    budget = work.budget.model_copy(update={"steps": ensemble.plan.classifier_steps})
+    (trained,), cost = train_fleet(replace(work, members=[student], budget=budget))
     trained.curve = [point.model_copy(update={"step": point.step + before}) for point in trained.curve]
     trained.best_step = None if trained.best_step is None else trained.best_step + before
     trained.steps += before

@@ -12,7 +12,7 @@ from softprompt.progress import Progress
 from softprompt.results import Cost
 from softprompt.training.answers import dev_score
 from softprompt.training.jobs import Job, fleet_key, plan_fleets
-from softprompt.training.loop import FleetCost
+from softprompt.training.loop import FleetCost, FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.store import FleetRecord, FleetStore, MemberRecord
 from softprompt.training.task_data import TaskData
@@ -49,7 +49,9 @@ class FleetRunner:
         if members[0].trainable.model is not None:
             backbone = backbone.with_model(members[0].trainable.model)
         data = [self.data[job.task] for job in jobs]
-        trained, cost = self.method.train(backbone, members, data, self.budget, self.device.inference_tokens)
+        recipe = self.method.settings.recipe
+        work = FleetWork(backbone, members, self.budget, recipe, self.device.inference_tokens, data)
+        trained, cost = self.method.train(work)
         if keep:
             for job, outcome in zip(jobs, trained, strict=True):
                 self.store.save_kept(job.key, outcome.kept)

@@ -16,11 +16,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget
 from softprompt.seeding import torch_generator
 from softprompt.training.batches import Batch, Pool, shuffled_rows
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, keep_best, seen
+from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
 from softprompt.training.member import Member, Trained
 from softprompt.training.parts import gather
 from softprompt.training.prompts import PromptEncoder, fleet_prompts
@@ -77,17 +76,10 @@ class _Seeker:
 class TriggerSearch:
     """The search of a fleet. `taken` are steps that each member has used before."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        members: Sequence[Member],
-        budget: Budget,
-        candidates: int,
-        inference_tokens: int,
-        taken: Sequence[int],
-    ) -> None:
+    def __init__(self, work: FleetWork, candidates: int, taken: Sequence[int]) -> None:
+        backbone, members, budget = work.backbone, work.members, work.budget
         self.backbone, self.members, self.budget = backbone, members, budget
-        self.candidates, self.inference_tokens = candidates, inference_tokens
+        self.candidates, self.inference_tokens = candidates, work.inference_tokens
         self.fleet = Fleet(backbone, [member.space for member in members])
         self.train_pool = Pool([member.train for member in members], backbone.device)
         self.dev_pool = Pool([member.dev for member in members], backbone.device)

@@ -1,0 +1,1 @@
+"""What several methods share; each method's own file says how it differs."""

@@ -1,0 +1,35 @@
+"""Methods that put keys and values in front of every attention, the backbone frozen."""
+
+from typing import ClassVar, Literal
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.methods.base import Setup, TrainedMethod, new_head
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+from softprompt.training.prefixes import cannot_join, new_prefix
+
+
+class DeepPromptSettings(TrainedMethodSettings):
+    answer: Literal["verbalizer", "head"]
+    reparametrisation: bool  # a small network makes the keys and values
+
+
+class DeepPrompts(TrainedMethod):
+    takes_positions: ClassVar[bool] = False
+    further_code: ClassVar[tuple[str, ...]] = ("methods/families/deep_prompts.py",)
+    settings: DeepPromptSettings
+
+    def uses_head(self, task: Task) -> bool:
+        return self.settings.answer == "head" and (bool(task.labels) or task.answer_form == "candidates")
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+        return super().inapplicable(task, backbone) or cannot_join(backbone)
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        reparametrised = self.settings.reparametrisation
+        prefix = new_prefix(setup.prompt_length, setup.backbone, setup.generator, reparametrised=reparametrised)
+        return Trainable(prefix=prefix, head=new_head(setup) if self.uses_head(setup.task) else None)

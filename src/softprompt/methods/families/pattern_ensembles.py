@@ -1,0 +1,36 @@
+"""Methods whose ensemble of pattern-verbalizer pairs teaches a classifier on all weights of the backbone."""
+
+from typing import ClassVar
+
+from pydantic import PositiveFloat
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.methods.base import Setup, TrainedMethod, new_head
+from softprompt.results import State
+from softprompt.tasks.task import Task, Template
+from softprompt.training.member import Trainable
+from softprompt.training.patterns import cannot_ask
+
+
+class PatternEnsembleSettings(TrainedMethodSettings):
+    temperature: PositiveFloat = 2.0  # of the classifier's soft labels
+
+
+class PatternEnsemble(TrainedMethod):
+    """Subclasses train the ensemble and distil it. A member, having weights of its own, is a fleet of one."""
+
+    state: ClassVar[State] = "tuned"
+    further_code: ClassVar[tuple[str, ...]] = ("methods/families/pattern_ensembles.py", "training/patterns.py")
+
+    def uses_head(self, task: Task) -> bool:
+        return task.answer_form == "label" and bool(task.labels)
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:  # noqa: ARG002 - a classifier reads fields
+        return (task.head_input(),)
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+        return cannot_ask(task, backbone)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        return Trainable(head=new_head(setup), model=setup.backbone.model)

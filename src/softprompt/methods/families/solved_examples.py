@@ -1,0 +1,60 @@
+"""Methods that show a backbone solved examples in front of the question and train nothing."""
+
+import logging
+from typing import ClassVar
+
+import torch
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Frozen, Kind, Positive
+from softprompt.methods.base import Method, Setup
+from softprompt.tasks.task import Task, Template
+from softprompt.training.demonstrations import content_free_bias, fitting_tokens, solved
+from softprompt.training.member import Trainable
+from softprompt.training.prompts import PromptEncoder
+
+log = logging.getLogger(__name__)
+
+
+class SolvedExamplesSettings(Frozen):
+    examples: Positive = 8
+    separator: str = "\n"  # after each example; a blank at its end stands before the next text
+
+
+class SolvedExamples(Method):
+    """`calibrated` says whether answers are divided by those to questions without content."""
+
+    calibrated: ClassVar[bool] = False
+    learns_from: ClassVar[tuple[str, ...]] = ("train",)
+    further_code: ClassVar[tuple[str, ...]] = ("methods/families/solved_examples.py", "training/demonstrations.py")
+    settings_model = SolvedExamplesSettings
+    settings: SolvedExamplesSettings
+
+    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
+        glue = " " if self.settings.separator.endswith(" ") else ""
+        return tuple(
+            template.model_copy(update={"id": f"examples+{template.id}", "text": f"{{prompt}}{glue}{template.text}"})
+            for template in task.templates("manual", kind)[:1]
+        )
+
+    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+        if backbone.kind == "masked":
+            return f"a masked backbone such as {backbone.name} does not go on from examples as a language model does"
+        if self.calibrated and task.answer_form != "label":
+            return f"calibration is of answers that are one word; those of {task.key} are texts"
+        return super().inapplicable(task, backbone)
+
+    def trainable(self, setup: Setup) -> Trainable:
+        backbone, task, data, settings = setup.backbone, setup.task, setup.data, self.settings
+        if data is None:
+            raise ValueError(f"examples of {task.key} come from its train split, which was not given")
+        (template,) = self.templates(task, backbone.kind)
+        order = torch.randperm(len(data.train), generator=setup.generator).tolist()
+        texts = solved(task, task.templates("manual", backbone.kind)[0].text, data.train.iloc[order])
+        room = data.max_tokens - data.tokens(template, 0)
+        tokens, count = fitting_tokens(backbone, texts, settings.separator, settings.examples, room)
+        log.info("%s on %s: %d examples in front, %d tokens", task.key, backbone.name, count, len(tokens))
+        shown = Trainable(prompt=PromptEncoder(backbone.word_embeddings()[tokens], "identity"), tokens=tokens)
+        if self.calibrated:
+            shown.bias = content_free_bias(data, template, shown)
+        return shown
