@@ -190,6 +190,7 @@ def _cell(suite: str, task: str, backbone: str, method: str, seed: int, world: W
         key=key,
         status="done",
         settings={"prompt_length": 6, "learning_rate": 0.003} if trained else {},
+        study=("lama" if suite == "lama" else f"{suite}/{task}") if trained else "",
         searched=_searched(method) if trained else [],
         dropped={"train": 3, "dev": 0} if suite == "lama" else {},
         templates=_template_ids(task, method, world),

@@ -67,6 +67,7 @@ class Cell(Record):
     status: Status
     reason: str = ""
     settings: dict[str, Setting] = {}
+    study: str = ""  # that chose its settings: suite, suite/task or suite/answer form
     searched: list[SearchedSetting] = []
     dropped: dict[str, int] = {}  # split -> examples whose answer is not one token of the backbone
     templates: list[str] = []  # ids of the templates asked, in order; more than one only for `manual`
@@ -84,7 +85,7 @@ class Cell(Record):
 class TrialRecord(Record):
     """One hyper-parameter setting of a study, as told to Optuna."""
 
-    study: str  # suite, or suite/task
+    study: str  # suite, suite/task or suite/answer form
     number: int
     settings: dict[str, Setting]
     dev_score: float

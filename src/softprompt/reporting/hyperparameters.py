@@ -2,19 +2,17 @@
 
 import pandas as pd
 
-from softprompt.reporting.comparisons import ALL_TASKS
 from softprompt.results import Cell, SearchedSetting
 
-COLUMNS = ["suite", "task", "backbone", "method", "name", "low", "high", "log", "chosen", "edge"]
+COLUMNS = ["study", "backbone", "method", "name", "low", "high", "log", "chosen", "edge"]
 
 
 def chosen_settings(cells: list[Cell]) -> pd.DataFrame:
-    """A row a study and tuned setting; `task` is `all` where one study serves the suite's tasks (LAMA)."""
-    found: dict[tuple[str, str, str, str, str], SearchedSetting] = {}
+    """A row a study and tuned setting."""
+    found: dict[tuple[str, str, str, str], SearchedSetting] = {}
     for cell in cells:
-        task = ALL_TASKS if cell.suite == "lama" else cell.task
         for setting in cell.searched:
-            found[cell.suite, task, cell.backbone, cell.method, setting.name] = setting
+            found[cell.study, cell.backbone, cell.method, setting.name] = setting
     rows = [
         (*place, setting.low, setting.high, setting.log, setting.chosen, edge_of(setting))
         for place, setting in sorted(found.items())

@@ -149,6 +149,7 @@ class _TrainedStage:
             status="failed" if member.dev_score is None else "done",
             reason=member.failure,
             settings={**_scalars(fixed_settings(self.method.settings)), **settings},
+            study=unit.name,
             searched=unit.study.searched(trial),
             templates=[self.method.templates(data.task, self.backbone.kind)[0].id],
             dev_score=member.dev_score,
