@@ -4,6 +4,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import Unigram
+from tokenizers.trainers import UnigramTrainer
+from transformers import PreTrainedTokenizerFast
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
@@ -29,6 +33,21 @@ def test_a_row_is_the_running_text_as_the_tokenizer_writes_it(backbone: Backbone
         expected = backbone.tokenizer(glued.replace("{mask}", blank))["input_ids"]
         assert backbone.tokenizer.convert_ids_to_tokens(int(encoded.ids[0, encoded.read_at[0]])) == blank
     assert encoded.ids[0].tolist() == expected
+
+
+@pytest.mark.parametrize("scheme", ["always", "first"])
+def test_a_word_piece_never_depends_on_where_the_template_puts_a_field(bert: Backbone, scheme: str) -> None:
+    sentences = ["it was wet (and cold) in May? yes .", "Question: is it wet? Answer: no"] * 20
+    sentencepiece = Tokenizer(Unigram())
+    sentencepiece.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)  # as T5's and Llama's
+    special = ["<pad>", "<unk>", "<extra_id_0>"]
+    trainer = UnigramTrainer(vocab_size=60, special_tokens=special, unk_token="<unk>", show_progress=False)
+    sentencepiece.train_from_iterator(sentences, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=sentencepiece, pad_token="<pad>", unk_token="<unk>")
+    backbone = Backbone("t5", "seq2seq", bert.model, tokenizer, "test", has_lm_head=True)
+    fields = {"premise": ["it was wet"], "claim": ["is it cold"]}
+    encoded = encode(backbone, "{premise} ({claim})? Answer: {mask}", fields)
+    assert encoded.ids[0].tolist() == tokenizer("it was wet (is it cold)? Answer:<extra_id_0>")["input_ids"]
 
 
 def test_a_head_reads_the_true_first_token_never_a_prompt_vector(bert: Backbone) -> None:

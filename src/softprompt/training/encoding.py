@@ -1,9 +1,11 @@
 """Texts + template + prompt length -> token rows with prompt slots. Axes: N rows, T tokens, K tokens of an answer."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -68,15 +70,14 @@ def encode_texts(
     """
     pieces = _pieces(template, backbone.kind)
     blocks = block_lengths(prompt_length, pieces.count("{prompt}"))
-    columns = {name: texts[name].tolist() for name in _fields(pieces)}
     asks_candidate = CANDIDATE in texts and "{mask}" in template.text
     answers: list[list[int]] = [[]] * len(texts)
     if asks_candidate:
         answers = [tokenize(backbone.tokenizer, f" {text}") for text in texts[CANDIDATE]]
-    rows = []
-    for index, answer in enumerate(answers):
-        fields = {name: values[index] for name, values in columns.items()}
-        rows.append(_encode_row(backbone, pieces, fields, blocks, answer, max_tokens))
+    rows = [
+        _encode_row(backbone, pieces, ids, blocks, answer, max_tokens)
+        for ids, answer in zip(_ids_of_pieces(backbone.tokenizer, pieces, texts), answers, strict=True)
+    ]
     return _pad(rows, answers, backbone)
 
 
@@ -123,25 +124,52 @@ def _pieces(template: Template, kind: Kind) -> list[str]:
     return pieces
 
 
-def _fields(pieces: list[str]) -> list[str]:
-    return [match[1:-1] for piece in pieces for match in PIECES.findall(piece) if match not in SLOTS]
+def _ids_of_pieces(
+    tokenizer: "PreTrainedTokenizerBase", pieces: list[str], texts: pd.DataFrame
+) -> list[list[list[int]]]:
+    """The ids of every row and piece; slots have none, but for {sep}.
+
+    What stands between slots is tokenised as a whole, as running text is. A token belongs to the piece it begins in.
+    """
+    sep = [] if tokenizer.sep_token_id is None else [int(tokenizer.sep_token_id)]
+    ids = [[list(sep) if piece == "{sep}" else [] for piece in pieces] for _ in range(len(texts))]
+    for is_slot, run in groupby(range(len(pieces)), key=lambda number: pieces[number] in SLOTS):
+        if is_slot or texts.empty:
+            continue
+        numbers = list(run)
+        filled = [_filled(pieces[number], texts) for number in numbers]
+        rows = list(zip(*filled, strict=True))
+        found = tokenizer(["".join(row) for row in rows], add_special_tokens=False, return_offsets_mapping=True)
+        for row, tokens, offsets, out in zip(rows, found["input_ids"], found["offset_mapping"], ids, strict=True):
+            ends = list(accumulate(map(len, row)))
+            for token, (start, _) in zip(tokens, offsets, strict=True):
+                out[numbers[min(bisect_right(ends, start), len(ends) - 1)]].append(token)
+    return ids
+
+
+def _filled(piece: str, texts: pd.DataFrame) -> list[str]:
+    """The text of a piece in every row."""
+    field = PIECES.search(piece)
+    if field is None:
+        return [piece] * len(texts)
+    return [f"{piece[: field.start()]}{text}" for text in texts[field[1][1:-1]]]
 
 
 def _encode_row(
     backbone: Backbone,
     pieces: list[str],
-    fields: dict[str, str],
+    parts: list[list[int]],
     blocks: list[int],
     answer: list[int],
     max_tokens: int,
 ) -> _Row:
     tokenizer, kind = backbone.tokenizer, backbone.kind
     prefix, suffix = special_tokens(tokenizer, kind)
-    parts = [_piece_ids(tokenizer, piece, fields) for piece in pieces]
     masks = [_mask_id(tokenizer, kind)] * (len(answer) or 1 if kind == "masked" else 1) if "{mask}" in pieces else []
     given = answer[:-1] if kind == "causal" else []  # each of its tokens is read one place earlier
     fixed = len(prefix) + len(suffix) + sum(blocks) + len(masks) + len(given)
-    _shorten(parts, [bool(_fields([piece])) for piece in pieces], max_tokens - fixed)
+    is_field = [piece not in SLOTS and bool(PIECES.search(piece)) for piece in pieces]
+    _shorten(parts, is_field, max_tokens - fixed)
     row = _Row([], [])
     row.extend(prefix)
     waiting = iter(blocks)
@@ -162,20 +190,6 @@ def _encode_row(
         row.read_at = len(row.ids) - 1
         row.extend(given)
     return row
-
-
-def _piece_ids(tokenizer: "PreTrainedTokenizerBase", piece: str, fields: dict[str, str]) -> list[int]:
-    if piece in ("{mask}", "{prompt}"):
-        return []
-    if piece == "{sep}":
-        return [] if tokenizer.sep_token_id is None else [int(tokenizer.sep_token_id)]
-    names = _fields([piece])
-    return _cached_ids(tokenizer, piece.replace(f"{{{names[0]}}}", fields[names[0]]) if names else piece)
-
-
-@lru_cache(maxsize=200_000)
-def _cached_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    return tokenize(tokenizer, text)
 
 
 def _shorten(parts: list[list[int]], shortenable: list[bool], limit: int) -> None:
