@@ -13,6 +13,7 @@ from softprompt.data.paraphrases import paraphrases
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split, read_manifest
 from softprompt.errors import UserError
+from softprompt.methods import build_method
 from softprompt.tasks.load import load_task
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -113,7 +114,10 @@ def test_prompts_of_files_are_read_heaviest_first_with_their_source(raw: Path, t
             ("masked", "causal", "seq2seq"),
         ),
     ]
-    assert load_task("lama", "P20", folder).discrete == ()
+    published = build_method("autoprompt_published", {"triggers": "facts_bert"})
+    tasks = [load_task("lama", name, folder) for name in ("P19", "P20")]
+    assert [[one.id for one in published.templates(task, "causal")] for task in tasks] == [["trigger-facts_bert"], []]
+    assert tasks[1].discrete == ()
     account = read_manifest(folder / "lama")["tasks"]["P19"]["raw"]["prompts/autoprompt/facts_bert.jsonl"]
     assert (account["read"], account["dropped"]) == (2, {"of another relation": 1})
 

@@ -121,7 +121,9 @@ def test_frozen_training_leaves_the_backbone_as_it_was(
 
 
 @pytest.mark.parametrize("name", DESCENDING)
-def test_the_training_loss_falls(name: str, backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
+    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+) -> None:
     method = method_named(name)
     member = members_of(method, backbone, prepared, tmp_path)[0]
     member.learning_rate = method.settings.learning_rate.high  # how far a method has to move is its own
@@ -129,6 +131,9 @@ def test_the_training_loss_falls(name: str, backbone: Backbone, prepared: Path, 
     budget = BUDGET.model_copy(update={"steps": 40, "eval_every": 10, "patience": 9})
     (trained,) = train(own, [member], method, data_of(method, backbone, prepared)[:1], budget)
     assert min(look.train_loss for look in trained.curve[1:]) < trained.curve[0].train_loss
+    if name != "multitask_prompt_mpt":  # whose second stage trains a copy
+        moved = [parameter.numel() for parameter in member.trainable.parameters() if parameter.grad is not None]
+        assert sum(moved) == member.trainable.parameter_count()
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -183,3 +188,12 @@ def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prep
 def test_the_shipped_profile_is_the_default() -> None:
     assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
     load_checked_params(ROOT / "params.yaml")
+
+
+def test_the_random_backbone_is_made_alike_by_every_process_and_knows_nothing_of_the_other(backbone: Backbone) -> None:
+    method = method_named("random_backbone")
+    first, second = (dict(method.prepared_backbone(backbone).model.named_parameters()) for _ in range(2))
+    for name, pretrained in backbone.model.named_parameters():
+        assert torch.equal(first[name], second[name])
+        assert not first[name].requires_grad
+        assert pretrained.std() == 0 or not torch.equal(first[name], pretrained)

@@ -18,7 +18,7 @@ from softprompt.params import load_params
 from softprompt.results import CurvePoint
 from softprompt.tasks.load import load_task
 from softprompt.training.batches import Batch, Pool
-from softprompt.training.encoding import NO_TOKEN, ORDINARY
+from softprompt.training.encoding import ORDINARY
 from softprompt.training.fleet import Fleet
 from softprompt.training.jobs import Job
 from softprompt.training.loop import FleetWork, team_parameters, teams_of
@@ -26,7 +26,7 @@ from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer
 from softprompt.training.parts import gather, restored
 from softprompt.training.runner import FleetRunner
-from softprompt.training.selectors import Selector, input_words
+from softprompt.training.selectors import Selector
 from softprompt.training.store import FleetStore
 from softprompt.training.task_data import load_task_data
 
@@ -296,22 +296,3 @@ def test_mpt_keeps_the_better_stage_and_the_later_of_equals(second_score: float)
     else:
         assert (both.best_step, both.dev_score) == (8, second_score)
         torch.testing.assert_close(both.kept, {"prompt": torch.zeros(2, 3)})
-
-
-def test_the_answer_is_no_part_of_the_input() -> None:
-    """Row 0 has a candidate of three tokens, row 1 one of a single token; the last place of row 1 is padding."""
-    batch = Batch(
-        ids=torch.arange(14).view(2, 7),
-        slots=torch.tensor([[ORDINARY, 0, 1, ORDINARY, ORDINARY, ORDINARY, ORDINARY]] * 2),
-        attention_mask=torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0]]),
-        read_at=torch.tensor([[4, 5, 6], [5, 6, 7]]),
-        target=torch.tensor([[7, 8, 9], [7, NO_TOKEN, NO_TOKEN]]),
-        gold=torch.ones(2, dtype=torch.bool),
-        member=torch.zeros(2, dtype=torch.long),
-        example=torch.arange(2),
-        candidate=torch.zeros(2, dtype=torch.long),
-    )
-    in_row = [[True, False, False, True, True, False, False], [True, False, False, True, True, True, False]]
-    assert input_words(batch, answer_in_row=True).tolist() == in_row
-    in_decoder = [[True, False, False, True, True, True, True], [True, False, False, True, True, True, False]]
-    assert input_words(batch, answer_in_row=False).tolist() == in_decoder

@@ -18,6 +18,7 @@ from softprompt.config import Budget, Params, SuiteSettings
 from softprompt.data.extra import TAGS
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
+from softprompt.errors import UserError
 from softprompt.evaluation import score_table
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.params import load_params
@@ -35,6 +36,8 @@ from softprompt.training.parts import gather
 from softprompt.training.stage import train_method
 from softprompt.training.tagging import encode_tagged, majority_tags, tag_names
 from softprompt.training.task_data import TaskData, load_task_data
+from softprompt.usage.cells import TrainedCell
+from softprompt.usage.predict import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = load_params(ROOT / "profiles" / "multitask.yaml").methods
@@ -225,7 +228,11 @@ def test_the_example_set_from_training_to_scores(
     backbone.model.float()
     result = train_method(params, name, build_method(name, params.methods[name]), backbone, paths)
     assert {cell.task for cell in result.cells if cell.status == "done"} == tasks
-    frames = list(answers_on_test(TrainedCells(params, name, backbone, paths), extra))
+    trained = TrainedCells(params, name, backbone, paths)
+    frames = list(answers_on_test(trained, extra))
+    for cell in trained.cells.get(("extra", "ner"), []):
+        with pytest.raises(UserError, match="extra/ner labels every word, which predict cannot show"):
+            predict(TrainedCell(cell, load_task("extra", "ner", extra), backbone, trained), pd.DataFrame())
     assert set(score_table(pd.concat(frames), paths)["metric"]) == metrics
     if name == "multitask_prompt_mpt":
         assert {trial.study for trial in result.trials} == {"extra"}

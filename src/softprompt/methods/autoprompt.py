@@ -10,7 +10,7 @@ Changed: everything happens within the common budget, where each pass of a batch
 gradient comes from one batch and so does a comparison. The present token is no candidate. Backbones without a [MASK]
 start from "the", as Wallace et al. 2019 (https://arxiv.org/abs/1908.07125) do. The trigger stands before the answer in
 every task, where the paper puts that of NLI between the sentences, behind the mask. The loss of a label runs over the
-labels' words, as everywhere in this suite, not over the whole vocabulary. Label words are fitted in closed batch.
+labels' words, as everywhere in this suite, not over the whole vocabulary. Label words are fitted on all rows at once.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 """What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -104,6 +105,10 @@ class TrainedMethod(Method):
         if self.together:
             return task.suite if task.answer_form == "label" else f"{task.suite}/{task.answer_form}"
         return task.suite if task.suite == "lama" else task.key
+
+    def further_texts(self, task: Task, kind: Kind) -> Sequence[str]:  # noqa: ARG002 - most methods read nothing else
+        """What it trains on beside the first of its `templates`, so that a change of it trains anew."""
+        return ()
 
     def shared(self, setup: Setup) -> Tensor | None:  # noqa: ARG002 - most methods share nothing
         """The first values of what the members of a group train together."""

@@ -4,7 +4,8 @@ SuperGLUE and FewGLUE: a new linear head on the first token (masked) or the last
 https://arxiv.org/abs/1810.04805, section 4. LAMA: the language model itself learns to continue `subject [MASK]`, the FT
 row of P-tuning (Liu et al. 2021, https://arxiv.org/abs/2103.10385, table 1).
 
-Changed: the same head for every backbone, without a pooler; both segments have token type 0.
+Changed: the same head for every backbone, without a pooler; both segments have token type 0. The recipe is one for all
+tasks, where LAMA's published row has Adam with L2 decay and a rate that falls by the epoch.
 """
 
 from typing import ClassVar

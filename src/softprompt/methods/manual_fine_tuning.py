@@ -4,6 +4,7 @@ P-tuning (Liu et al. 2021, https://arxiv.org/abs/2103.10385, table 1) for LAMA; 
 PET (Schick and Schütze 2021, https://arxiv.org/abs/2001.07676), whose loss runs over the verbalizer's words.
 
 Changed: the published P-tuning code saves the prompt encoder but not the tuned model; here the model is kept.
+The recipe is that of `fine_tuning`, on LAMA too.
 """
 
 from typing import ClassVar

@@ -8,7 +8,7 @@ output is kept. SuperGLUE templates with their anchors: PT-Fewshot/data_utils/ta
 
 Changed: the slots stand as in the paper, not as in its code, which puts the mask before the subject; causal backbones
 are trained on the position that is scored, where the code is off by one. On SuperGLUE the paper trains the backbone
-too; here it stays frozen.
+too; here it stays frozen. Biases do not decay.
 """
 
 from softprompt.config import Kind, TrainedMethodSettings

@@ -3,12 +3,15 @@
 Lester, Al-Rfou and Constant 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning",
 https://arxiv.org/abs/2104.08691; google-research/prompt-tuning, configs/models/t5_1_1_prompt.gin and
 configs/runs/prompt_finetune.gin: Adafactor without parameter scaling, constant learning rate 0.3, weight decay 1e-5,
-100 vectors.
+100 vectors. As there, Adafactor's second moments are kept in full.
 
 Changed: the paper knows T5 only. Here the answer is one word: at the mask (masked), after the input (causal), at the
-sentinel (T5). The vectors stand behind [CLS], so that a head can still read the true first token.
+sentinel (T5). The vectors stand behind [CLS], so that a head can still read the true first token. The loss has no term
+that keeps the softmax's normaliser small (z-loss, 1e-4 there). No vector starts from a single character or from BERT's
+[unused...] entries, which stand before the common words of its vocabularies.
 """
 
+import re
 from typing import Literal
 
 import torch
@@ -23,6 +26,7 @@ from softprompt.training.member import Trainable
 from softprompt.training.prompts import PromptEncoder
 
 COMMON_WORDS = 5000  # section 3.2: initial vectors are sampled from the 5,000 commonest tokens
+UNUSED = re.compile(r"\[unused\d+\]")  # places of BERT's vocabularies that no text has trained
 
 
 class PromptTuningSettings(TrainedMethodSettings):
@@ -53,12 +57,20 @@ class PromptTuning(TrainedMethod):
 
 
 def common_tokens(setup: Setup) -> Tensor:
-    """The commonest ordinary tokens in random order, repeated where the prompt is longer.
+    """The commonest words and parts of words in random order, repeated where the prompt is longer.
 
-    Ids run from common to rare in vocabularies built by merging (WordPiece, BPE) and by SentencePiece.
+    Ids run from common to rare in vocabularies built by merging (WordPiece, BPE) and by SentencePiece, except that
+    single characters of all scripts stand first, however rare; these and the untrained ones are passed over.
     """
-    special = set(setup.backbone.tokenizer.all_special_ids)
-    ordinary = torch.tensor([i for i in range(len(setup.backbone.tokenizer)) if i not in special][:COMMON_WORDS])
+    tokenizer = setup.backbone.tokenizer
+    special, tokens = set(tokenizer.all_special_ids), tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    common = [i for i, token in enumerate(tokens) if i not in special and is_word(token)][:COMMON_WORDS]
+    ordinary = torch.tensor(common or [i for i in range(len(tokens)) if i not in special])
     order = torch.randperm(len(ordinary), generator=setup.generator)
     repeats = -(-setup.prompt_length // len(order))
     return ordinary[order].repeat(repeats)
+
+
+def is_word(token: str) -> bool:
+    """Whether a vocabulary's entry is more than one character, without the marks of a word's begin or continuation."""
+    return len(token.lstrip("#\u2581\u0120")) > 1 and not UNUSED.fullmatch(token)

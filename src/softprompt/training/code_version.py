@@ -12,7 +12,11 @@ CORE = (
     "backbones/attention.py",
     "backbones/backbone.py",
     "methods/base.py",
+    "seeding.py",
     "tasks/candidates.py",
+    "tasks/entities.py",
+    "tasks/metrics.py",
+    "tasks/task.py",
     "training/answers.py",
     "training/batches.py",
     "training/encoding.py",
@@ -24,8 +28,11 @@ CORE = (
     "training/prefixes.py",
     "training/prompt_pools.py",
     "training/prompts.py",
+    "training/questions.py",
+    "training/runner.py",
     "training/selectors.py",
     "training/tagging.py",
+    "training/task_data.py",
 )
 
 

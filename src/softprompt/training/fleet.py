@@ -56,8 +56,7 @@ class Fleet:
             if drawn is not None:
                 embeddings = insert_drawn(embeddings, drawn, batch)
             if parts.selectors is not None:
-                in_row = self.backbone.kind != "seq2seq"
-                embeddings = insert_selected(embeddings, parts.selectors, batch, answer_in_row=in_row)
+                embeddings = insert_selected(embeddings, parts.selectors, self.backbone, batch)
             prefixes = row_prefixes(parts.prefixes, batch.member) if parts.prefixes else None
             hidden = self.backbone.encode(
                 embeddings, batch.attention_mask, batch.read_at, batch.target, prefixes

@@ -85,8 +85,11 @@ class Trainable(nn.Module):
             self.register_buffer(name, found)
 
     def parameter_count(self) -> int:
-        """Numbers that get gradients."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+        """Numbers that get gradients; with a head of its own, the language model's head gets none."""
+        unused: set[int] = set()
+        if self.head is not None and self.model is not None:
+            unused = {id(p) for p in self.model.parameters()} - {id(p) for p in self.model.base_model.parameters()}
+        return sum(p.numel() for p in self.parameters() if p.requires_grad and id(p) not in unused)
 
     def kept(self) -> dict[str, Tensor]:
         """What prediction needs later: the vectors of prompts without their encoders, head, tuned weights, pool."""

@@ -21,11 +21,24 @@ def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
     taken: set[int] = set()
     groups = [group for member in members for group in _groups(member, recipe, taken)]
     if recipe.optimizer == "adafactor":
-        from transformers.optimization import Adafactor  # a slow import that few runs need
-
-        return Adafactor(groups, lr=1.0, decay_rate=-0.8, scale_parameter=False, relative_step=False)
+        return _adafactor(groups)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, fused=True)
+
+
+def _adafactor(groups: list[dict[str, Any]]) -> Optimizer:
+    """Adafactor as prompts are trained with it: second moments in full, never factored into rows and columns.
+
+    google-research/prompt-tuning, train/optim.py (`rules["prompt"] = FactorDim.NONE`); t5x factors nothing below 128.
+    """
+    from transformers.optimization import Adafactor  # a slow import that few runs need
+
+    class Unfactored(Adafactor):  # type: ignore[misc] # transformers has no types here
+        @staticmethod
+        def _get_options(param_group: dict[str, Any], param_shape: tuple[int, ...]) -> tuple[bool, bool]:  # noqa: ARG004
+            return False, param_group["beta1"] is not None
+
+    return Unfactored(groups, lr=1.0, decay_rate=-0.8, scale_parameter=False, relative_step=False)
 
 
 def build_schedule(

@@ -1,7 +1,6 @@
 """Pools of prompts: every row draws vectors of its own from its member's pool, all members' rows in one pass.
 
-A row's question is what it says without prompt vectors, padding and the tokens of a candidate, so that what is drawn
-depends on the example alone: all candidates of an example draw alike, and no answer is told by a prompt before it.
+What is drawn depends on the row's question alone (training/questions.py).
 Axes: R rows, T tokens, F members, M prompts of a pool, L vectors of each of them, P vectors of the longest prompt that
 a row has, D word-embedding size, H hidden size.
 """
@@ -10,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.training.batches import Batch
 from softprompt.training.prompts import random_prompt, vocabulary_scale
+from softprompt.training.questions import mean_embedding, question_tokens
 
 
 class PromptPool(nn.Module):
@@ -102,26 +102,6 @@ def insert_drawn(embeddings: Float[Tensor, "R T D"], drawn: Drawn, batch: Batch)
     index = batch.slots.clamp(min=0)[..., None].expand(-1, -1, drawn.prompts.shape[2])
     vectors = drawn.prompts.gather(1, index)  # (R, T, D)
     return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)
-
-
-def question_tokens(backbone: Backbone, batch: Batch) -> Bool[Tensor, "R T"]:
-    """Which tokens are the row's question. A candidate is told by the tokens after the first place that is read
-    (causal) or by the number of masks, of which one stays (masked); an encoder never sees it (seq2seq)."""
-    columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)
-    first = batch.read_at[:, :1]
-    own = batch.attention_mask.bool() & (batch.slots < 0)
-    if backbone.kind == "causal":
-        return own & (columns <= first)
-    if backbone.kind == "masked":
-        return own & ((batch.ids != backbone.tokenizer.mask_token_id) | (columns == first))
-    return own
-
-
-def mean_embedding(backbone: Backbone, batch: Batch) -> Float[Tensor, "R D"]:
-    """Mean word embedding of each row's question."""
-    own = question_tokens(backbone, batch)[..., None]
-    embeddings = backbone.embed(batch.ids)  # (R, T, D)
-    return (embeddings * own).sum(dim=1) / own.sum(dim=1)
 
 
 def unprompted_state(backbone: Backbone, batch: Batch) -> Float[Tensor, "R H"]:

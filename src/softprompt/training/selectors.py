@@ -6,12 +6,13 @@ Axes: R rows, T tokens, F members, N entries of a pool, P prompt vectors of an e
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from softprompt.backbones.backbone import Backbone
 from softprompt.training.batches import Batch
-from softprompt.training.encoding import NO_TOKEN
+from softprompt.training.questions import mean_embedding
 
 KEPT = "selector."  # names of kept tensors begin with it
 
@@ -35,26 +36,6 @@ def restored_selector(kept: Mapping[str, Tensor]) -> Selector | None:
     if f"{KEPT}pool" not in kept:
         return None
     return Selector(nn.Parameter(kept[f"{KEPT}pool"]), kept[f"{KEPT}weight"], kept[f"{KEPT}bias"])
-
-
-def input_words(batch: Batch, *, answer_in_row: bool) -> Bool[Tensor, "R T"]:
-    """The tokens that E(x) averages: all but prompt vectors, padding, and the answer's tokens.
-
-    `answer_in_row`: a candidate of several tokens fills the places after the first one that is read (by masks, or in a
-    causal model by itself); counted, the prompt would depend on the answer that it is to score.
-    """
-    words = (batch.attention_mask == 1) & (batch.slots < 0)
-    if not answer_in_row or batch.target.shape[1] == 1:
-        return words
-    places = batch.read_at[:, 1:].clamp(max=words.shape[1] - 1)
-    filled = (batch.target[:, 1:] != NO_TOKEN).long()
-    return words & (torch.zeros_like(batch.ids).scatter_add(1, places, filled) == 0)
-
-
-def mean_embedding(embeddings: Float[Tensor, "R T D"], words: Bool[Tensor, "R T"]) -> Float[Tensor, "R D"]:
-    """E(x): the mean of the word embeddings of a row's `words`."""
-    counted = words[..., None].to(embeddings.dtype)
-    return (embeddings * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
 def pool_shares(
@@ -91,11 +72,11 @@ def _rows_by_pool(
 
 
 def insert_selected(
-    embeddings: Float[Tensor, "R T D"], selectors: Sequence[Selector], batch: Batch, *, answer_in_row: bool
+    embeddings: Float[Tensor, "R T D"], selectors: Sequence[Selector], backbone: Backbone, batch: Batch
 ) -> Float[Tensor, "R T D"]:
-    """Put each row's own mixture into the slots of its row."""
-    inputs = mean_embedding(embeddings, input_words(batch, answer_in_row=answer_in_row))
-    prompts = selected_prompts(selectors, inputs, batch.member)
+    """Put each row's own mixture into the slots of its row. E(x) is the mean word embedding of its question."""
+    with torch.autocast(backbone.device.type, enabled=False):  # prompts stay in float32
+        prompts = selected_prompts(selectors, mean_embedding(backbone, batch), batch.member)
     rows = torch.arange(len(prompts), device=prompts.device)[:, None]
     vectors = prompts[rows, batch.slots.clamp(min=0)]  # (R, T, D)
     return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from softprompt.data.prepared import load_split
+from softprompt.errors import UserError
 from softprompt.files import write_atomically
 from softprompt.reporting.markdown import percent, table
 from softprompt.tasks.candidates import candidates_of
@@ -26,8 +27,12 @@ def predict(chosen: TrainedCell, inputs: pd.DataFrame) -> pd.DataFrame:
     Probabilities are among the answers that can be given: label words, a head's classes, the restricted vocabulary, an
     example's candidates. Where a text is to be generated, there is one answer (would the model write it?) and the
     geometric mean of the probabilities of the text's tokens. A majority answers with shares of the train split.
+
+    Raises UserError for a task that labels every word.
     """
     trained, task = chosen.trained, chosen.task
+    if task.answer_form == "tagging":
+        raise UserError(f"{task.key} labels every word, which predict cannot show; ask a cell of another task")
     asks = trained.method.templates(task, trained.backbone.kind)
     rankings = list(_asked(chosen, inputs)) if asks else [_majority(chosen)] * len(inputs)
     width = max(map(len, rankings))

@@ -1,5 +1,6 @@
 """Methods whose ensemble of pattern-verbalizer pairs teaches a classifier on all weights of the backbone."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import PositiveFloat
@@ -28,6 +29,9 @@ class PatternEnsemble(TrainedMethod):
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:  # noqa: ARG002 - a classifier reads fields
         return (task.head_input(),)
+
+    def further_texts(self, task: Task, kind: Kind) -> Sequence[str]:
+        return [pair.model_dump_json() for pair in task.pairs(kind)]
 
     def inapplicable(self, task: Task, backbone: Backbone) -> str:
         return cannot_ask(task, backbone)
