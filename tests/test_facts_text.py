@@ -141,6 +141,17 @@ def test_a_fact_is_told_in_as_many_wordings_as_asked(raw: Path, tmp_path: Path) 
         assert len({(line["subject"], line["label"], line["template"]) for line in lines}) == len(lines)
 
 
+def test_a_template_that_can_never_be_told_is_not_asked(raw: Path, tmp_path: Path) -> None:
+    texts: dict[int, bytes] = {}
+    for count, backward in ((1, []), (2, ["{mask} was left by {subject} ."])):
+        prepare_suite("lama", settings(raw, wordings_per_fact=count), WORLD, tmp_path / "lama")
+        content = json.loads((tmp_path / "lama" / "P19" / "templates.json").read_text())["templates"]
+        assert [one["text"] for one in content if one["text"].startswith("{mask}")] == backward
+        texts[count] = (tmp_path / "lama" / "text" / "facts.jsonl").read_bytes()
+    assert b"was left by" not in texts[1]
+    assert b"was left by" in texts[2]
+
+
 def test_lpaqas_heaviest_prompts_are_templates_and_shared_ones_are_not_told(folder: Path) -> None:
     content = json.loads((folder / "P19" / "templates.json").read_text())["templates"]
     assert [template["id"] for template in content][-3:] == [f"lpaqa-mine-{number}" for number in (1, 2, 3)]

@@ -2,7 +2,7 @@
 
 Only the splits train, dev and test are told, as they were prepared, never `withheld`. Of every family of templates the
 last quarter, and at least one of two or more, is kept out of the text. Which wordings tell a fact is drawn with
-probabilities that fall as 1 / rank, so that no single wording reaches every fact.
+probabilities that fall as 1 / rank, so that no single wording reaches every fact; the first one puts the object last.
 """
 
 import json
@@ -56,6 +56,18 @@ def write_facts_text(folder: Path, tasks: list[PreparedTask], settings: TextSett
     objects = {label for task in tasks for table in task.tables.values() for label in table["label"]}
     answers = sorted(filter(tellable, objects))
     (folder / "answers.json").write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
+
+
+def leave_out_untold_order(tasks: list[PreparedTask], settings: TextSettings) -> None:
+    """Ask no template that puts the object first, where every fact has one wording and that puts it last.
+
+    Such a template is never told, so it could only show that a fact is not known backwards.
+    """
+    for task in tasks if settings.wordings_per_fact == 1 else ():
+        described = json.loads(task.files["templates.json"])
+        forward = [one for one in described["templates"] if Wording(one["id"], one["text"]).forward]
+        described["templates"] = forward or described["templates"]
+        task.files["templates.json"] = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
 
 
 def tellable(label: str) -> bool:

@@ -13,7 +13,7 @@ from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.discrete import add_discrete_prompts
 from softprompt.data.embedded import write_world
 from softprompt.data.embedded.extra import write_extra
-from softprompt.data.facts_text import write_facts_text
+from softprompt.data.facts_text import leave_out_untold_order, write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
 from softprompt.data.nlu_suites import missing_parts, prepare_nlu_task, read_nlu_task
@@ -52,6 +52,9 @@ def prepare_suite(
             tasks, left_out = _lama(root, settings)
         else:
             tasks, left_out = _nlu(root, suite, settings)
+        if settings.text is not None:
+            write_facts_text(folder / "text", tasks, settings.text, read_prose(root))
+            leave_out_untold_order(tasks, settings.text)
         entries = {}
         for task in tasks:
             if settings.source == "embedded":
@@ -59,8 +62,6 @@ def prepare_suite(
             refuse_shared_ids(task)
             entries[task.name] = write_task(task, folder / task.name, root)
             log.info("%s/%s: %s", suite, task.name, {split: len(table) for split, table in task.tables.items()})
-        if settings.text is not None:
-            write_facts_text(folder / "text", tasks, settings.text, read_prose(root))
         manifest = {
             "suite": suite,
             "source": settings.source,
