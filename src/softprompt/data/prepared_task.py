@@ -19,7 +19,7 @@ class PreparedTask:
     raw: list[RawSplit]
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    note: str = ""  # what the task lacks without being left out for it
+    note: str = ""  # what the task lacks without being left out for it, or reads in place of an official file
 
 
 def chosen_tasks(suite: str, settings: SuiteSettings, missing: dict[str, str]) -> list[str]:
