@@ -14,7 +14,7 @@ import pytest
 
 from file_server import FileServer, serving
 from softprompt.data.sources import download
-from softprompt.data.sources.download import Remote, fetch
+from softprompt.data.sources.download import Remote, fetch, record_first
 from softprompt.data.sources.lock import Lock
 from softprompt.errors import UserError
 
@@ -63,7 +63,7 @@ def test_the_next_run_goes_on_where_this_one_gave_up(server: FileServer, lock: L
     assert (target.exists(), (tmp_path / "a.zip.part").stat().st_size, lock.path.exists()) == (False, 100_000, False)
     fetch(remote, target, lock)
     assert (target.read_bytes(), server.asked[-1][1]) == (CONTENT, "bytes=100000-")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "downloads.lock.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
 
 @pytest.mark.parametrize("etags", [True, False])
@@ -106,6 +106,8 @@ def test_a_wrong_checksum_is_refused_and_the_file_deleted(server: FileServer, lo
 def test_first_use_is_recorded_and_a_later_difference_refused(server: FileServer, lock: Lock, tmp_path: Path) -> None:
     remote = Remote(server.add("a.zip", CONTENT))
     assert fetch(remote, tmp_path / "a.zip", lock) == SHA256
+    assert not lock.path.exists()
+    record_first(remote, SHA256, lock)
     assert json.loads(lock.path.read_text()) == {remote.url: SHA256}
     (tmp_path / "a.zip").unlink()
     server.add("a.zip", CONTENT[1:])
@@ -114,6 +116,11 @@ def test_first_use_is_recorded_and_a_later_difference_refused(server: FileServer
     ):
         fetch(remote, tmp_path / "a.zip", lock)
     assert not (tmp_path / "a.zip").exists()
+
+
+def test_what_is_published_is_not_recorded(lock: Lock) -> None:
+    record_first(Remote("a", SHA256), SHA256, lock)
+    assert not lock.path.exists()
 
 
 def test_what_is_recorded_is_never_replaced(lock: Lock) -> None:

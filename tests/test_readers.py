@@ -200,6 +200,11 @@ def test_copa_fields_fit_into_a_sentence(tmp_path: Path) -> None:
     assert (row.id, row.label) == ("val-7", "choice1")
     assert row.fields["cloze"] == "The grass was wet because"
     assert (row.fields["option1"], row.fields["option2"]) == ("it rained", "it snowed")
+    assert row.fields["pet_stem"] == "The grass was wet"
+    effect = changed(VALID["copa"], "question", to="effect")
+    row = read_nlu_split("copa", write(tmp_path / "val.jsonl", effect), "val", labelled=True).rows[0]
+    assert row.fields["cloze"] == "The grass was wet so"
+    assert row.fields["pet_stem"] == "The grass was wet,"
 
 
 def test_multirc_ids_name_paragraph_question_and_answer(tmp_path: Path) -> None:

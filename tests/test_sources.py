@@ -13,8 +13,9 @@ import yaml
 from file_server import FileServer, serving
 from hub_samples import fill_hub_glue, fill_hub_lama, fill_hub_superglue, write_parquet
 from softprompt.config import SuiteSettings, WorldSettings
-from softprompt.data import prepared
+from softprompt.data import few_shot, prepared
 from softprompt.data.prepare import prepare_suite
+from softprompt.data.prepared_task import chosen_tasks
 from softprompt.data.sources import ORIGINS, download, fetch_suite, hub, official
 from softprompt.data.sources.lock import Lock
 from softprompt.data.superglue import FOLDERS
@@ -134,6 +135,33 @@ def test_only_the_named_tasks_are_downloaded(server: FileServer, tmp_path: Path)
 @pytest.mark.usefixtures("server")
 def test_fewglue_comes_file_by_file(tmp_path: Path) -> None:
     assert {"rte/train", "rte/dev", "rte/test"} <= tables("fewglue", "official", tmp_path, tasks=["cb", "rte"]).keys()
+
+
+def test_other_examples_are_drawn_from_the_official_superglue(
+    raw: Path, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FewGLUE's own archives lack what is drawn from; the task's SuperGLUE archive, and no other, comes with them."""
+    monkeypatch.setattr(few_shot, "SHOTS", 8)
+    for name, content in server.files.items():
+        if "/FewGLUE_32dev/CB/" in name:
+            (raw / "fewglue" / "CB" / Path(name).name).parent.mkdir(parents=True, exist_ok=True)
+            (raw / "fewglue" / "CB" / Path(name).name).write_bytes(content)
+    settings: dict[str, object] = {"tasks": ["cb"], "split_seed": 3}
+    drawn = tables("fewglue", "official", tmp_path, **settings)
+    assert drawn == tables("fewglue", "local", tmp_path, path=str(raw), **settings)
+    assert [path for path, _ in server.asked if path.endswith(".zip")] == ["glue/superglue/data/v2/CB.zip"]
+    origins = prepared.read_manifest(tmp_path / "out" / "official" / "fewglue")["origins"]
+    assert f"{server.url}/glue/superglue/data/v2/CB.zip" in origins
+    assert {f"cb/{split}" for split in ("train", "dev", "test", "files")} == set(drawn)
+
+
+@pytest.mark.parametrize(("source", "key"), [("local", "path"), ("official", "source"), ("embedded", "source")])
+def test_a_suite_without_a_task_names_the_key_that_chose_it(source: str, key: str) -> None:
+    settings = SuiteSettings.model_validate({"source": source})
+    with pytest.raises(
+        UserError, match=rf"has no complete task \(cb: no train\.jsonl\); check suites\.fewglue\.{key}$"
+    ):
+        chosen_tasks("fewglue", settings, {"cb": "no train.jsonl"})
 
 
 @pytest.mark.usefixtures("server")

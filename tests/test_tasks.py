@@ -100,6 +100,59 @@ def test_p_tuning_asks_as_its_paper_did(name: str, tmp_path: Path) -> None:
     assert load_task("fewglue", name, tmp_path).p_tuning[0].text == PAPER_TEMPLATES[name]
 
 
+# What pet/pvp.py joins for such a row, `____` for its masks and without the blanks that it leaves inside quotes.
+CHOICES = {"premise": "The bell rang.", "choice1": "He woke.", "choice2": "It fell.", "idx": 0}
+PRONOUN = {
+    "text": "Ann saw Eve when she left.",
+    "target": {"span1_text": "Ann", "span1_index": 0, "span2_text": "she", "span2_index": 4},
+    "idx": 0,
+}
+SEEN = "Ann saw Eve when *she* left."
+PET_WROTE: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "copa",
+        CHOICES | {"question": "effect"},
+        [
+            '"he woke" or "it fell"? The bell rang, so ____.',
+            "he woke or it fell? The bell rang, so ____.",
+        ],
+    ),
+    (
+        "copa",
+        CHOICES | {"question": "cause"},
+        [
+            '"he woke" or "it fell"? The bell rang because ____.',
+            "he woke or it fell? The bell rang because ____.",
+        ],
+    ),
+    (
+        "wsc",
+        PRONOUN,
+        [
+            f"{SEEN} The pronoun '*she*' refers to ____.",
+            f"{SEEN} In the previous sentence, the pronoun '*she*' refers to ____.",
+            f"{SEEN} Question: In the passage above, what does the pronoun '*she*' refer to? Answer: ____.",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "written"), PET_WROTE)
+def test_pets_patterns_are_what_pet_wrote(name: str, row: dict[str, Any], written: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    fields = read_nlu_split(name, path, "test", labelled=False).rows[0].fields
+    task = load_task("superglue", name, tmp_path)
+    patterns = [template for template in task.manual if template.source.startswith("PET,")]
+    assert [template.text.format(mask="____", **fields) for template in patterns] == written
+
+
+def test_p_tuning_asks_copa_without_pets_comma(tmp_path: Path) -> None:
+    assert [template.text for template in load_task("superglue", "copa", tmp_path).p_tuning] == [
+        "{option1} or {option2}? {stem} {connective} {prompt} {mask}."
+    ]
+
+
 def test_lama_slots_are_the_papers_and_then_those_with_the_subject_first(prepared: Path) -> None:
     task = load_task("lama", "P36", prepared)
     assert [template.text for template in task.templates("p_tuning", "masked")] == [

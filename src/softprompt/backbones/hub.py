@@ -62,7 +62,7 @@ def fetch_snapshot(name: str, settings: BackboneSettings) -> tuple[Path, list[st
         )
     files = [file for file in TOKENIZER if (folder / file).is_file()]
     source = {"repo": settings.repo, "revision": settings.revision, "commit": folder.name}
-    return folder, files + _weights_in(folder), json.dumps(source, indent=1) + "\n"
+    return folder, files + weights_in(folder), json.dumps(source, indent=1) + "\n"
 
 
 def cached_snapshot(settings: BackboneSettings) -> Path | None:
@@ -130,7 +130,8 @@ def _download(name: str, settings: BackboneSettings) -> Path:
     raise UserError(f"{_what(name, settings)} lacks config.json or PyTorch weights; name another repo")
 
 
-def _weights_in(folder: Path) -> list[str]:
+def weights_in(folder: Path) -> list[str]:
+    """The names of a model folder's files of weights, of the preferred format that is whole; empty where none is."""
     return next((files for weights in FORMATS if (files := weights.files(folder))), [])
 
 

@@ -10,7 +10,7 @@ import torch
 
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
-from softprompt.backbones.hub import fetch_snapshot
+from softprompt.backbones.hub import FORMATS, fetch_snapshot, weights_in
 from softprompt.backbones.pretraining import PretrainingReport, pretrain
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
@@ -20,7 +20,7 @@ from softprompt.knowledge import known_as_told, known_facts
 from softprompt.paths import Paths
 from softprompt.progress import Progress
 
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+SETTINGS_FILES = ("*.json", "*.txt", "*.model")  # of model and tokenizer
 
 
 def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
@@ -55,12 +55,24 @@ def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_se
 
 
 def copy_model(name: str, folder: Path, out: Path) -> None:
-    """The model's own files, beside the target and then renamed."""
+    """The model's own files, beside the target and then renamed; of its weights the format that the hub's are taken in.
+
+    Raises UserError where the folder has no config.json or no whole set of weights.
+    """
     if not (folder / "config.json").is_file():
         raise UserError(
             f"backbones.{name}.path is {folder}, which has no config.json; name a folder in Hugging Face format"
         )
-    _copy_whole((path for pattern in MODEL_FILES for path in sorted(folder.glob(pattern))), {}, out)
+    weights = weights_in(folder)
+    if not weights:
+        formats = " or ".join(f"{weights.stem}{weights.suffix}" for weights in FORMATS)
+        raise UserError(
+            f"backbones.{name}.path is {folder}, which has no weights; expected {formats}, or the shards of one with "
+            "their index; complete the folder or name another"
+        )
+    settings = {path.name for pattern in SETTINGS_FILES for path in folder.glob(pattern)}
+    indices = {path.name for path in folder.glob("*.index.json")}  # one without its shards would mislead the loader
+    _copy_whole((folder / file for file in sorted({*(settings - indices), *weights})), {}, out)
 
 
 def copy_snapshot(name: str, settings: BackboneSettings, out: Path) -> None:

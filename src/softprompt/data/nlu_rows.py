@@ -94,6 +94,7 @@ def copa(record: Record, labelled: bool) -> Iterator[Parsed]:
         "option1": options[0],
         "option2": options[1],
         "cloze": f"{stem} {connective}",
+        "pet_stem": f"{stem}," if connective == "so" else stem,  # PET writes "..., so", but "... because"
     }
     yield Parsed(str(record.integer("idx")), _label(record, CHOICE, labelled), fields)
 

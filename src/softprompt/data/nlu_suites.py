@@ -107,4 +107,12 @@ def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings)
         unit = question_of(ids) if task == "multirc" else ids
         tables[split] = sample(tables[split], limit, identity, f"{split} limit", unit)
     licence = OTHER_LICENCE.get(suite) or LICENCES.get(task, SUPERGLUE_LICENCE)
-    return PreparedTask(task, licence, list(raw.values()), tables)
+    return PreparedTask(task, licence, list(raw.values()), tables, note=_stand_ins(suite, raw))
+
+
+def _stand_ins(suite: str, raw: dict[str, RawSplit]) -> str:
+    """Which files stand in for official ones that are not there, in words; "" if none does."""
+    read = {split: (raw[split].path.name, official) for split, official in NEEDED[suite].items() if split in raw}
+    return "; ".join(
+        f"{split} is {name}, not {official}" for split, (name, official) in read.items() if name != official
+    )

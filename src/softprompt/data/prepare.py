@@ -79,7 +79,8 @@ def prepare_suite(
 def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads: Path) -> Iterator[Path]:
     """The root of the raw files: the user's folder, what was fetched, or the generated world while it is needed."""
     if settings.source in ("hub", "official"):
-        yield fetch_suite(suite, settings.source, settings.tasks, downloads)
+        redrawn = settings.split_seed is not None
+        yield fetch_suite(suite, settings.source, settings.tasks, downloads, redrawn=redrawn)
         return
     if settings.source == "local":
         root = Path(settings.path)
@@ -100,7 +101,7 @@ def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict
     missing = missing_facts(root, relations)
     if settings.source == "embedded" or settings.text is not None:  # such backbones were told of relations only
         missing = {name: lack for name, lack in missing.items() if name not in PROBES}
-    names = chosen_tasks("lama", settings.tasks, missing)
+    names = chosen_tasks("lama", settings, missing)
     left_out = {name: {"reason": lack} for name, lack in missing.items() if lack}
     tasks = [prepare_lama_task(root, name, relations, settings) for name in names]
     add_discrete_prompts(root, tasks)
@@ -114,7 +115,7 @@ def _recorded(settings: SuiteSettings) -> dict[str, Any]:
 
 def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:
     missing = missing_parts(root, suite, redrawn=settings.split_seed is not None)
-    names = chosen_tasks(suite, settings.tasks, missing)
+    names = chosen_tasks(suite, settings, missing)
     left_out: dict[str, Any] = {name: {"reason": lack} for name, lack in missing.items() if lack}
     for name in left_out if settings.tasks == "all" else ():  # what is there of an incomplete task is checked too
         checked = read_nlu_task(root, suite, name)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from softprompt.config import SuiteSettings
 from softprompt.data.rows import RawSplit
 from softprompt.data.validation import one_of
 from softprompt.errors import UserError
@@ -18,19 +19,21 @@ class PreparedTask:
     raw: list[RawSplit]
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    note: str = ""  # what the task lacks without being left out for it
+    note: str = ""  # what the task lacks without being left out for it, or reads in place of an official file
 
 
-def chosen_tasks(suite: str, wanted: tuple[str, ...] | str, missing: dict[str, str]) -> list[str]:
+def chosen_tasks(suite: str, settings: SuiteSettings, missing: dict[str, str]) -> list[str]:
     """The tasks to prepare. `missing` says of every known task what it lacks ("" if nothing).
 
     `all` means the complete ones; a task that is named has to be complete.
     """
+    wanted = settings.tasks
     if isinstance(wanted, str):
         complete = [name for name, lack in missing.items() if not lack]
         if not complete:
             lacks = "; ".join(f"{name}: {lack}" for name, lack in missing.items())
-            raise UserError(f"suite {suite} has no complete task ({lacks}); check suites.{suite}.path")
+            fix = f"check suites.{suite}.path" if settings.source == "local" else f"check suites.{suite}.source"
+            raise UserError(f"suite {suite} has no complete task ({lacks}); {fix}")
         return complete
     known = [name for name, lack in missing.items() if not lack]
     one_of([name for name in wanted if name not in missing], known, what=f"task of suites.{suite}.tasks")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from softprompt.backbones.hub import cached_snapshot
+from softprompt.backbones.hub import cached_snapshot, weights_in
 from softprompt.config import BackboneSettings, Params
 from softprompt.data.manifest import MANIFEST
 from softprompt.paths import Paths
@@ -94,7 +94,8 @@ def missing_backbone(settings: BackboneSettings, made: Path) -> str:
     if (made / "config.json").is_file() or settings.source == "pretrain":
         return ""
     if settings.source == "local":
-        return "" if (Path(settings.path) / "config.json").is_file() else f"no model in {settings.path}"
+        folder = Path(settings.path)
+        return "" if (folder / "config.json").is_file() and weights_in(folder) else f"no model in {folder}"
     return "" if cached_snapshot(settings) else f"to be fetched: {settings.repo} at {settings.revision[:12]}"
 
 

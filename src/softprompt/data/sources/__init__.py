@@ -15,9 +15,12 @@ from softprompt.files import replaced_folder
 ORIGINS = "origins.json"  # address -> SHA-256 or revision of what was fetched
 
 
-def fetch_suite(suite: str, source: str, tasks: tuple[str, ...] | str, downloads: Path) -> Path:
+def fetch_suite(
+    suite: str, source: str, tasks: tuple[str, ...] | str, downloads: Path, *, redrawn: bool = False
+) -> Path:
     """The folder <downloads>/<source>-<suite> with the raw files of the tasks, complete or as it was before.
 
+    `redrawn`: FewGLUE's, with SuperGLUE's files beside them, which other examples are drawn from.
     Archives are kept in <downloads>/files and used again; what was found at an address without a known SHA-256 is
     recorded in <downloads>.lock.json.
     """
@@ -28,6 +31,8 @@ def fetch_suite(suite: str, source: str, tasks: tuple[str, ...] | str, downloads
             origins = fill_from_hub(suite, about, downloads, lock, folder)
         else:
             origins = fill_from_official(suite, None if suite == "lama" else about, downloads, lock, folder)
+        if redrawn:
+            origins |= fill_from_official("superglue", about, downloads, lock, folder)
         if suite == "lama":
             relations = None if isinstance(tasks, str) else set(tasks)
             origins |= fill_from_official("lama_training", relations, downloads, lock, folder)

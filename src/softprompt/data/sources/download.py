@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on the network. Without a `sha256`, the one of the first download is recorded and holds from then on."""
+    """A file on the network. Without a `sha256`, the one that `record_first` was given holds from then on."""
 
     url: str
     sha256: str | None = None
@@ -46,10 +46,14 @@ def fetch(remote: Remote, target: Path, lock: Lock) -> str:
             _download(remote.url, _part(target), expected)
             _check(remote, _part(target), expected, lock)
             _part(target).replace(target)
-        found = expected or sha256_of_file(target)
-        if expected is None:
-            lock.record(remote.url, found)
-    return found
+        return expected or sha256_of_file(target)
+
+
+def record_first(remote: Remote, found: str, lock: Lock) -> None:
+    """Record what an address without a known SHA-256 gave. Called after the file proved to be what it should be: a
+    page that a server answers with instead must not become what is expected."""
+    if remote.sha256 is None and lock.recorded(remote.url) is None:
+        lock.record(remote.url, found)
 
 
 def _is_there(target: Path, expected: str | None) -> bool:

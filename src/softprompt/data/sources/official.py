@@ -9,7 +9,7 @@ import yaml
 
 from softprompt.config import Frozen
 from softprompt.data.sources.archives import extract
-from softprompt.data.sources.download import Remote, fetch
+from softprompt.data.sources.download import Remote, fetch, record_first
 from softprompt.data.sources.lock import Lock
 from softprompt.data.sources.storage import storage_errors
 from softprompt.errors import UserError
@@ -68,14 +68,17 @@ def fill_from_official(
 
 def _unpack(archive: Archive, kept: Path, lock: Lock, folder: Path) -> str:
     target = kept / Path(urlsplit(archive.url).path).name
-    found = fetch(Remote(archive.url, archive.sha256), target, lock)
+    remote = Remote(archive.url, archive.sha256)
+    found = fetch(remote, target, lock)
     with storage_errors(folder):
         placed = extract(target, folder, lambda name: _place(archive.place, name))
     if not placed:
         raise UserError(
             f"{archive.url}: the archive holds no file that matches {', '.join(archive.place)}; "
-            "its layout has changed; unpack it yourself and set `source: local` with its `path`"
+            f"its layout has changed; delete {target} and run again to fetch it anew, or unpack it yourself and set "
+            "`source: local` with its `path`"
         )
+    record_first(remote, found, lock)
     return found
 
 
@@ -86,8 +89,10 @@ def _place(patterns: dict[str, str], name: str) -> str | None:
 
 def _copy(group: FileGroup, path: str, sha256: str | None, kept: Path, lock: Lock, folder: Path) -> str:
     source, target = kept / group.into / path, folder / group.into / path
-    found = fetch(Remote(group.base + path, sha256), source, lock)
+    remote = Remote(group.base + path, sha256)
+    found = fetch(remote, source, lock)
     with storage_errors(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    record_first(remote, found, lock)
     return found
