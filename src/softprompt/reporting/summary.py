@@ -5,10 +5,10 @@ import pandas as pd
 from softprompt.reporting.collect import Collected
 from softprompt.reporting.frames import groups_of, rows_of
 from softprompt.statistics import mean_interval
+from softprompt.tasks.metrics import METRICS
 
 PLACE = ["suite", "task", "backbone", "method", "state", "seed", "split"]
 CELL_SCORE_COLUMNS = [*PLACE, "metric", "value", "n_examples", "higher_is_better"]
-LAMA_METRIC = "p_at_1"
 
 
 def cell_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -18,13 +18,9 @@ def cell_scores(scores: pd.DataFrame) -> pd.DataFrame:
     return grouped[CELL_SCORE_COLUMNS].sort_values(CELL_SCORE_COLUMNS).reset_index(drop=True)
 
 
-def headline_scores(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell and split with its `score`: P@1 for LAMA, else the mean of the task's metrics, as SuperGLUE does.
-
-    Metrics where lower is better never enter a score, so the best of a column is always its highest.
-    """
-    kept = cells[cells["higher_is_better"] & ((cells["suite"] != "lama") | (cells["metric"] == LAMA_METRIC))]
-    grouped = kept.groupby(PLACE, as_index=False)
+def headline_scores(cells: pd.DataFrame, collected: Collected) -> pd.DataFrame:
+    """One row a cell and split with its `score`: the mean of the metrics that form its task's score."""
+    grouped = in_score(cells, collected).groupby(PLACE, as_index=False)
     return grouped.agg(score=("value", "mean"), n_examples=("n_examples", "first"))
 
 
@@ -50,6 +46,22 @@ def suite_means(headline: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     rows = [(*place, *_suite_row(group, collected, str(place[0]))) for place, group in groups_of(headline, keys)]
     columns = [*keys, "macro", "low", "high", "micro", "micro_low", "micro_high", "seeds", "tasks", "planned"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def in_score(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
+    """The rows of metrics that form the score of their task, as its definition says.
+
+    Metrics where lower is better never enter a score, so the best of a column is always its highest.
+    """
+    places = {
+        (suite, name, metric)
+        for suite, manifest in collected.manifests.items()
+        for name, task in manifest.definitions.items()
+        for metric in task.score_metrics
+        if METRICS[metric].higher_is_better
+    }
+    inside = [place in places for place in zip(frame["suite"], frame["task"], frame["metric"], strict=True)]
+    return frame[pd.Series(inside, index=frame.index, dtype=bool)]
 
 
 def in_headline(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:

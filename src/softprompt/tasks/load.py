@@ -133,6 +133,9 @@ def _check_labels(task: Task, path: Path) -> None:
         f"`metrics` is {list(task.metrics)}; expected some of {', '.join(METRICS)}": (
             not task.metrics or not set(task.metrics) <= set(METRICS)
         ),
+        f"`score` is {list(task.score)}; expected some of `metrics`: {', '.join(task.metrics)}": (
+            not set(task.score) <= set(task.metrics)
+        ),
         f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(sorted(head_fields))}": (
             len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= head_fields
         ),
