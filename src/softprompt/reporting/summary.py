@@ -3,7 +3,7 @@
 import pandas as pd
 
 from softprompt.reporting.collect import Collected
-from softprompt.reporting.frames import groups_of, rows_of
+from softprompt.reporting.frames import groups_of, rows_at, rows_of
 from softprompt.statistics import mean_interval
 from softprompt.tasks.metrics import METRICS
 
@@ -60,15 +60,13 @@ def in_score(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
         for metric in task.score_metrics
         if METRICS[metric].higher_is_better
     }
-    inside = [place in places for place in zip(frame["suite"], frame["task"], frame["metric"], strict=True)]
-    return frame[pd.Series(inside, index=frame.index, dtype=bool)]
+    return rows_at(frame, ["suite", "task", "metric"], places)
 
 
 def in_headline(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     """The rows of tasks that means are over."""
     places = {(suite, task) for suite, manifest in collected.manifests.items() for task in manifest.headline_tasks}
-    inside = [place in places for place in zip(frame["suite"], frame["task"], strict=True)]
-    return frame[pd.Series(inside, index=frame.index, dtype=bool)]
+    return rows_at(frame, ["suite", "task"], places)
 
 
 def metric_means(cells: pd.DataFrame, suites: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

@@ -14,6 +14,7 @@ from softprompt.tasks.task import CANDIDATE, Role, Task, Template
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 LAMA = "lama"
+OFFICIAL_RELATIONS = 41  # of T-REx
 LAMA_SENTENCE = "lama_sentence"  # of the probes whose rows bring their own sentence
 SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
 OWN_FOLDER = ("glue", "extra")  # suites whose definitions are in a folder of their name
