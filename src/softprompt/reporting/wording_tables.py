@@ -35,4 +35,5 @@ def spread_table(report: Report, suite: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
+    """A bar would end the cell."""
+    return f"`{text}`".replace("|", r"\|") if text else ""
