@@ -104,7 +104,11 @@ def make(root: Path, world: World) -> None:
                     _save_prompt(folder, cell)
         _write_evaluation(root / "results/evaluate" / backbone, predictions, scores, _coverage(backbone, world))
     for number, task in enumerate(world.tasks.get("lama", ())):
-        described = {"type": ("1-1", "N-1", "N-M")[number % 3], "templates": []}
+        wordings = [
+            {"id": f"{task}-t{n}", "text": f"{{subject}} is {n} {{mask}}.", "source": "synthetic"}
+            for n in range(world.templates)
+        ]
+        described = {"type": ("1-1", "N-1", "N-M")[number % 3], "templates": wordings}
         write_atomically(root / "data/prepared/lama" / task / "templates.json", json.dumps(described))
 
 
@@ -258,7 +262,11 @@ def _scores(place: dict[str, object], correct: np.ndarray) -> list[Score]:
     if place["suite"] == "lama":
         values = {"p_at_1": share, "p_at_10": min(1.0, share + 0.1), "mrr": share + (1 - share) / 3}
     else:
-        values = {"accuracy": share, "macro_f1": share / 2} if place["task"] == "cb" else {"accuracy": share}
+        values = {
+            "cb": {"accuracy": share, "macro_f1": share / 2},
+            "multirc": {"f1a": share, "em": share / 2, "accuracy": min(1.0, share + 0.1)},
+            "ner": {"entity_f1": share, "token_accuracy": min(1.0, share + 0.2)},
+        }.get(str(place["task"]), {"accuracy": share})
     return [
         Score(**place, metric=metric, value=value, n_examples=len(correct), higher_is_better=True)
         for metric, value in values.items()

@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from softprompt.reporting.collect import Manifest
 from softprompt.reporting.families import family_table, told_lines, told_report
+from softprompt.tasks.load import DEFINITIONS, read_definition
 
 SCORES = [  # relation, template, P@1
     ("P19", "lama", 0.8),
@@ -23,7 +25,10 @@ def report_of(told: pd.DataFrame) -> Any:
     place = {"suite": "lama", "backbone": "bert", "split": "test", "metric": "p_at_1", "chosen_on_dev": False}
     rows = [place | {"task": task, "template": template, "value": value} for task, template, value in SCORES]
     context = SimpleNamespace(backbones=("bert", "gpt2"))
-    return SimpleNamespace(templates=pd.DataFrame(rows), told=told, context=context)
+    wordings = {task: [{"id": "lama", "text": "{subject} is {mask}", "source": "here"}] for task in TOLD}
+    definitions = {task: read_definition(DEFINITIONS / "lama.yaml", "lama", task, wordings[task]) for task in TOLD}
+    collected = SimpleNamespace(manifests={"lama": Manifest("lama", {}, "", definitions, {})})
+    return SimpleNamespace(templates=pd.DataFrame(rows), told=told, context=context, collected=collected)
 
 
 def cells_of(text: str) -> list[list[str]]:

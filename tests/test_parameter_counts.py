@@ -11,6 +11,10 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import synthetic_results as synthetic
+from softprompt.backbones.backbone import Backbone
+from softprompt.checks import load_checked_params
+from softprompt.methods import TrainedMethod, build_method
+from softprompt.methods.base import fresh_trainable
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.parameter_counts import (
     keyed_pool,
@@ -25,8 +29,11 @@ from softprompt.reporting.parameter_counts import (
     source_counts,
     wide_lstm_encoder,
 )
+from softprompt.tasks.load import load_task
 from softprompt.training.prompts import EncoderName, PromptEncoder
 from synthetic_results import World
+
+EMBEDDED = Path(__file__).resolve().parents[1] / "profiles" / "embedded.yaml"
 
 
 def parameters(module: nn.Module) -> int:
@@ -56,6 +63,17 @@ def test_the_wide_encoder_is_that_of_the_few_shot_code() -> None:
         ]
     )
     assert parameters(module) == wide_lstm_encoder(length, size)
+
+
+def test_the_count_of_the_few_shot_code_is_what_the_method_trains_there(bert: Backbone, prepared: Path) -> None:
+    method = build_method("p_tuning_tuned", load_checked_params(EMBEDDED).methods["p_tuning_tuned"])
+    assert isinstance(method, TrainedMethod)
+    count = next(count for count in source_counts() if count.source == "P-tuning, PT-Fewshot code")
+    prompt = fresh_trainable(method, load_task("superglue", "rte", prepared), bert, 1, "member").prompt
+    assert prompt is not None
+    assert parameters(prompt) == wide_lstm_encoder(1, bert.embedding_size)
+    assert count.trained == wide_lstm_encoder(1, 128) == 708_992
+    assert (prompt().numel(), count.kept) == (bert.embedding_size, 128)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from softprompt.errors import UserError
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.markdown import interval, p_value, percent, points, with_margin
 from softprompt.results import TrainResult, write_record
+from softprompt.tasks.load import load_task
 from synthetic_results import World
 
 HOLES = World(
@@ -230,6 +231,22 @@ def test_templates_and_their_spread(root):
         f"| {percent(here.min())} | {percent(here.mean())} | {percent(here.max())} |"
         in (root / "reports/lama.md").read_text()
     )
+
+
+def test_every_wording_stands_beside_its_score(root, tmp_path):
+    """Of LAMA from the prepared templates, elsewhere from the task's definition; a bar would end the cell."""
+    assert "| P3 | P3-t2 | `{subject} is 2 {mask}.` |" in (root / "reports/lama.md").read_text()
+    world = World(
+        backbones=("tiny_bert",), methods=("manual",), tasks={"superglue": ("cb",), "lama": ("P1",)}, templates=1
+    )
+    synthetic.make(tmp_path, world)
+    scores, first = tmp_path / "results/evaluate/tiny_bert/scores.csv", load_task("superglue", "cb", tmp_path).manual[0]
+    scores.write_text(scores.read_text().replace("cb-t0", first.id))
+    wordings = tmp_path / "data/prepared/lama/P1/templates.json"
+    wordings.write_text(wordings.read_text().replace("} is 0 {", "} | {"))
+    reports = report_on(tmp_path, world)
+    assert f"| cb | {first.id} | `{first.text}` |" in (reports / "superglue.md").read_text()
+    assert r"| P1 | P1-t0 | `{subject} \| {mask}.` |" in (reports / "lama.md").read_text()
 
 
 def test_a_stopped_cell_keeps_its_last_score_in_the_mean_curve(tmp_path):

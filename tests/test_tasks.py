@@ -233,6 +233,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "unquoted yes": ({"verbalizer": {"entailment": True, "not_entailment": False}}, ".*is True.*quote Yes"),
     "unknown metric": ({"metrics": ["bleu"]}, r"`metrics` is \['bleu'\]; expected some of accuracy"),
+    "score of no metric": (
+        {"metrics": ["accuracy"], "score": ["accuracy", "em"]},
+        r"`score` is \['accuracy', 'em'\]; expected some of `metrics`: accuracy",
+    ),
     "unknown head field": ({"head_fields": ["passage"]}, "`head_fields` is .*one or two of claim"),
     "candidates of labels": ({"candidates": ["premise"]}, r"`candidates` is .*none where answer_form is label"),
     "no manual template": ({"manual": []}, "`manual`, `p_tuning`: expected at least one"),

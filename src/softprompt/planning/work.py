@@ -14,10 +14,9 @@ from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
 from softprompt.results import State
-from softprompt.tasks.load import DEFINITIONS, LAMA, definition_path, nlu_names, read_definition
+from softprompt.tasks.load import DEFINITIONS, LAMA, OFFICIAL_RELATIONS, definition_path, nlu_names, read_definition
 from softprompt.tasks.task import Task, Template
 
-OFFICIAL_RELATIONS = 41  # of T-REx
 ANY_WORDING = {"id": "any", "text": "{subject} {mask}", "source": "any", "kinds": ["masked", "causal", "seq2seq"]}
 
 

@@ -16,6 +16,8 @@ from softprompt.files import sha256_of_file
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.prompt_contents import PromptContents, read_prompt_contents
 from softprompt.results import Cell, Coverage, Prediction, Score, TrainResult, TrialRecord
+from softprompt.tasks.load import load_task
+from softprompt.tasks.task import Task
 
 EXAMPLE = ["suite", "task", "backbone", "method", "seed", "template", "split", "id", "group", "correct"]
 
@@ -36,12 +38,17 @@ class Manifest:
     suite: str
     content: dict[str, Any]
     fingerprint: str
-    wordings: dict[tuple[str, str], str]  # (task, template id) -> text
+    definitions: dict[str, Task]  # task -> what it asks and how it is scored
     types: dict[str, str]  # of LAMA's relations: 1-1, N-1, N-M, or `sentence`
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(sorted(self.content["tasks"]))
+
+    @property
+    def wordings(self) -> dict[tuple[str, str], str]:
+        """(task, id of a manual template) -> its text."""
+        return {(name, one.id): one.text for name, task in self.definitions.items() for one in task.manual}
 
     @property
     def headline_tasks(self) -> tuple[str, ...]:
@@ -109,16 +116,15 @@ def read_train_results(results: Path, context: ReportContext) -> list[TrainResul
 
 
 def describe_suite(prepared: Path, suite: str) -> Manifest:
-    """A suite's manifest with its digest, and the types of LAMA's relations and the wording of their templates."""
+    """A suite's manifest with its digest, the definitions of its tasks, and the types of LAMA's relations."""
     folder = prepared / suite
     content = read_manifest(folder)
-    wordings, types = {}, {}
-    for path in sorted(folder.glob("*/templates.json")):
-        described = json.loads(path.read_text(encoding="utf-8"))
-        types[path.parent.name] = described["type"]
-        for template in described["templates"]:
-            wordings[path.parent.name, template["id"]] = template["text"]
-    return Manifest(suite, content, sha256_of_file(folder / MANIFEST), wordings, types)
+    definitions = {task: load_task(suite, task, prepared) for task in sorted(content["tasks"])}
+    types = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))["type"]
+        for path in sorted(folder.glob("*/templates.json"))
+    }
+    return Manifest(suite, content, sha256_of_file(folder / MANIFEST), definitions, types)
 
 
 def read_scores(path: Path) -> pd.DataFrame:

@@ -98,11 +98,15 @@ def tasks_family(suite: str) -> str:
 
 
 def places_of(comparisons: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
-    """(family, task, backbone, method) -> `best` or `tie`, for what is not distinguishable from the best at 5 %."""
+    """(family, task, backbone, method) -> `best` or `tie`, for what is not distinguishable from the best at 5 %.
+
+    The best has the highest score, an F1 perhaps; the paired test counts correct answers. Where it speaks against the
+    best, it does not set the best apart.
+    """
     places = {}
     for row in rows_of(comparisons):
         places[row.family, row.task, row.backbone, row.method] = "best"
-        if not row.p_holm < ALPHA:
+        if not (row.effect > 0 and row.p_holm < ALPHA):
             places[row.family, row.task, row.backbone, row.against] = "tie"
     return places
 

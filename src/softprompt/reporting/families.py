@@ -44,7 +44,7 @@ def told_lines(report: "Report") -> list[str]:
 
 def family_table(report: "Report", suite: str) -> str:
     """Mean test score of each family's templates, mean over tasks; apart by whether pretraining used them, if known."""
-    scores = select(template_headlines(report.templates), suite=suite, split="test")
+    scores = select(template_headlines(report.templates, report.collected), suite=suite, split="test")
     if scores.empty or scores["template"].map(family_of).nunique() < 2:
         return ""
     told = set(zip(report.told["relation"], report.told["template"], strict=True))

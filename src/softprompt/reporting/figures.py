@@ -151,7 +151,9 @@ def _seed_means(report: Report, suite: str) -> pd.DataFrame:
 def _wordings(report: Report, suite: str) -> pd.DataFrame:
     """A row a mark: every manual template, their mean, and the test scores of manual_best and p_tuning."""
     columns = ["task", "backbone", "kind", "template", "value"]
-    dots = select(template_headlines(report.templates), suite=suite, split="test").rename(columns={"score": "value"})
+    dots = select(template_headlines(report.templates, report.collected), suite=suite, split="test").rename(
+        columns={"score": "value"}
+    )
     if dots.empty:
         return pd.DataFrame(columns=columns)
     means = select(report.spread, suite=suite).rename(columns={"mean": "value"})

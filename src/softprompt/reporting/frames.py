@@ -1,6 +1,6 @@
-"""Three ways to read a table by the names of its columns."""
+"""Four ways to read a table by the names of its columns."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,12 @@ def select(frame: pd.DataFrame, **place: object) -> pd.DataFrame:
     for column, value in place.items():
         kept &= frame[column] == value
     return frame[kept]
+
+
+def rows_at(frame: pd.DataFrame, columns: list[str], places: Collection[tuple[str, ...]]) -> pd.DataFrame:
+    """The rows whose values in these columns are one of the places."""
+    inside = [place in places for place in frame[columns].itertuples(index=False, name=None)]
+    return frame[pd.Series(inside, index=frame.index, dtype=bool)]
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[Any]:

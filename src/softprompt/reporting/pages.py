@@ -23,7 +23,13 @@ from softprompt.reporting.prompt_page import SHOWN_VECTORS, nearest_table, usage
 from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.published import MARK, published_table
 from softprompt.reporting.report import Report
-from softprompt.reporting.scoreboard import control_split_table, headline_table, lama_metric_table, task_table
+from softprompt.reporting.scoreboard import (
+    control_split_table,
+    headline_table,
+    lama_metric_table,
+    score_words,
+    task_table,
+)
 from softprompt.reporting.wording_tables import spread_table, wording_table
 
 SHOWN_GAPS = 12
@@ -79,6 +85,7 @@ def render_suite(report: Report, suite: str) -> str:
         overlaps=overlap_lines(report.collected.manifests[suite]),
         tasks={name: task_table(report, suite, name) for name in report.context.backbones},
         tasks_family=family_size(report, tasks_family(suite)),
+        scored=score_words(report.collected.manifests[suite]),
         wordings=wording_table(report, suite),
         spread=spread_table(report, suite),
         families=family_table(report, suite) if suite == "lama" else "",
@@ -130,7 +137,7 @@ def caption(report: Report, suite: str) -> str:
         what, paired = f"P@1 in %, macro over {counted(tasks, 'relation')}", "same facts, relations resampled"
         what += f" ({probe_sentence(report)})" if probe_sentence(report) else ""
     else:
-        what = f"Score in % (the mean of a task's metrics), mean over {counted(tasks, 'task')}"
+        what = f"Score in % (the mean of the metrics that form a task's score), mean over {counted(tasks, 'task')}"
         paired = "correct answers to the same examples, groups resampled"
     seeds = counted(len(report.context.seeds), "seed")
     comparisons = counted(family_size(report, table_family(suite)), "comparison")

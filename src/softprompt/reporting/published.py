@@ -13,18 +13,22 @@ from typing import Any
 import pandas as pd
 
 from softprompt.reporting.collect import Manifest
-from softprompt.reporting.frames import rows_of, select
+from softprompt.reporting.frames import rows_at, rows_of, select
 from softprompt.reporting.markdown import DASH, percent, points, table, with_margin
 from softprompt.reporting.report import Report
+from softprompt.reporting.summary import in_headline
+from softprompt.reporting.wordings import template_headlines
 from softprompt.statistics import mean_interval
+from softprompt.tasks.load import LAMA, OFFICIAL_RELATIONS
 
 CHECKED = "yes"
 MARK = "‡"
 ALL_TASKS = "all"
 SCORE = "score"  # the mean over a suite's tasks
 PUBLIC_SPLITS = ("test", "validation")  # ours; SuperGLUE's and GLUE's validation sets are our test
-WHOLE_LAMA = 38  # relations of T-REx with train, dev and test facts in the papers' files
-TASKS_OF_MEAN = {"superglue": 7}  # those whose mean the papers give: all but ReCoRD
+TASKS_OF_MEAN = {"lama": OFFICIAL_RELATIONS, "superglue": 7}  # whose mean the papers give: SuperGLUE's without ReCoRD
+BOOLQ_TRAIN = 9427  # rows of the official file
+MANUAL = "manual"  # the papers ask one wording
 HEADER = ["task", "method", "backbone", "metric", "ours", "published", "difference", "in our interval", "paper"]
 
 
@@ -60,10 +64,18 @@ def published_table(report: Report, suite: str) -> str:
 
 
 def is_comparable(manifest: Manifest) -> bool:
-    """Whether the suite is the published one with all its rows: neither generated nor a sample."""
+    """Whether the suite is the published one with all its rows: neither generated, nor a sample, nor told as text."""
     settings = manifest.content.get("settings", {})
-    cut = any(settings.get(key) is not None for key in ("train_limit", "test_limit", "split_seed"))
-    return manifest.content["source"] != "embedded" and not cut
+    changed = any(settings.get(key) is not None for key in ("train_limit", "test_limit", "split_seed", "text"))
+    return manifest.content["source"] != "embedded" and not changed and not _has_part_of_boolq(manifest)
+
+
+def _has_part_of_boolq(manifest: Manifest) -> bool:
+    """A local folder may hold a subset of BoolQ's train file in its place; dev is carved from it."""
+    entry = manifest.content["tasks"].get("boolq")
+    if manifest.suite != "superglue" or entry is None:
+        return False
+    return sum(entry["splits"][split]["rows"] for split in ("train", "dev")) < BOOLQ_TRAIN
 
 
 def vocabulary_of(manifest: Manifest) -> str:
@@ -85,6 +97,8 @@ def _placed(suite: str, manifest: Manifest) -> pd.DataFrame:
 
 def _ours(report: Report, row: Any, backbone: str) -> Ours | None:
     """Our number at a published one's place, or None."""
+    if row.method_name == MANUAL:
+        return _standard_wording(report, row, backbone)
     place = {"suite": row.suite, "backbone": backbone, "method": row.method_name, "state": row.state, "split": "test"}
     if row.task == ALL_TASKS:
         return _mean_of_suite(report, row, place)
@@ -95,11 +109,34 @@ def _ours(report: Report, row: Any, backbone: str) -> Ours | None:
     return Ours(interval.mean, interval.low, interval.high)
 
 
+def _standard_wording(report: Report, row: Any, backbone: str) -> Ours | None:
+    """Our number with each task's standard template alone; it has no seeds, so no interval."""
+    manifest = report.collected.manifests[row.suite]
+    every = select(report.templates, suite=row.suite, backbone=backbone, split="test")
+    asked = rows_at(every, ["task", "template"], standard_wordings(manifest, every))
+    if row.task == ALL_TASKS:
+        tasks = in_headline(template_headlines(asked, report.collected), report.collected)
+        whole = len(tasks) == len(manifest.headline_tasks) == TASKS_OF_MEAN.get(row.suite)
+        return Ours(float(tasks["score"].mean()), None, None) if whole else None
+    values = select(asked, task=row.task, metric=row.metric_name)["value"]
+    return None if values.empty else Ours(float(values.mean()), None, None)
+
+
+def standard_wordings(manifest: Manifest, scores: pd.DataFrame) -> set[tuple[str, str]]:
+    """(task, template) of the wordings that papers ask: LAMA's own, elsewhere the first manual one with a score."""
+    asked = set(zip(scores["task"], scores["template"], strict=True))
+    found: dict[str, str] = {}
+    for name, task in manifest.definitions.items():
+        for template in task.manual:
+            if (name, template.id) in asked and (manifest.suite != LAMA or template.id == LAMA):
+                found.setdefault(name, template.id)
+    return set(found.items())
+
+
 def _mean_of_suite(report: Report, row: Any, place: dict[str, str]) -> Ours | None:
     """Only of a suite that is whole: a mean over other tasks is another number."""
     for ours in rows_of(select(report.suites, **place)):
-        whole = ours.tasks >= WHOLE_LAMA if row.suite == "lama" else ours.tasks == TASKS_OF_MEAN.get(row.suite)
-        if whole and ours.tasks == ours.planned:
+        if ours.tasks == ours.planned == TASKS_OF_MEAN.get(row.suite):
             return Ours(ours.macro, ours.low, ours.high)
     return None
 

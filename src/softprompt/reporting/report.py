@@ -48,7 +48,7 @@ class Report:
 def build_report(collected: Collected, context: ReportContext, pretraining: Path | None) -> Report:
     """The numbers of a report; nothing is written."""
     scores = cell_scores(collected.scores)
-    headline = headline_scores(scores)
+    headline = headline_scores(scores, collected)
     tasks, suites = task_means(headline), suite_means(headline, collected)
     pairs = [*key_pairs(context), *control_pairs(context), *against_best(suites, tasks)]
     headline_tasks = {suite: manifest.headline_tasks for suite, manifest in collected.manifests.items()}
@@ -66,7 +66,7 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         comparisons=comparisons,
         places=places_of(comparisons),
         templates=templates,
-        spread=template_spread(templates),
+        spread=template_spread(templates, collected),
         settings=chosen_settings(collected.cells),
         curves=mean_curves(collected.cells),
         losses=losses,

@@ -1,9 +1,10 @@
 """The tables of scores: methods down, backbones or tasks across, the best bold, what ties with it marked."""
 
+from softprompt.reporting.collect import Manifest
 from softprompt.reporting.comparisons import ALL_TASKS, table_family, tasks_family
 from softprompt.reporting.frames import rows_of, select
 from softprompt.reporting.gaps import without_answer
-from softprompt.reporting.markdown import DAGGER, DASH, NOT_APPLICABLE, percent, table, with_margin
+from softprompt.reporting.markdown import DAGGER, DASH, NOT_APPLICABLE, joined, percent, table, with_margin
 from softprompt.reporting.report import Report
 from softprompt.reporting.summary import in_headline
 from softprompt.results import Cell
@@ -64,6 +65,13 @@ def metric_mean(report: Report, metric: str, **place: str) -> str:
     """Mean of a metric over seeds and then tasks, at a place such as suite, task, backbone and method."""
     rows = in_headline(select(report.scores, metric=metric, split="test", **place), report.collected)
     return DASH if rows.empty else percent(float(rows.groupby("task")["value"].mean().mean()))
+
+
+def score_words(manifest: Manifest) -> str:
+    """What forms the score of the tasks with several metrics; nothing where a suite has none."""
+    several = {name: task for name, task in manifest.definitions.items() if len(task.metrics) > 1}
+    formed = [f"{name}: {joined(task.score_metrics)}" for name, task in sorted(several.items())]
+    return f", the mean of the metrics that form it where a task has several ({'; '.join(formed)})" if formed else ""
 
 
 def state_of(report: Report, method: str) -> str:

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from softprompt.reporting.collect import Collected
-from softprompt.reporting.frames import groups_of, rows_of
+from softprompt.reporting.frames import groups_of, rows_at, rows_of
 from softprompt.statistics import mean_interval
+from softprompt.tasks.metrics import METRICS
 
 PLACE = ["suite", "task", "backbone", "method", "state", "seed", "split"]
 CELL_SCORE_COLUMNS = [*PLACE, "metric", "value", "n_examples", "higher_is_better"]
-LAMA_METRIC = "p_at_1"
 
 
 def cell_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -18,13 +18,9 @@ def cell_scores(scores: pd.DataFrame) -> pd.DataFrame:
     return grouped[CELL_SCORE_COLUMNS].sort_values(CELL_SCORE_COLUMNS).reset_index(drop=True)
 
 
-def headline_scores(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell and split with its `score`: P@1 for LAMA, else the mean of the task's metrics, as SuperGLUE does.
-
-    Metrics where lower is better never enter a score, so the best of a column is always its highest.
-    """
-    kept = cells[cells["higher_is_better"] & ((cells["suite"] != "lama") | (cells["metric"] == LAMA_METRIC))]
-    grouped = kept.groupby(PLACE, as_index=False)
+def headline_scores(cells: pd.DataFrame, collected: Collected) -> pd.DataFrame:
+    """One row a cell and split with its `score`: the mean of the metrics that form its task's score."""
+    grouped = in_score(cells, collected).groupby(PLACE, as_index=False)
     return grouped.agg(score=("value", "mean"), n_examples=("n_examples", "first"))
 
 
@@ -52,11 +48,25 @@ def suite_means(headline: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def in_score(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
+    """The rows of metrics that form the score of their task, as its definition says.
+
+    Metrics where lower is better never enter a score, so the best of a column is always its highest.
+    """
+    places = {
+        (suite, name, metric)
+        for suite, manifest in collected.manifests.items()
+        for name, task in manifest.definitions.items()
+        for metric in task.score_metrics
+        if METRICS[metric].higher_is_better
+    }
+    return rows_at(frame, ["suite", "task", "metric"], places)
+
+
 def in_headline(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     """The rows of tasks that means are over."""
     places = {(suite, task) for suite, manifest in collected.manifests.items() for task in manifest.headline_tasks}
-    inside = [place in places for place in zip(frame["suite"], frame["task"], strict=True)]
-    return frame[pd.Series(inside, index=frame.index, dtype=bool)]
+    return rows_at(frame, ["suite", "task"], places)
 
 
 def metric_means(cells: pd.DataFrame, suites: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

@@ -10,7 +10,7 @@ def wording_table(report: Report, suite: str) -> str:
     """Every manual template with its test score; the one that dev chose is marked."""
     wordings = report.collected.manifests[suite].wordings
     cells: dict[tuple[str, str], dict[str, str]] = {}
-    for row in rows_of(select(template_headlines(report.templates), suite=suite, split="test")):
+    for row in rows_of(select(template_headlines(report.templates, report.collected), suite=suite, split="test")):
         chosen = " (dev)" if row.chosen_on_dev else ""
         cells.setdefault((row.task, row.template), {})[row.backbone] = f"{percent(row.score)}{chosen}"
     backbones = report.context.backbones
@@ -35,4 +35,5 @@ def spread_table(report: Report, suite: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
+    """A bar would end the cell."""
+    return f"`{text}`".replace("|", r"\|") if text else ""

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from softprompt.reporting.summary import LAMA_METRIC
+from softprompt.reporting.collect import Collected
+from softprompt.reporting.summary import in_score
 from softprompt.results import Cell
 
 WIDE = 0.15  # a spread worth naming: points of P@1 between the best and the worst wording of one relation
@@ -22,16 +23,15 @@ def template_scores(scores: pd.DataFrame, cells: list[Cell]) -> pd.DataFrame:
     return manual[COLUMNS].sort_values(COLUMNS).reset_index(drop=True)
 
 
-def template_headlines(templates: pd.DataFrame) -> pd.DataFrame:
+def template_headlines(templates: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     """One row a template and split with its `score`, the same mean of metrics as in the tables of methods."""
     keys = ["suite", "task", "backbone", "template", "split", "chosen_on_dev"]
-    kept = templates[(templates["suite"] != "lama") | (templates["metric"] == LAMA_METRIC)]
-    return kept.groupby(keys, as_index=False).agg(score=("value", "mean"))
+    return in_score(templates, collected).groupby(keys, as_index=False).agg(score=("value", "mean"))
 
 
-def template_spread(templates: pd.DataFrame) -> pd.DataFrame:
+def template_spread(templates: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     """A row a task and backbone: worst, mean and best template on test, and the range between them."""
-    shown = template_headlines(templates)
+    shown = template_headlines(templates, collected)
     places = shown[shown["split"] == "test"].groupby(["suite", "task", "backbone"], as_index=False)
     spread = places.agg(
         templates=("score", "size"), worst=("score", "min"), mean=("score", "mean"), best=("score", "max")

@@ -14,6 +14,7 @@ from softprompt.tasks.task import CANDIDATE, Role, Task, Template
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 LAMA = "lama"
+OFFICIAL_RELATIONS = 41  # of T-REx
 LAMA_SENTENCE = "lama_sentence"  # of the probes whose rows bring their own sentence
 SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
 OWN_FOLDER = ("glue", "extra")  # suites whose definitions are in a folder of their name
@@ -132,6 +133,9 @@ def _check_labels(task: Task, path: Path) -> None:
         ),
         f"`metrics` is {list(task.metrics)}; expected some of {', '.join(METRICS)}": (
             not task.metrics or not set(task.metrics) <= set(METRICS)
+        ),
+        f"`score` is {list(task.score)}; expected some of `metrics`: {', '.join(task.metrics)}": (
+            not set(task.score) <= set(task.metrics)
         ),
         f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(sorted(head_fields))}": (
             len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= head_fields

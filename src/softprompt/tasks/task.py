@@ -71,6 +71,7 @@ class Task(Frozen):
     answer_form: AnswerForm = "label"
     candidates: tuple[str, ...] = ()
     metrics: tuple[str, ...]  # the first one selects
+    score: tuple[str, ...] = ()  # those whose mean is the task's score; none: all of them
     manual: tuple[Template, ...]
     p_tuning: tuple[Template, ...]
     plain: Template
@@ -80,6 +81,11 @@ class Task(Frozen):
     @property
     def key(self) -> str:
         return f"{self.suite}/{self.name}"
+
+    @property
+    def score_metrics(self) -> tuple[str, ...]:
+        """The metrics whose mean is the task's score; the others stay numbers of their own."""
+        return self.score or self.metrics
 
     def head_input(self) -> Template:
         """The fields as a classification head reads them, as BERT's pairs of segments."""
