@@ -132,6 +132,7 @@ def _manifest_entry(suite: str, task: str, world: World) -> dict[str, object]:
     splits = ("test",) if task in world.probes else ("train", "dev", "test")
     return {
         "licence": "Apache-2.0",
+        "note": "train is a part" if task == "cb" else "",
         "splits": {split: {"rows": world.facts + 5, "sha256": digest} for split in splits},
         "also_in_test": {split: 0 for split in splits if split != "test"},
         "files": {},

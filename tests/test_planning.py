@@ -273,7 +273,7 @@ def test_the_command_is_quick_and_does_nothing(profile: str, tmp_path: Path) -> 
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["profile", profile]
     stages = int(lines[1].split()[1])
-    assert stages <= 110
+    assert stages <= 140  # DVC's own work grows with the square of their number: a minute here
     assert done.stderr == ""
 
 

@@ -211,6 +211,10 @@ def test_an_incomplete_method_is_never_best(tmp_path):
     assert all("(1 of 2 tasks)" in cell and "**" not in cell and "†" not in cell for cell in shown[1:])
 
 
+def test_a_file_that_stands_in_for_the_published_one_is_named(root):
+    assert "- superglue/cb: train is a part\n" in (root / "reports/README.md").read_text()
+
+
 def test_edges_are_told_in_words(root):
     readme = (root / "reports/README.md").read_text()
     settings = pd.read_csv(root / "reports/hyperparameters.csv", keep_default_na=False)

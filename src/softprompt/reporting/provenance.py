@@ -5,6 +5,7 @@ from collections import defaultdict
 from softprompt.reporting.collect import Collected, Manifest
 from softprompt.reporting.markdown import counted, joined
 from softprompt.results import Cell
+from softprompt.tasks.load import LAMA
 
 DIGEST_LENGTH = 12
 SHOWN_VALUES = 3
@@ -18,8 +19,14 @@ def data_lines(collected: Collected) -> list[str]:
         source, digest = manifest.content["source"], manifest.fingerprint[:DIGEST_LENGTH]
         count = counted(len(manifest.tasks), "task")
         lines.append(f"{suite}: {count}, source {source}, licence {joined(licences)}, manifest `{digest}`")
-        lines += overlap_lines(manifest)
+        lines += note_lines(manifest) + overlap_lines(manifest)
     return lines
+
+
+def note_lines(manifest: Manifest) -> list[str]:
+    """Where a file stands in for the published one; LAMA's notes name its probes, which its page shows."""
+    notes = {} if manifest.suite == LAMA else {task: entry["note"] for task, entry in manifest.content["tasks"].items()}
+    return [f"{manifest.suite}/{task}: {note}" for task, note in notes.items() if note]
 
 
 def overlap_lines(manifest: Manifest) -> list[str]:
