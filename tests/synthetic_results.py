@@ -187,7 +187,7 @@ def _cell(suite: str, task: str, backbone: str, method: str, seed: int, world: W
     if task in world.probes and method != "manual":
         return Cell(key=key, status="not_applicable", reason="a zero-shot probe has no train and no dev facts", **names)
     if (task, backbone, method) in world.not_applicable:
-        return Cell(key=key, status="not_applicable", reason=f"{method} needs a causal backbone", **names)
+        return Cell(key=key, status="not_applicable", reason=f"{suite}/{task} needs a causal backbone", **names)
     if (task, backbone, method, seed) in world.failed:
         return Cell(key=key, status="failed", reason="loss became NaN at step 12", **names)
     trained = method in TRAINED

@@ -31,7 +31,8 @@ def find_gaps(collected: Collected, context: ReportContext) -> list[Gap]:
         if cell is None:
             status, reason = "missing", "never trained"
         elif cell.status != "done":
-            status, reason = cell.status.replace("_", " "), _one_line(cell.reason)
+            named = cell.reason.replace(f"{suite}/{task}", "the task")  # so that tasks share a line
+            status, reason = cell.status.replace("_", " "), _one_line(named)
         elif (suite, task, backbone) in unanswerable:
             status, reason = "not applicable", f"none of its test facts can be answered by {backbone}"
         elif (suite, task, backbone, method, seed) not in scored:
