@@ -30,6 +30,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "softprompt",
 }
 PANEL_WIDTH = 3.6  # inches
+WIDEST_BESIDE = 8.0  # inches of a panel that has others beside it
 LEGEND_WIDTH = 1.7
 PERCENTAGES = (-3, 103)  # limits of an axis of shares, with room for the marks at its ends
 
@@ -53,10 +54,11 @@ def look_of(context: ReportContext, method: str) -> Look:
 def panels(
     titles: Sequence[str], *, height: float, share_y: bool, panel_width: float = 0.0
 ) -> tuple[Figure, list[Axes]]:
-    """A white figure with one panel a title, side by side."""
+    """A white figure with one panel a title, side by side, or one above the other where they are wide."""
     width = max(PANEL_WIDTH, panel_width)
-    figure = Figure(figsize=(width * len(titles), height + 0.5), layout="constrained")
-    axes = list(figure.subplots(1, len(titles), sharey=share_y, squeeze=False)[0])
+    rows, columns = (len(titles), 1) if width > WIDEST_BESIDE else (1, len(titles))
+    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=share_y, squeeze=False).flat)
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title)
     return figure, axes
