@@ -1,4 +1,5 @@
-"""backbone@NAME: pretrain a backbone, or copy a local one, to models/NAME."""
+"""backbone@NAME: pretrain a backbone, or copy a local one, to models/NAME, and measure which facts a
+pretrained one knows."""
 
 import argparse
 import sys
@@ -10,9 +11,13 @@ from softprompt.stage import run_stage
 
 def backbone(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.backbones.make import make_backbone
+    from softprompt.evaluation.knowledge import write_knowledge
 
-    name = arguments.backbone
-    make_backbone(name, params.backbones[name], Paths(), params.device)
+    name, paths = arguments.backbone, Paths()
+    settings = params.backbones[name]
+    backbone = make_backbone(name, settings, paths, params.device)
+    if settings.source == "pretrain":
+        write_knowledge(backbone, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from softprompt.stage import run_stage
 def evaluate(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.backbones.backbone import load_backbone
     from softprompt.device import choose_device
-    from softprompt.evaluation import evaluate_backbone
+    from softprompt.evaluation.evaluate import evaluate_backbone
 
     name = arguments.backbone
     settings = params.backbones[name]

@@ -11,8 +11,8 @@ from softprompt.stage import run_stage
 def train(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.backbones.backbone import load_backbone
     from softprompt.device import choose_device
+    from softprompt.experiments.train import train_method
     from softprompt.methods import build_method
-    from softprompt.training.stage import train_method
 
     name, backbone_name = arguments.method, arguments.backbone
     method = build_method(name, params.methods[name])

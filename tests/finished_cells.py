@@ -4,16 +4,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Params
+from softprompt.config.parsing import load_params
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.store import FleetStore
 from softprompt.methods import METHODS
-from softprompt.params import load_params
 from softprompt.paths import Paths
 from softprompt.results import Cell, TrainResult, write_record
 from softprompt.tasks.load import load_task
-from softprompt.training.store import FleetStore
 from softprompt.usage.cells import TrainedCell
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,20 +10,21 @@ from torch import Tensor
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Device
 from softprompt.errors import UserError
+from softprompt.experiments.jobs import Job
+from softprompt.experiments.runner import FleetRunner
+from softprompt.experiments.store import FleetStore
+from softprompt.inputs.batches import Batch, Pool
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.autoprompt import AutoPrompt
+from softprompt.prompts.parts import NO_WORD, Parts, gather
+from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Batch, Pool
 from softprompt.training.fleet import Fleet, Reading
-from softprompt.training.jobs import Job
 from softprompt.training.label_words import PENALTY, label_certainty, surest_words
 from softprompt.training.loop import FleetWork
-from softprompt.training.member import Member, Trainable
-from softprompt.training.parts import NO_WORD, Parts, gather
-from softprompt.training.prompts import PromptEncoder
-from softprompt.training.runner import FleetRunner
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import TaskData, load_task_data
+from softprompt.training.member import Member
 from softprompt.training.triggers import first_order_gains, usable_tokens
 
 SECTION = {"candidates": 3, "prompt_length": {"low": 1, "high": 8}}

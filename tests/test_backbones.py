@@ -12,7 +12,7 @@ from softprompt.backbones import memory
 from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.backbones.memory import parameters_in
 from softprompt.errors import UserError
-from softprompt.training.encoding import NO_TOKEN
+from softprompt.inputs.encoding import NO_TOKEN
 
 CPU = torch.device("cpu")
 

@@ -9,22 +9,23 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Budget, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.superglue import FOLDERS
+from softprompt.experiments.checks import load_checked_params
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.label_space import prediction_table
+from softprompt.inputs.outputs import Predictions
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
+from softprompt.prompts.parts import Parts
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
-from softprompt.training.answers import answer_frame
-from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
-from softprompt.training.member import Answered, Member, Trained
-from softprompt.training.parts import Parts
-from softprompt.training.task_data import TaskData, load_task_data
+from softprompt.training.member import Member, Trained
 
 SECTIONS = load_checked_params(Path(__file__).resolve().parents[1] / "profiles" / "embedded.yaml").methods
 BUDGET = Budget(trials=2, steps=6, batch_size=3, eval_every=3, patience=2)
@@ -78,11 +79,11 @@ def task_data(folder: Path, backbone: Backbone, method: Method, name: str) -> Ta
     return load_task_data(folder / "superglue", task, backbone, 128, head=method.uses_head(task))
 
 
-def asked(data: TaskData, template: Template) -> tuple[Answered, Tensor]:
+def asked(data: TaskData, template: Template) -> tuple[Predictions, Tensor]:
     """What the backbone answers to dev in plain words, and its loss with gradients."""
     pool = Pool([data.split("dev", template, 0)], data.backbone.device)
     fleet = Fleet(data.backbone, [data.answers.space])
-    (answered,) = fleet.answer(pool, [0], Parts(), 64)
+    (answered,) = fleet.predict(pool, [0], Parts(), 64)
     number = torch.arange(len(data.dev))
     return answered, fleet.losses(fleet.read(pool.batch(0 * number, number), Parts()))
 
@@ -150,7 +151,7 @@ def test_a_text_counts_as_generated_where_greedy_decoding_writes_it(gpt2: Backbo
         written.append(int(decoded[0, ids.shape[1] :].tolist() == wanted))
     assert answered.prediction.tolist() == written
     assert any(written)
-    frame = answer_frame(own.answers, own.dev, answered)
+    frame = prediction_table(own.answers, own.dev, answered)
     assert (frame["prediction"] == "true").tolist() == [bool(one) for one in written]
     assert (frame["correct"] == (frame["gold"] == frame["prediction"])).all()
 

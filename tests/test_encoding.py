@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
+from softprompt.inputs.encoding import block_lengths, encode_texts
 from softprompt.tasks.task import Template
-from softprompt.training.encoding import block_lengths, encode_texts
 
 
 def encode(backbone: Backbone, text: str, examples: dict[str, list[str]], prompt_length: int = 0, limit: int = 128):  # type: ignore[no-untyped-def]

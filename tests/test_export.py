@@ -37,7 +37,7 @@ def cell_with_prompt(backbone: Backbone, task: str, prepared: Path, folder: Path
 
 def our_logits(chosen: TrainedCell, inputs: pd.DataFrame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Logits (R, V) where answers are read, and the rows they were read from: ids, lengths, where."""
-    answers = chosen.trained.answers_of(chosen.task)
+    answers = chosen.trained.label_space_of(chosen.task)
     asked = chosen.trained.first_asked(chosen.task, chosen.cell)
     fleet, pool, parts = chosen.trained.fleet_of(answers, unanswered(answers, inputs), [asked])
     batch = pool.batch(torch.zeros(len(inputs), dtype=torch.long), torch.arange(len(inputs)))

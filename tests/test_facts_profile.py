@@ -12,16 +12,16 @@ import yaml
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Params
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
-from softprompt.evaluation import evaluate_backbone
+from softprompt.evaluation.evaluate import evaluate_backbone
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
-from softprompt.training.stage import train_method
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

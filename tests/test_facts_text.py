@@ -17,7 +17,7 @@ from softprompt.data.prepare import prepare_suite
 from softprompt.data.prose import LONGEST, documents_of
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
-from softprompt.tasks.families import family_of
+from softprompt.tasks.template_families import family_of
 
 WORLD = WorldSettings()
 SPLITS = ("train", "dev", "test")

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Budget, Device
+from softprompt.config.parsing import load_params
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.jobs import Job
+from softprompt.experiments.runner import FleetRunner
+from softprompt.experiments.store import FleetStore
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.encoding import ORDINARY
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import METHODS, TrainedMethod, build_method
-from softprompt.params import load_params
+from softprompt.prompts.parts import gather
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Pool
-from softprompt.training.encoding import ORDINARY
 from softprompt.training.fleet import Fleet
-from softprompt.training.jobs import Job
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
-from softprompt.training.parts import gather
-from softprompt.training.runner import FleetRunner
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import TaskData, load_task_data
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = {

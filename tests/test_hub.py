@@ -21,9 +21,9 @@ import sys
 from pathlib import Path
 from softprompt.quiet import keep_quiet
 keep_quiet(offline=False)
-from softprompt.backbones.hub import fetch_snapshot
+from softprompt.backbones.snapshots import fetch_snapshot
 from softprompt.errors import UserError
-from softprompt.params import load_params
+from softprompt.config.parsing import load_params
 try:
     print(*fetch_snapshot("tiny", load_params(Path("params.yaml")).backbones["tiny"])[1])
 except UserError as error:

@@ -7,22 +7,22 @@ import torch
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
+from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
+from softprompt.experiments.cell_factory import CellFactory
+from softprompt.experiments.store import FleetStore
+from softprompt.experiments.untrained import untrained_cells
+from softprompt.experiments.workload import Workload
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.encoding import encode_texts, tokenize
+from softprompt.inputs.task_data import TaskData, encode_split, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, fresh_trainable
-from softprompt.params import load_params
+from softprompt.prompts.parts import gather
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Pool
-from softprompt.training.cells import CellFactory
 from softprompt.training.demonstrations import CONTENT_FREE, fitting_tokens, solved
-from softprompt.training.encoding import encode_texts, tokenize
 from softprompt.training.fleet import Fleet
-from softprompt.training.member import Trainable
-from softprompt.training.parts import gather
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import TaskData, encode_split, load_task_data
-from softprompt.training.untrained import untrained_cells
-from softprompt.training.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[1]
 

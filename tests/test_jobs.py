@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softprompt.training.jobs import Job, content_key, plan_fleets
+from softprompt.experiments.jobs import Job, content_key, plan_fleets
 
 
 def job(index: int, tokens: int, reading: str = "label words") -> Job:

@@ -8,7 +8,7 @@ import torch
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import load_split
-from softprompt.knowledge import known_as_told, known_facts
+from softprompt.evaluation.knowledge import known_as_stated, known_facts
 from softprompt.tasks.load import load_task
 
 
@@ -36,7 +36,7 @@ def test_a_told_fact_is_asked_in_the_wording_that_told_it(gpt2: Backbone, prepar
     rows.to_json(suite / "text" / "facts.jsonl", orient="records", lines=True)
     backbone = gpt2.tuned_copy()
     _learn(backbone, templates[0].text, facts.iloc[::2])
-    known = known_as_told(backbone, suite, inference_tokens=512).set_index("template")
+    known = known_as_stated(backbone, suite, inference_tokens=512).set_index("template")
     for template in templates:
         own = told[told["template"] == template.id]
         correct = [_answer(backbone, template.text, fact) == fact["label"] for fact in own.to_dict("records")]
@@ -46,7 +46,7 @@ def test_a_told_fact_is_asked_in_the_wording_that_told_it(gpt2: Backbone, prepar
 
 
 def test_a_text_that_names_no_templates_tells_nothing_of_them(gpt2: Backbone, prepared: Path) -> None:
-    assert known_as_told(gpt2, prepared / "lama", inference_tokens=512).empty
+    assert known_as_stated(gpt2, prepared / "lama", inference_tokens=512).empty
 
 
 def _learn(backbone: Backbone, text: str, facts: pd.DataFrame) -> None:

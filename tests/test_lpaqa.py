@@ -8,18 +8,19 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Device
 from softprompt.errors import UserError
+from softprompt.experiments.jobs import Job
+from softprompt.experiments.runner import FleetRunner
+from softprompt.experiments.store import FleetStore
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.lpaqa import Lpaqa, different, one_hot_logits
+from softprompt.prompts.parts import Parts, gather, restored
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
-from softprompt.training.jobs import Job
 from softprompt.training.loop import FleetWork
-from softprompt.training.member import Member, Trainable
-from softprompt.training.parts import Parts, gather, restored
-from softprompt.training.runner import FleetRunner
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import TaskData, load_task_data
+from softprompt.training.member import Member
 
 WEIGHTED = {
     "prompts_per_family": 3,
@@ -70,7 +71,7 @@ def test_an_ensemble_scores_by_the_weighted_log_probabilities_of_its_prompts(
         trainables.append(Trainable(mixture=torch.nn.Parameter(logits)))
         splits.append(data.split("dev", template, 0))
     fleet = Fleet(backbone, [data.answers.space for data in tasks])
-    answered = fleet.answer(Pool(splits, backbone.device), [0, 1], gather(trainables), 300)
+    answered = fleet.predict(Pool(splits, backbone.device), [0, 1], gather(trainables), 300)
     for data, trainable, answers in zip(tasks, trainables, answered, strict=True):
         assert trainable.mixture is not None
         weights = trainable.mixture.exp() / trainable.mixture.exp().sum()
@@ -110,7 +111,7 @@ def test_ensembles_without_descent_weigh_as_they_say(
         for text in template.wordings:
             split = data.split("train", template.model_copy(update={"text": text, "others": ()}), 0)
             fleet = Fleet(bert, [data.answers.space])
-            (answers,) = fleet.answer(Pool([split], bert.device), [0], Parts(), 300)
+            (answers,) = fleet.predict(Pool([split], bert.device), [0], Parts(), 300)
             right.append((int((answers.prediction == split.target[:, 0]).sum()), -float(answers.loss.mean())))
         assert weights.tolist() == [float(one == max(right)) for one in right]
     assert member.trainable.parameter_count() == 0

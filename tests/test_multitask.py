@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Device
+from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
+from softprompt.experiments.jobs import Job
+from softprompt.experiments.runner import FleetRunner
+from softprompt.experiments.store import FleetStore
+from softprompt.inputs.batches import Batch, Pool
+from softprompt.inputs.encoding import ORDINARY
+from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.multitask_prompt_mpt import FactoredPrompt, joined
-from softprompt.params import load_params
+from softprompt.prompts.parts import gather, restored
+from softprompt.prompts.selector import Selector
 from softprompt.results import CurvePoint
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Batch, Pool
-from softprompt.training.encoding import ORDINARY
 from softprompt.training.fleet import Fleet
-from softprompt.training.jobs import Job
 from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer
-from softprompt.training.parts import gather, restored
-from softprompt.training.runner import FleetRunner
-from softprompt.training.selectors import Selector
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import load_task_data
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = load_params(ROOT / "profiles" / "embedded.yaml").methods

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from softprompt.config import Recipe
-from softprompt.training.member import Member, Trainable
+from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.trainable import Trainable
+from softprompt.training.member import Member
 from softprompt.training.optimizers import build_optimizer
-from softprompt.training.prompts import PromptEncoder
 
 DECAY = 1e-2
 

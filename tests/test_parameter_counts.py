@@ -12,9 +12,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import synthetic_results as synthetic
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
+from softprompt.experiments.checks import load_checked_params
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
+from softprompt.prompts.soft_prompt import EncoderName, PromptEncoder
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.parameter_counts import (
     keyed_pool,
@@ -30,7 +31,6 @@ from softprompt.reporting.parameter_counts import (
     wide_lstm_encoder,
 )
 from softprompt.tasks.load import load_task
-from softprompt.training.prompts import EncoderName, PromptEncoder
 from synthetic_results import World
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "profiles" / "embedded.yaml"

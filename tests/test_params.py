@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from softprompt import checks
-from softprompt.checks import load_checked_params
 from softprompt.errors import UserError
+from softprompt.experiments import checks
+from softprompt.experiments.checks import load_checked_params
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Budget
 from softprompt.errors import UserError
+from softprompt.experiments.checks import load_checked_params
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.methods.ipet import labelled_texts, labellers
+from softprompt.prompts.parts import gather
 from softprompt.tasks.load import DEFINITIONS, load_task, read_definition
 from softprompt.tasks.task import Pattern
-from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
-from softprompt.training.parts import gather
 from softprompt.training.patterns import Ensemble, Plan, Votes, asked_pairs, soft_labels
-from softprompt.training.task_data import TaskData, load_task_data
 
 SECTIONS = load_checked_params(Path(__file__).resolve().parents[1] / "profiles" / "embedded.yaml").methods
 BUDGET = Budget(trials=2, steps=17, batch_size=4, eval_every=3, patience=9)

@@ -16,9 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import tiny_backbone
 from softprompt.backbones.architectures import CLASSES, build_model
-from softprompt.checks import load_checked_params
 from softprompt.config import Architecture, BackboneSettings, Params
 from softprompt.errors import UserError
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.store import FleetStore
+from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.planning.machine import Machine, describe_machine
@@ -26,8 +28,6 @@ from softprompt.planning.needs import backbone_needs
 from softprompt.planning.page import columns, duration, gib, render_plan
 from softprompt.planning.sizes import ModelSize, model_size
 from softprompt.planning.work import plan_work
-from softprompt.training.stage import train_method
-from softprompt.training.store import FleetStore
 
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 1024**3

@@ -12,18 +12,18 @@ import yaml
 
 from finished_cells import ROOT, all_methods, finished_cell, paths_with
 from softprompt import __main__
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.train import train_method
+from softprompt.inputs.label_space import keep_answerable
 from softprompt.methods import METHODS, build_method
 from softprompt.paths import Paths
 from softprompt.results import TrainResult, write_record
 from softprompt.tasks.load import load_task
-from softprompt.training.answers import keep_answerable
-from softprompt.training.stage import train_method
 from softprompt.usage.cells import TrainedCell, find_cell, load_cell
 from softprompt.usage.inputs import read_inputs
 from softprompt.usage.predict import predict, render_predictions
@@ -67,7 +67,7 @@ def test_every_method_predicts_what_it_answers_in_evaluation(
     trained = TrainedCells(params, name, backbone, paths)
     for (suite, task_name), cells in trained.cells.items():
         task = load_task(suite, task_name, paths.prepared)
-        answers = trained.answers_of(task)
+        answers = trained.label_space_of(task)
         examples = keep_answerable(answers, load_split(paths.suite(suite), task_name, "test"))
         evaluated = next(iter(trained.predictions(task, answers, examples, "test", cells[:1])))
         inputs = examples[list(task.fields)].assign(row=range(len(examples)))
@@ -89,7 +89,7 @@ def test_the_likeliest_tokens_are_those_of_the_library(gpt2: Backbone, prepared:
     chosen = finished_cell("manual", gpt2, "lama/P19", template["id"], {}, paths, all_methods())
     inputs = read_inputs(chosen.task, None, ["Ann met Bob", "Rome"])
     predicted = predict(chosen, inputs)
-    allowed = chosen.trained.answers_of(chosen.task).space.allowed
+    allowed = chosen.trained.label_space_of(chosen.task).space.allowed
     for row, subject in enumerate(["Ann met Bob", "Rome"]):
         text = template["text"].partition("{mask}")[0].rstrip().replace("{subject}", subject)
         with torch.no_grad():

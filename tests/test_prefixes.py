@@ -22,14 +22,14 @@ from conftest import BACKBONE_TYPES, tiny_backbone
 from softprompt.backbones.attention import WORKING, Attentions, RowPrefixes
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Recipe
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
+from softprompt.prompts.parts import gather, restored
+from softprompt.prompts.prefix import PrefixEncoder, new_prefix, row_prefixes
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
-from softprompt.training.parts import gather, restored
-from softprompt.training.prefixes import PrefixEncoder, new_prefix, row_prefixes
-from softprompt.training.task_data import load_task_data
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
 SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": {"low": 1e-4, "high": 1e-2}}

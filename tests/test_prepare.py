@@ -14,11 +14,11 @@ import pytest
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import prepare, prepared
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.rows import question_of
 from softprompt.data.splits import carve_dev, sample
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
 from softprompt.tasks.load import load_task
+from softprompt.tasks.metrics import question_of
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")

@@ -10,20 +10,20 @@ import torch
 import yaml
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Params, SuiteSettings, WorldSettings
-from softprompt.coverage import coverage_table
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.data.probes import PROBES, SEVERAL_BLANKS, read_probe
 from softprompt.errors import UserError
-from softprompt.evaluation import evaluate_backbone
+from softprompt.evaluation.coverage import coverage_table
+from softprompt.evaluation.evaluate import evaluate_backbone
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.train import train_method
+from softprompt.inputs.encoding import encode_texts, tokenize
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.results import Cell, Coverage
 from softprompt.tasks.load import load_task
-from softprompt.training.encoding import encode_texts, tokenize
-from softprompt.training.stage import train_method
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,22 +9,22 @@ import torch
 
 import synthetic_results as synthetic
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.errors import UserError
+from softprompt.evaluation.prompt_contents import cosines_to_words, write_prompt_contents
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.store import FleetStore
 from softprompt.files import write_atomically
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.task_data import load_task_data
 from softprompt.paths import Paths
-from softprompt.prompt_contents import cosines_to_words, write_prompt_contents
+from softprompt.prompts.parts import Trainable
+from softprompt.prompts.pool import draw, new_keyed_pool
+from softprompt.prompts.soft_prompt import PromptEncoder
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.prompt_contents import effective_prompts, read_prompt_contents, shares_by_place, usage_summary
 from softprompt.reporting.prompt_page import as_code
 from softprompt.results import Cell, TrainResult, write_record
 from softprompt.tasks.load import load_task
-from softprompt.training.batches import Pool
-from softprompt.training.parts import Trainable
-from softprompt.training.prompt_pools import draw, new_keyed_pool
-from softprompt.training.prompts import PromptEncoder
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import load_task_data
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("manual", "fine_tuning", "prompt_tuning", "prompt_pool_topk")

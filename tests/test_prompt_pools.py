@@ -11,17 +11,18 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
 from softprompt.errors import UserError
+from softprompt.inputs.batches import Batch, Pool, Split, one_row_each
+from softprompt.inputs.encoding import encode_texts
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
+from softprompt.prompts.parts import gather, restored
+from softprompt.prompts.pool import PromptPool, draw, new_attention_pool, new_keyed_pool
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
-from softprompt.training.batches import Batch, Pool, Split, one_row_each
-from softprompt.training.encoding import encode_texts
 from softprompt.training.fleet import Fleet, Reading
 from softprompt.training.loop import FleetWork, train_fleet
-from softprompt.training.member import Member, Trainable
-from softprompt.training.parts import gather, restored
-from softprompt.training.prompt_pools import PromptPool, draw, new_attention_pool, new_keyed_pool
-from softprompt.training.task_data import TaskData, load_task_data
+from softprompt.training.member import Member
 
 SIZE, LENGTHS = 4, (1, 3)  # prompts of a pool; vectors in front of the rows of two members
 EACH, KEYED_LENGTHS = 2, (5, 2)  # vectors of a keyed prompt: members take 3 prompts (one vector of the last) and 1
@@ -203,7 +204,7 @@ def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbo
     assert cosines() > was or not weight
     with torch.no_grad():  # the curve shows the task's loss, comparable with other methods
         fleet = Fleet(bert, [data.answers.space])
-        (answered,) = fleet.answer(Pool([split], bert.device), [0], gather([restored(trained.kept)]), 600)
+        (answered,) = fleet.predict(Pool([split], bert.device), [0], gather([restored(trained.kept)]), 600)
     assert trained.curve[-1].dev_loss == pytest.approx(float(answered.loss.mean()))
     assert trained.curve[-1].train_loss > 0  # minus two cosines would take it lower
 

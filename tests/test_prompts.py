@@ -7,10 +7,10 @@ from torch import nn
 from transformers import GPT2LMHeadModel
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Batch
-from softprompt.training.encoding import block_lengths
+from softprompt.inputs.batches import Batch
+from softprompt.inputs.encoding import block_lengths
+from softprompt.prompts.soft_prompt import PromptEncoder, fleet_prompts, new_encoder
 from softprompt.training.fleet import insert_prompts
-from softprompt.training.prompts import PromptEncoder, fleet_prompts, new_encoder
 
 ENCODERS = ("lstm", "wide_lstm", "mlp", "identity")
 

@@ -3,9 +3,9 @@
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Batch
-from softprompt.training.encoding import NO_TOKEN, ORDINARY
-from softprompt.training.questions import mean_embedding, question_tokens
+from softprompt.inputs.batches import Batch
+from softprompt.inputs.encoding import NO_TOKEN, ORDINARY
+from softprompt.prompts.questions import mean_embedding, question_tokens
 
 
 def batch_of_candidates(backbone: Backbone) -> Batch:

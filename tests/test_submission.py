@@ -6,17 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.superglue import FOLDERS
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
-from softprompt.submission import submission_rows, write_submission
-from softprompt.training.stage import train_method
+from softprompt.usage.submission import submission_rows, write_submission
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,30 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import WORLD, tiny_backbone
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings
+from softprompt.config.parsing import load_params
 from softprompt.data.extra import TAGS
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
-from softprompt.evaluation import score_table
+from softprompt.evaluation.evaluate import score_table
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.train import train_method
+from softprompt.inputs.batches import Pool, Split
+from softprompt.inputs.encoding import NO_TOKEN, tokenize
+from softprompt.inputs.label_space import dev_score, keep_answerable
+from softprompt.inputs.tagging import encode_tagged, majority_tags, tag_names
+from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
-from softprompt.params import load_params
 from softprompt.paths import Paths
+from softprompt.prompts.parts import gather
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.entities import entities_of, entity_f1, token_accuracy
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
-from softprompt.training.answers import dev_score, keep_answerable
-from softprompt.training.batches import Pool, Split
-from softprompt.training.encoding import NO_TOKEN, tokenize
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
-from softprompt.training.member import Member, Trainable
-from softprompt.training.parts import gather
-from softprompt.training.stage import train_method
-from softprompt.training.tagging import encode_tagged, majority_tags, tag_names
-from softprompt.training.task_data import TaskData, load_task_data
+from softprompt.training.member import Member
 from softprompt.usage.cells import TrainedCell
 from softprompt.usage.predict import predict
 
@@ -153,7 +154,7 @@ def test_a_fleet_tags_as_every_row_alone(reader: Backbone, extra: Path) -> None:
     parts = gather([Trainable(head=head) for head in heads])
     fleet = Fleet(reader, [data.answers.space] * 2)
     pool = Pool([split, split], reader.device)
-    answered = fleet.answer(pool, [0, 1], parts, 300)
+    answered = fleet.predict(pool, [0, 1], parts, 300)
     for member, head in enumerate(heads):
         for row in range(len(split)):
             length = int(split.encoded.lengths[row])
@@ -257,6 +258,6 @@ def smoke_params() -> Params:
 def answers_on_test(trained: TrainedCells, extra: Path) -> Iterator[pd.DataFrame]:
     for (suite, name), cells in trained.cells.items():
         task = load_task(suite, name, extra)
-        answers = trained.answers_of(task)
+        answers = trained.label_space_of(task)
         examples = keep_answerable(answers, load_split(extra / suite, name, "test"))
         yield from trained.predictions(task, answers, examples, "test", cells)

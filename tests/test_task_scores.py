@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 import synthetic_results as synthetic
-from softprompt.evaluation import score_table
+from softprompt.evaluation.evaluate import score_table
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.collect import Collected, describe_suite

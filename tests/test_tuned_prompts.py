@@ -9,24 +9,24 @@ import torch
 import yaml
 
 from conftest import WORLD, tiny_backbone
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
-from softprompt.checks import load_checked_params
 from softprompt.config import Budget, Params, Recipe, SuiteSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.train import train_method
+from softprompt.inputs.label_space import keep_answerable
+from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.paths import Paths
+from softprompt.prompts.soft_prompt import PromptEncoder
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
-from softprompt.training.answers import keep_answerable
 from softprompt.training.member import Member
 from softprompt.training.optimizers import build_optimizer, build_schedule
-from softprompt.training.prompts import PromptEncoder
-from softprompt.training.stage import train_method
-from softprompt.training.task_data import load_task_data
 
 ROOT = Path(__file__).resolve().parents[1]
 EMBEDDED = ROOT / "profiles" / "embedded.yaml"
@@ -171,7 +171,7 @@ def test_a_restored_cell_answers_as_it_did_at_its_best_look_on_dev(
     trained = TrainedCells(params, name, backbone, paths)
     for (suite, task_name), cells in trained.cells.items():
         task = load_task(suite, task_name, paths.prepared)
-        answers = trained.answers_of(task)
+        answers = trained.label_space_of(task)
         dev = keep_answerable(answers, load_split(folder, task_name, "dev"))
         for cell, frame in zip(cells, trained.predictions(task, answers, dev, "dev", cells), strict=True):
             assert METRICS[task.metrics[0]](frame) == pytest.approx(cell.dev_score), (task.key, cell.seed)

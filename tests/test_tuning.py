@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from softprompt.config import LengthRange, PaperSetting, RateRange, Recipe, TrainedMethodSettings, Tuning
-from softprompt.tuning import Study, Trial
+from softprompt.experiments.tuning import Study, Trial
 
 SETTINGS = TrainedMethodSettings(
     recipe=Recipe(optimizer="adam"),

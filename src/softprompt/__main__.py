@@ -44,13 +44,13 @@ def _page(asked: argparse.Namespace) -> str:
 
 def submit(method: str, backbone: str, seed: int, out: Path) -> str:
     """The names of the written files, a line each."""
-    from softprompt.answering import TrainedCells
     from softprompt.backbones.backbone import load_backbone
-    from softprompt.checks import load_checked_params
     from softprompt.data.validation import one_of
     from softprompt.device import choose_device
+    from softprompt.evaluation.trained_cells import TrainedCells
+    from softprompt.experiments.checks import load_checked_params
     from softprompt.paths import Paths
-    from softprompt.submission import write_submission
+    from softprompt.usage.submission import write_submission
 
     params, paths = load_checked_params(PARAMS), Paths()
     one_of([method], params.run.methods, what="method of the run")
@@ -64,7 +64,7 @@ def submit(method: str, backbone: str, seed: int, out: Path) -> str:
 
 def plan() -> str:
     """The page for the params.yaml in place."""
-    from softprompt.checks import load_checked_params
+    from softprompt.experiments.checks import load_checked_params
     from softprompt.paths import Paths
     from softprompt.planning.machine import describe_machine
     from softprompt.planning.needs import backbone_needs

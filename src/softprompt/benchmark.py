@@ -26,11 +26,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from softprompt.backbones.backbone import Backbone, with_fused_activation  # noqa: E402
 from softprompt.config import Budget, Recipe  # noqa: E402
 from softprompt.files import write_atomically  # noqa: E402
-from softprompt.training.batches import Split, one_row_each  # noqa: E402
-from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded  # noqa: E402
+from softprompt.inputs.batches import Split, one_row_each  # noqa: E402
+from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded  # noqa: E402
+from softprompt.inputs.outputs import OutputSpace, Predictions  # noqa: E402
+from softprompt.prompts.soft_prompt import PromptEncoder  # noqa: E402
+from softprompt.prompts.trainable import Trainable  # noqa: E402
 from softprompt.training.loop import FleetWork, train_fleet  # noqa: E402
-from softprompt.training.member import Answered, AnswerSpace, Member, Trainable  # noqa: E402
-from softprompt.training.prompts import PromptEncoder  # noqa: E402
+from softprompt.training.member import Member  # noqa: E402
 
 FLEETS = (1, 4, 16)
 REPEATS = 3
@@ -103,7 +105,7 @@ def _member(work: Workload, backbone: Backbone, index: int) -> Member:
     prompt = torch.randn(work.prompt_length, work.hidden_size, generator=generator) * 0.02
     return Member(
         identity=f"bench-{index}",
-        space=AnswerSpace(everything, everything),
+        space=OutputSpace(everything, everything),
         learning_rate=LEARNING_RATE,
         train=_split(work, words),
         dev=_split(work, words[: work.batch_size]),
@@ -122,7 +124,7 @@ def _split(work: Workload, words: Tensor) -> Split:
     return one_row_each(Encoded(ids, slots, lengths, read_at, torch.full((n, 1), NO_TOKEN)), words[:, -1])
 
 
-def _no_score(answered: Answered) -> float:  # noqa: ARG001 - speed is all that is asked
+def _no_score(answered: Predictions) -> float:  # noqa: ARG001 - speed is all that is asked
     return 0.0
 
 

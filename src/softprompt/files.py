@@ -6,6 +6,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -18,6 +22,11 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """A table with six decimals and the same bytes on every system."""
+    write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 @contextmanager

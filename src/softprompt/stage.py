@@ -22,7 +22,9 @@ def run_stage(
     A UserError is printed without a traceback; everything else is a bug and shows one.
     """
     keep_quiet(offline=offline)
-    from softprompt.checks import load_checked_params  # imports transformers, which must find the quiet settings
+    from softprompt.experiments.checks import (
+        load_checked_params,  # imports transformers, which must find the quiet settings
+    )
 
     parser = argparse.ArgumentParser()
     for flag in flags:

@@ -1,4 +1,4 @@
-"""The backbone stage: put a model folder in place that later stages load offline, and measure which facts it knows."""
+"""A model folder that later stages load offline: pretrained here, copied, or fetched from the hub."""
 
 import json
 import shutil
@@ -8,50 +8,40 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from softprompt.backbones.backbone import load_backbone
+from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
-from softprompt.backbones.hub import FORMATS, fetch_snapshot, weights_in
 from softprompt.backbones.pretraining import PretrainingReport, pretrain
+from softprompt.backbones.snapshots import FORMATS, fetch_snapshot, weights_in
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
 from softprompt.errors import UserError
-from softprompt.files import write_atomically
-from softprompt.knowledge import known_as_told, known_facts
+from softprompt.files import write_csv
 from softprompt.paths import Paths
 from softprompt.progress import Progress
 
 SETTINGS_FILES = ("*.json", "*.txt", "*.model")  # of model and tokenizer
 
 
-def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
-    """Write models/<name> and results/pretraining/<name>, with {loss,facts,cost}.csv for a pretrained one.
-
-    told.csv stands beside them where the text says which template each of its lines was made of.
+def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> Backbone:
+    """Write models/<name>, and of a pretrained one results/pretraining/<name>/{loss,cost}.csv; the loaded backbone.
 
     Raises UserError where a local folder is no model, the hub cannot give one, the device is too small for it, or
     there is no text to pretrain on.
     """
     out, device = paths.backbone(name), choose_device(device_settings, threads=device_settings.workers)
-    paths.pretraining(name).mkdir(parents=True, exist_ok=True)  # an out of the stage, empty where nothing is pretrained
-    if settings.source != "pretrain":
-        if settings.source == "hub":
-            copy_snapshot(name, settings, out)
-        else:
-            copy_model(name, Path(settings.path), out)
-        load_backbone(name, settings.kind, out, device, dtype=settings.dtype)
-        return
-    report = _pretrain(name, settings, paths, device)
-    backbone = load_backbone(name, settings.kind, out, device)
-    lama, tokens = paths.suite("lama"), device_settings.inference_tokens
-    told = known_as_told(backbone, lama, tokens)
-    tables = {
-        "loss": pd.DataFrame(report.losses, columns=["step", "loss"]),
-        "facts": known_facts(backbone, lama, tokens),
-        "cost": pd.DataFrame([{key: getattr(report, key) for key in ("parameters", "tokens", "seconds")}]),
-    } | ({} if told.empty else {"told": told})
-    for title, table in tables.items():
-        _write_table(paths.pretraining(name) / f"{title}.csv", table)
-    checkpoint_path(out).unlink(missing_ok=True)
+    results = paths.pretraining(name)
+    results.mkdir(parents=True, exist_ok=True)  # an out of the stage, empty where nothing is pretrained
+    if settings.source == "hub":
+        copy_snapshot(name, settings, out)
+    elif settings.source == "local":
+        copy_model(name, Path(settings.path), out)
+    else:
+        report = _pretrain(name, settings, paths, device)
+        write_csv(results / "loss.csv", pd.DataFrame(report.losses, columns=["step", "loss"]))
+        cost = {key: getattr(report, key) for key in ("parameters", "tokens", "seconds")}
+        write_csv(results / "cost.csv", pd.DataFrame([cost]))
+        checkpoint_path(out).unlink(missing_ok=True)
+    return load_backbone(name, settings.kind, out, device, dtype=settings.dtype)
 
 
 def copy_model(name: str, folder: Path, out: Path) -> None:
@@ -114,7 +104,3 @@ def text_files(paths: Paths) -> tuple[Path, Path]:
     facts = paths.suite("lama") / "text" / "facts.jsonl"
     own = facts.with_name("documents.jsonl")
     return facts, own if own.is_file() else paths.suite("superglue") / "text" / "documents.jsonl"
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

@@ -1,10 +1,10 @@
 """The sections of params.yaml as frozen models; `params.py` reads them. Inside, nobody sees a dict."""
 
 from softprompt.config.backbones import Architecture, BackboneSettings, Dtype, PretrainingSettings, Size
-from softprompt.config.base import Fraction, Frozen, Kind, Positive, Suite
 from softprompt.config.methods import LengthRange, PaperSetting, RateRange, Recipe, TrainedMethodSettings
 from softprompt.config.params import Budget, Device, Params, Run, Tuning
 from softprompt.config.suites import SuiteSettings, TextSettings, Vocabulary, WorldSettings
+from softprompt.config.types import Fraction, Frozen, Kind, Positive, Suite
 
 __all__ = [
     "Architecture",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from softprompt.config.base import Fraction, Frozen, Kind, Positive, Suite
+from softprompt.config.types import Fraction, Frozen, Kind, Positive, Suite
 
 Dtype = Literal["float32", "bfloat16"]
 

@@ -4,7 +4,7 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from softprompt.config.base import Fraction, Frozen, Kind, Positive
+from softprompt.config.types import Fraction, Frozen, Kind, Positive
 
 
 class LengthRange(Frozen):

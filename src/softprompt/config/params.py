@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from softprompt.config.backbones import BackboneSettings
-from softprompt.config.base import Frozen, Positive, Suite
 from softprompt.config.suites import SuiteSettings, WorldSettings, refuse_misplaced
+from softprompt.config.types import Frozen, Positive, Suite
 
 
 class Budget(Frozen):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from softprompt.config.base import Fraction, Frozen, Positive, Suite
+from softprompt.config.types import Fraction, Frozen, Positive, Suite
 
 Vocabulary = Literal["29k", "34k", "common", "full"]
 NOT_THERE: dict[tuple[Suite, str], str] = {

@@ -18,7 +18,7 @@ from softprompt.data.lama import without_blanks
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.errors import UserError
 from softprompt.seeding import numpy_generator
-from softprompt.tasks.families import family_of
+from softprompt.tasks.template_families import family_of
 
 HELD_OUT = 4  # one in so many templates of a family is not told
 NO_FACT = "fact to tell: choose relations whose objects are words of plain letters"

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from softprompt.data.rows import question_of
 from softprompt.errors import UserError
 from softprompt.seeding import numpy_generator
+from softprompt.tasks.metrics import question_of
 
 SHOTS = 32  # examples of train, and as many of dev; of MultiRC questions with all their answers
 

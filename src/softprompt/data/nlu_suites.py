@@ -11,10 +11,11 @@ from softprompt.config import SuiteSettings
 from softprompt.data import extra, glue
 from softprompt.data.few_shot import draw_few_shot
 from softprompt.data.prepared_task import PreparedTask
-from softprompt.data.rows import RawSplit, question_of
+from softprompt.data.rows import RawSplit
 from softprompt.data.splits import carve_dev, sample
 from softprompt.data.superglue import FOLDERS, read_nlu_split
 from softprompt.errors import UserError
+from softprompt.tasks.metrics import question_of
 
 LICENCES = {"boolq": "CC BY-SA 3.0"}
 UNANSWERED = "unanswered"  # the test files of SuperGLUE and GLUE

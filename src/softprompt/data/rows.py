@@ -43,8 +43,3 @@ class Groups:
 
     def of(self, text: str, identity: str) -> str:
         return self.first.setdefault(text, identity)
-
-
-def question_of(ids: "pd.Series[str]") -> "pd.Series[str]":
-    """The question that each MultiRC answer belongs to: its id without the part after the last dash."""
-    return ids.str.rpartition("-")[0]

@@ -24,16 +24,17 @@ from torch import Tensor
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
 from softprompt.errors import UserError
+from softprompt.inputs.batches import shuffled_rows
+from softprompt.inputs.encoding import first_token
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
-from softprompt.training.batches import shuffled_rows
-from softprompt.training.encoding import first_token
 from softprompt.training.label_words import find_label_words
 from softprompt.training.loop import FleetCost, FleetWork
-from softprompt.training.member import Member, Trainable, Trained
-from softprompt.training.prompts import PromptEncoder
-from softprompt.training.task_data import TaskData
+from softprompt.training.member import Member, Trained
 from softprompt.training.triggers import LEAST_ROUND, TriggerSearch
 
 LABEL_SEARCH_SHARE = 5  # one in so many steps of the budget goes into the search for label words

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Frozen, Kind, TrainedMethodSettings
 from softprompt.errors import UserError
+from softprompt.inputs.task_data import TaskData
+from softprompt.prompts.trainable import Trainable
 from softprompt.registry import Registry
 from softprompt.results import State
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
 from softprompt.training.loop import FleetCost, FleetWork, train_fleet
-from softprompt.training.member import Trainable, Trained
-from softprompt.training.task_data import TaskData
+from softprompt.training.member import Trained
 
 METHODS: Registry["Method"] = Registry("method")
 
@@ -163,7 +164,7 @@ def build_method(name: str, section: dict[str, Any]) -> Method:
 
     Raises UserError naming the key where the section is wrong, or the methods there are where the name is.
     """
-    from softprompt.params import parse_section  # params parses methods too
+    from softprompt.config.parsing import parse_section  # params parses methods too
 
     if name not in METHODS:
         raise UserError(f"methods.{name}: no such method; known: {', '.join(sorted(METHODS))}")

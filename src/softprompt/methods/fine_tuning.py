@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
+from softprompt.prompts.trainable import Trainable
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
 
 
 @METHODS.register("fine_tuning")

@@ -7,7 +7,7 @@ train row; those that do not fit are passed over. The wording is the task's stan
 """
 
 from softprompt.methods.base import METHODS
-from softprompt.methods.families.solved_examples import SolvedExamples
+from softprompt.methods.shared.solved_examples import SolvedExamples
 
 
 @METHODS.register("in_context")

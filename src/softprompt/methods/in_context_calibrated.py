@@ -10,7 +10,7 @@ Changed: as `in_context`.
 from typing import ClassVar
 
 from softprompt.methods.base import METHODS
-from softprompt.methods.families.solved_examples import SolvedExamples
+from softprompt.methods.shared.solved_examples import SolvedExamples
 
 
 @METHODS.register("in_context_calibrated")

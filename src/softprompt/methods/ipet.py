@@ -15,13 +15,13 @@ import pandas as pd
 import torch
 
 from softprompt.config import Positive
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import METHODS
-from softprompt.methods.families.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
+from softprompt.methods.shared.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
 from softprompt.seeding import torch_generator
 from softprompt.training.loop import FleetCost, FleetWork
 from softprompt.training.member import Trained
 from softprompt.training.patterns import Ensemble, Votes, distil, soft_labels
-from softprompt.training.task_data import TaskData
 
 LABELLERS = 0.25  # share of the other models that label texts for a model
 GROWTH = 5  # of the labelled set, a generation

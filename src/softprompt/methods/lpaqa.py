@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.inputs.batches import Pool, Split
+from softprompt.inputs.outputs import Predictions
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.parts import Parts, gather
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.batches import Pool, Split
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
-from softprompt.training.member import Answered, Member, Trainable, Trained
-from softprompt.training.parts import Parts, gather
-from softprompt.training.task_data import TaskData
+from softprompt.training.member import Member, Trained
 
 FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
 
@@ -102,7 +104,7 @@ def choose_best_on_train(member: Member, template: Template, data: TaskData, inf
     wordings = [template.model_copy(update={"text": text, "others": ()}) for text in template.wordings]
     splits = [data.split("train", wording, 0) for wording in wordings]
     fleet = Fleet(data.backbone, [member.space] * len(splits))
-    answered = fleet.answer(Pool(splits, data.backbone.device), range(len(splits)), Parts(), inference_tokens)
+    answered = fleet.predict(Pool(splits, data.backbone.device), range(len(splits)), Parts(), inference_tokens)
     right = [int((one.prediction == split.target[:, 0]).sum()) for one, split in zip(answered, splits, strict=True)]
     best = max(range(len(wordings)), key=lambda index: (right[index], -float(answered[index].loss.mean())))
     assert member.trainable.mixture is not None
@@ -116,7 +118,7 @@ def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
     return logits
 
 
-def _answers(work: FleetWork, splits: Sequence[Split]) -> list[Answered]:
+def _answers(work: FleetWork, splits: Sequence[Split]) -> list[Predictions]:
     fleet = Fleet(work.backbone, [member.space for member in work.members])
     parts = gather([member.trainable for member in work.members])
-    return fleet.answer(Pool(splits, work.backbone.device), range(len(splits)), parts, work.inference_tokens)
+    return fleet.predict(Pool(splits, work.backbone.device), range(len(splits)), parts, work.inference_tokens)

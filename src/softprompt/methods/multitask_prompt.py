@@ -19,10 +19,10 @@ from torch import Tensor
 
 from softprompt.config import Kind, Positive, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.selector import Selector
+from softprompt.prompts.soft_prompt import random_prompt, vocabulary_scale
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import random_prompt, vocabulary_scale
-from softprompt.training.selectors import Selector
 
 SELECTOR_DEVIATION = 0.02  # of W at the start, where every entry has nearly the same share
 

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.soft_prompt import PromptEncoder, random_prompt, vocabulary_scale
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 from softprompt.training.loop import FleetCost, FleetWork, train_fleet
-from softprompt.training.member import Member, Trainable, Trained
-from softprompt.training.prompts import PromptEncoder, random_prompt, vocabulary_scale
+from softprompt.training.member import Member, Trained
 
 NOISE = 0.02  # deviation of U and V around their start, without which all ranks would learn the same
 

@@ -13,9 +13,9 @@ too; here it stays frozen. Biases do not decay.
 
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.soft_prompt import EncoderName, new_encoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import EncoderName, new_encoder
 
 
 class PTuningSettings(TrainedMethodSettings):

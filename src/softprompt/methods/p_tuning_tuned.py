@@ -15,11 +15,11 @@ from typing import ClassVar
 
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.soft_prompt import AnyEncoder, new_encoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.results import State
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import AnyEncoder, new_encoder
 
 
 @METHODS.register("p_tuning_tuned")

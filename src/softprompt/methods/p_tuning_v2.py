@@ -14,7 +14,7 @@ model answers, as in `prefix_tuning`; `answer: verbalizer` does so on every task
 from typing import Literal
 
 from softprompt.methods.base import METHODS
-from softprompt.methods.families.deep_prompts import DeepPrompts, DeepPromptSettings
+from softprompt.methods.shared.deep_prompts import DeepPrompts, DeepPromptSettings
 
 
 class PTuningV2Settings(DeepPromptSettings):

@@ -16,7 +16,7 @@ asks without distillation (here `manual_fine_tuning`).
 """
 
 from softprompt.methods.base import METHODS
-from softprompt.methods.families.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
+from softprompt.methods.shared.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
 from softprompt.training.loop import FleetCost, FleetWork
 from softprompt.training.member import Trained
 from softprompt.training.patterns import Ensemble, distil

@@ -15,7 +15,7 @@ makes the prefixes of all attentions of an encoder-decoder, where the code has t
 from typing import Literal
 
 from softprompt.methods.base import METHODS
-from softprompt.methods.families.deep_prompts import DeepPrompts, DeepPromptSettings
+from softprompt.methods.shared.deep_prompts import DeepPrompts, DeepPromptSettings
 
 
 class PrefixTuningSettings(DeepPromptSettings):

@@ -15,9 +15,9 @@ from pydantic import Field
 
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.pool import new_attention_pool
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompt_pools import new_attention_pool
 
 
 class PromptPoolSettings(TrainedMethodSettings):

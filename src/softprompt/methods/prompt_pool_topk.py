@@ -19,9 +19,9 @@ from pydantic import Field, NonNegativeFloat, model_validator
 
 from softprompt.config import Kind, Positive, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.pool import new_keyed_pool
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompt_pools import new_keyed_pool
 
 
 class PromptPoolTopkSettings(TrainedMethodSettings):

@@ -19,11 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.inputs.encoding import first_token
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.encoding import first_token
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import PromptEncoder
 
 COMMON_WORDS = 5000  # section 3.2: initial vectors are sampled from the 5,000 commonest tokens
 UNUSED = re.compile(r"\[unused\d+\]")  # places of BERT's vocabularies that no text has trained

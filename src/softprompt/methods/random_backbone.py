@@ -7,10 +7,10 @@ What it reaches, a prompt can learn from the training facts alone (OptiPrompt's 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.soft_prompt import EncoderName, new_encoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import stream_seed
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import EncoderName, new_encoder
 
 
 class RandomBackboneSettings(TrainedMethodSettings):

@@ -2,9 +2,9 @@
 
 from softprompt.config import Frozen, Kind, Positive
 from softprompt.methods.base import METHODS, Method, Setup
+from softprompt.prompts.soft_prompt import PromptEncoder, random_prompt, vocabulary_scale
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import PromptEncoder, random_prompt, vocabulary_scale
 
 
 class RandomPromptSettings(Frozen):

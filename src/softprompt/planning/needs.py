@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from softprompt.backbones.hub import cached_snapshot, weights_in
+from softprompt.backbones.snapshots import cached_snapshot, weights_in
 from softprompt.config import BackboneSettings, Params
 from softprompt.data.manifest import MANIFEST
 from softprompt.paths import Paths

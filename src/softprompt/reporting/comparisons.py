@@ -7,7 +7,7 @@ import pandas as pd
 
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.frames import groups_of, rows_of
-from softprompt.statistics import holm, paired_difference
+from softprompt.reporting.statistics import holm, paired_difference
 
 COLUMNS = [
     "family", "suite", "task", "backbone", "method", "split", "against", "effect", "low", "high", "p", "p_holm",

@@ -8,7 +8,7 @@ import pandas as pd
 from softprompt.reporting.frames import groups_of, select
 from softprompt.reporting.markdown import DASH, percent, table
 from softprompt.reporting.wordings import template_headlines
-from softprompt.tasks.families import family_of
+from softprompt.tasks.template_families import family_of
 
 if TYPE_CHECKING:
     from softprompt.reporting.report import Report

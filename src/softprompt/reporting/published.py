@@ -16,9 +16,9 @@ from softprompt.reporting.collect import Manifest
 from softprompt.reporting.frames import rows_at, rows_of, select
 from softprompt.reporting.markdown import DASH, percent, points, table, with_margin
 from softprompt.reporting.report import Report
+from softprompt.reporting.statistics import mean_interval
 from softprompt.reporting.summary import in_headline
 from softprompt.reporting.wordings import template_headlines
-from softprompt.statistics import mean_interval
 from softprompt.tasks.load import LAMA, OFFICIAL_RELATIONS
 
 CHECKED = "yes"

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from softprompt.data.rows import question_of
 from softprompt.tasks.entities import entity_f1, token_accuracy
 
 POSITIVE = "1"  # MultiRC's label of an answer that is right
 PARAPHRASE = "equivalent"  # MRPC's label of two sentences that say the same
 P_AT = 10
 
-Predictions = pd.DataFrame
+PredictionTable = pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -29,74 +28,79 @@ class Metric:
 
     name: str
     higher_is_better: bool
-    function: Callable[[Predictions], float]
+    function: Callable[[PredictionTable], float]
 
-    def __call__(self, predictions: Predictions) -> float:
+    def __call__(self, predictions: PredictionTable) -> float:
         if predictions.empty:
             raise ValueError(f"{self.name} of no predictions is undefined")
         return self.function(predictions)
 
 
-def accuracy(predictions: Predictions) -> float:
+def accuracy(predictions: PredictionTable) -> float:
     """Share of examples whose prediction is the gold label."""
     return float((predictions["gold"] == predictions["prediction"]).mean())
 
 
-def _f1(predictions: Predictions, label: str) -> float:
+def _f1(predictions: PredictionTable, label: str) -> float:
     """Harmonic mean of precision and recall for one label; 0 where neither gold nor predictions hold it."""
     gold, predicted = predictions["gold"] == label, predictions["prediction"] == label
     total = int(gold.sum() + predicted.sum())
     return 2 * int((gold & predicted).sum()) / total if total else 0.0
 
 
-def macro_f1(predictions: Predictions) -> float:
+def macro_f1(predictions: PredictionTable) -> float:
     """Mean of the F1 of every label that occurs in gold or predictions, as scikit-learn has it."""
     labels = sorted(set(predictions["gold"]) | set(predictions["prediction"]))
     return sum(_f1(predictions, label) for label in labels) / len(labels)
 
 
-def f1a(predictions: Predictions) -> float:
+def f1a(predictions: PredictionTable) -> float:
     """MultiRC: F1 of the label "1" over all answers, whatever their question."""
     return _f1(predictions, POSITIVE)
 
 
-def f1(predictions: Predictions) -> float:
+def f1(predictions: PredictionTable) -> float:
     """MRPC: F1 of the label "equivalent"."""
     return _f1(predictions, PARAPHRASE)
 
 
-def exact_match(predictions: Predictions) -> float:
+def question_of(ids: "pd.Series[str]") -> "pd.Series[str]":
+    """The question that each MultiRC answer belongs to: its id without the part after the last dash."""
+    return ids.str.rpartition("-")[0]
+
+
+def exact_match(predictions: PredictionTable) -> float:
     """MultiRC: share of questions all of whose answers are predicted right. Example ids name the question."""
     right = predictions["gold"] == predictions["prediction"]
     return float(right.groupby(question_of(predictions["id"])).all().mean())
 
 
-def p_at_1(predictions: Predictions) -> float:
+def p_at_1(predictions: PredictionTable) -> float:
     """Share of facts whose gold object is ranked first among the candidate tokens."""
     return float((predictions["gold_rank"] == 1).mean())
 
 
-def p_at_10(predictions: Predictions) -> float:
+def p_at_10(predictions: PredictionTable) -> float:
     """Share of facts whose gold object is among the first ten candidate tokens."""
     return float((predictions["gold_rank"] <= P_AT).mean())
 
 
-def mean_reciprocal_rank(predictions: Predictions) -> float:
+def mean_reciprocal_rank(predictions: PredictionTable) -> float:
     """Mean of 1 / rank of the gold object among the candidate tokens."""
     return float((1 / predictions["gold_rank"]).mean())
 
 
-def record_em(predictions: Predictions) -> float:
+def record_em(predictions: PredictionTable) -> float:
     """ReCoRD: share of queries answered with one of the right texts, both normalised as in SQuAD."""
     return float(_best_over_golds(predictions, lambda text, gold: float(text == gold)).mean())
 
 
-def record_f1(predictions: Predictions) -> float:
+def record_f1(predictions: PredictionTable) -> float:
     """ReCoRD: mean over queries of the answer's best word F1 with a right text, both normalised as in SQuAD."""
     return float(_best_over_golds(predictions, _word_f1).mean())
 
 
-def _best_over_golds(predictions: Predictions, score: Callable[[str, str], float]) -> "pd.Series[float]":
+def _best_over_golds(predictions: PredictionTable, score: Callable[[str, str], float]) -> "pd.Series[float]":
     pairs = zip(predictions["gold"], predictions["prediction"], strict=True)
     best = [max(score(_normalised(text), _normalised(gold)) for gold in json.loads(golds)) for golds, text in pairs]
     return pd.Series(best)

@@ -54,7 +54,7 @@ class Task(Frozen):
       `candidates` names a field for each label, or the one field that holds a JSON list of texts;
     - generation: the field `candidates` is what a model would write at {mask} if the label were "true". It learns from
       true examples, and says "true" where it would write just that. A head still chooses between the labels;
-    - tagging: a head gives every word one of the labels; the label of an example is a JSON list (training/tagging.py).
+    - tagging: a head gives every word one of the labels; the label of an example is a JSON list (inputs/tagging.py).
     `manual` holds every manual template (the first is the task's standard one), `p_tuning` the paper's slot templates,
     `plain` the input alone with the answer at its end, for methods that put a prompt in front,
     `patterns` the pairs of PET that are no manual template, most of them for the sake of other words, `discrete`

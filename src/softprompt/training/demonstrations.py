@@ -12,14 +12,14 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
+from softprompt.inputs.batches import Pool, one_row_each
+from softprompt.inputs.encoding import PIECES, encode_texts, tokenize
+from softprompt.inputs.task_data import TaskData
+from softprompt.prompts.parts import gather
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.task import Task, Template
-from softprompt.training.batches import Pool, one_row_each
-from softprompt.training.encoding import PIECES, encode_texts, tokenize
 from softprompt.training.fleet import Fleet
-from softprompt.training.member import Trainable
-from softprompt.training.parts import gather
-from softprompt.training.task_data import TaskData
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 4
 

@@ -12,13 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Batch, Pool, inference_chunks
-from softprompt.training.encoding import NO_TOKEN
-from softprompt.training.member import Answered, AnswerSpace, fleet_heads, stack_masks
-from softprompt.training.parts import Parts
-from softprompt.training.prefixes import row_prefixes
-from softprompt.training.prompt_pools import draw, insert_drawn
-from softprompt.training.selectors import insert_selected
+from softprompt.inputs.batches import Batch, Pool, inference_chunks
+from softprompt.inputs.encoding import NO_TOKEN
+from softprompt.inputs.outputs import OutputSpace, Predictions, stack_masks
+from softprompt.prompts.head import fleet_heads
+from softprompt.prompts.parts import Parts
+from softprompt.prompts.pool import draw, insert_drawn
+from softprompt.prompts.prefix import row_prefixes
+from softprompt.prompts.selector import insert_selected
 
 FORBIDDEN = float("-inf")
 
@@ -38,7 +39,7 @@ class Reading:
 class Fleet:
     """Rows in, losses and answers out. Rows say by number which member's parts they use."""
 
-    def __init__(self, backbone: Backbone, spaces: Sequence[AnswerSpace]) -> None:
+    def __init__(self, backbone: Backbone, spaces: Sequence[OutputSpace]) -> None:
         self.backbone = backbone
         self.allowed, self.in_loss = stack_masks(list(spaces), backbone.device)
         self.everything_in_loss = bool(self.in_loss.all())
@@ -85,7 +86,7 @@ class Fleet:
         return losses * reading.batch.gold if self.form == "generation" else losses
 
     @torch.no_grad()
-    def answer(self, pool: Pool, members: Sequence[int], parts: Parts, max_tokens: int) -> list[Answered]:
+    def predict(self, pool: Pool, members: Sequence[int], parts: Parts, max_tokens: int) -> list[Predictions]:
         """The answers of some members to all of their examples in the pool, in the examples' order."""
         sizes = [pool.sizes[index] for index in members]
         member = torch.repeat_interleave(torch.tensor(members), torch.tensor(sizes))
@@ -105,7 +106,7 @@ class Fleet:
             chosen, rank = choose[self.form](reading)
             prediction[chunk], gold_rank[chunk] = chosen.cpu(), rank.cpu()
         by_member = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
-        return [Answered(*answers) for answers in by_member]
+        return [Predictions(*answers) for answers in by_member]
 
     def ranked(self, reading: Reading, count: int) -> tuple[Int[Tensor, "E K"], Float[Tensor, "E K"]]:
         """The likeliest answers of each example, best first and at most `count` of them, with their probabilities.

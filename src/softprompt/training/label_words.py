@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Pool
+from softprompt.inputs.batches import Pool
+from softprompt.prompts.parts import NO_WORD, gather
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Member
-from softprompt.training.parts import NO_WORD, gather
 
 PENALTY = 1e-2  # on squared weights: with few examples the classes can be separated in many ways
 ITERATIONS = 100

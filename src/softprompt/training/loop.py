@@ -11,14 +11,15 @@ from torch import nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
+from softprompt.inputs.batches import Pool, shuffled_rows
+from softprompt.inputs.outputs import Predictions
+from softprompt.inputs.task_data import TaskData
+from softprompt.prompts.parts import Parts, gather
 from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
-from softprompt.training.batches import Pool, shuffled_rows
 from softprompt.training.fleet import Fleet
-from softprompt.training.member import Answered, Member, Trained
+from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer, build_schedule
-from softprompt.training.parts import Parts, gather
-from softprompt.training.task_data import TaskData
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class _Run:
     def look(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""
         with _evaluating(self.members), torch.no_grad():
-            answered = self.fleet.answer(self.dev_pool, self.active, self._parts(), self.inference_tokens)
+            answered = self.fleet.predict(self.dev_pool, self.active, self._parts(), self.inference_tokens)
         since_last = (step - 1) % self.budget.eval_every + 1
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
@@ -128,7 +129,7 @@ class _Run:
                 nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
 
 
-def seen(member: Member, step: int, train_loss: float, answers: Answered) -> CurvePoint:
+def seen(member: Member, step: int, train_loss: float, answers: Predictions) -> CurvePoint:
     """A look at dev, to be put on the member's curve."""
     loss = float(answers.loss.mean())
     return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(answers))

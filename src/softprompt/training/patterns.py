@@ -15,16 +15,17 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
+from softprompt.inputs.batches import Pool, Split, inference_chunks
+from softprompt.inputs.encoding import single_token
+from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of, verbalizer_tokens
+from softprompt.inputs.task_data import encode_split
+from softprompt.prompts.parts import Parts
+from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Pattern, Task
-from softprompt.training.answers import Answers, answers_of, keep_answerable, verbalizer_tokens
-from softprompt.training.batches import Pool, Split, inference_chunks
-from softprompt.training.encoding import single_token
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetCost, FleetWork, train_fleet
-from softprompt.training.member import Member, Trainable, Trained
-from softprompt.training.parts import Parts
-from softprompt.training.task_data import encode_split
+from softprompt.training.member import Member, Trained
 
 WEIGHING_ROWS = 256  # labelled rows on which a pair is weighed: all of a few-shot set, the first ones of a large one
 
@@ -160,8 +161,8 @@ class Ensemble:
             logits[chunk] = reading.logits[:, words].float().cpu()
         return logits
 
-    def _answers(self, pair: Pattern) -> Answers:
-        return answers_of(with_words(self.data.task, pair), self.data.backbone, head=False, vocabulary=None)
+    def _answers(self, pair: Pattern) -> LabelSpace:
+        return label_space_of(with_words(self.data.task, pair), self.data.backbone, head=False, vocabulary=None)
 
     def _split(self, pair: Pattern, rows: pd.DataFrame) -> Split:
         answers = self._answers(pair)

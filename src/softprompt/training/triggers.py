@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.inputs.batches import Batch, Pool, shuffled_rows
+from softprompt.prompts.parts import gather
+from softprompt.prompts.soft_prompt import PromptEncoder, fleet_prompts
 from softprompt.seeding import torch_generator
-from softprompt.training.batches import Batch, Pool, shuffled_rows
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
 from softprompt.training.member import Member, Trained
-from softprompt.training.parts import gather
-from softprompt.training.prompts import PromptEncoder, fleet_prompts
 
 LEAST_ROUND = 3  # steps: the gradient, the present trigger on a fresh batch, one other
 
@@ -163,7 +163,7 @@ class TriggerSearch:
         if not due:
             return
         parts = gather([member.trainable for member in self.members])
-        answered = self.fleet.answer(self.dev_pool, due, parts, self.inference_tokens)
+        answered = self.fleet.predict(self.dev_pool, due, parts, self.inference_tokens)
         for index, answers in zip(due, answered, strict=True):
             seeker, trained = self.seekers[index], self.trained[index]
             loss = sum(seeker.losses) / len(seeker.losses)

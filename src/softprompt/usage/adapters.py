@@ -20,11 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from softprompt.answering import Asked
 from softprompt.config import Kind
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import Asked
+from softprompt.inputs.encoding import block_lengths, encode_texts
 from softprompt.tasks.task import SLOT, Template
-from softprompt.training.encoding import block_lengths, encode_texts
 from softprompt.usage.cells import TrainedCell
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.config import Params
 from softprompt.data.validation import one_of
 from softprompt.device import choose_device
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.paths import Paths
 from softprompt.results import Cell, TrainResult
 from softprompt.tasks.load import load_task

@@ -32,7 +32,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_command(asked: argparse.Namespace) -> str:
     """What to print. Raises UserError before a backbone is loaded where the cell or the texts are not there."""
-    from softprompt.checks import load_checked_params
+    from softprompt.experiments.checks import load_checked_params
     from softprompt.paths import Paths
     from softprompt.tasks.load import load_task
     from softprompt.usage.cells import find_cell, load_cell

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from softprompt.answering import Asked
 from softprompt.config import BackboneSettings, Kind
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import Asked
 from softprompt.files import replaced_folder
-from softprompt.training.encoding import special_tokens
+from softprompt.inputs.encoding import special_tokens
 from softprompt.usage.adapters import Adapter, adapter_of, around_prompt
 from softprompt.usage.cells import TrainedCell
 

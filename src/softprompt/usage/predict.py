@@ -10,10 +10,10 @@ import torch
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.files import write_atomically
+from softprompt.inputs.batches import inference_chunks
+from softprompt.inputs.label_space import LabelSpace
 from softprompt.reporting.markdown import percent, table
 from softprompt.tasks.candidates import candidates_of
-from softprompt.training.answers import Answers
-from softprompt.training.batches import inference_chunks
 from softprompt.usage.cells import TrainedCell
 
 SHOWN_ANSWERS = 5
@@ -65,7 +65,7 @@ def render_predictions(chosen: TrainedCell, predictions: pd.DataFrame) -> str:
 def _asked(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
     """By the first of the cell's templates."""
     trained, task = chosen.trained, chosen.task
-    answers = trained.answers_of(task)
+    answers = trained.label_space_of(task)
     examples = unanswered(answers, inputs)
     fleet, pool, parts = trained.fleet_of(answers, examples, [trained.first_asked(task, chosen.cell)])
     member, number = torch.zeros(len(inputs), dtype=torch.long), torch.arange(len(inputs))
@@ -85,7 +85,7 @@ def _asked(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
             yield [(texts[output], share) for output, share in likeliest if output < len(texts)]
 
 
-def _texts(answers: Answers, examples: pd.DataFrame) -> Sequence[Sequence[str] | None]:
+def _texts(answers: LabelSpace, examples: pd.DataFrame) -> Sequence[Sequence[str] | None]:
     """What the outputs of each example mean; None where the answers themselves know."""
     if answers.space.form == "label":
         return [None] * len(examples)
@@ -94,7 +94,7 @@ def _texts(answers: Answers, examples: pd.DataFrame) -> Sequence[Sequence[str] |
     return [answers.task.labels] * len(examples) if answers.task.labels else candidates_of(answers.task, examples)
 
 
-def unanswered(answers: Answers, inputs: pd.DataFrame) -> pd.DataFrame:
+def unanswered(answers: LabelSpace, inputs: pd.DataFrame) -> pd.DataFrame:
     """The examples with a right answer that is made up: encoding asks for one, and nothing looks at it here."""
     task = answers.task
     if answers.space.form == "label":

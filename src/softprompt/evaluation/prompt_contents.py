@@ -10,19 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split
+from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.files import write_atomically
+from softprompt.inputs.batches import Pool, Split, inference_chunks
+from softprompt.inputs.label_space import keep_answerable
+from softprompt.inputs.task_data import encode_split
 from softprompt.paths import Paths
+from softprompt.prompts.pool import PromptPool, draw, restored_pool
 from softprompt.results import Cell, NearestToken, PoolUsage, Record
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
-from softprompt.training.answers import keep_answerable
-from softprompt.training.batches import Pool, Split, inference_chunks
-from softprompt.training.prompt_pools import PromptPool, draw, restored_pool
-from softprompt.training.task_data import encode_split
 
 NEAREST = 3  # words a vector
 
@@ -95,7 +95,7 @@ def mean_shares(
 
 
 def _dev_splits(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> list[Split]:
-    answers, backbone = trained.answers_of(task), trained.backbone
+    answers, backbone = trained.label_space_of(task), trained.backbone
     examples = keep_answerable(answers, load_split(trained.paths.suite(task.suite), task.name, "dev"))
     template = trained.method.templates(task, backbone.kind)[0]
     limit = min(trained.params.device.max_tokens, backbone.max_tokens)

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from softprompt.experiments.cell_factory import fixed_settings
+from softprompt.experiments.code_version import code_version
+from softprompt.experiments.jobs import Job, content_key
+from softprompt.experiments.runner import FleetRunner
+from softprompt.experiments.tuning import Study, Trial
+from softprompt.experiments.workload import Workload
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
 from softprompt.results import Cell, Setting, TrialRecord
-from softprompt.training.cells import fixed_settings
-from softprompt.training.code_version import code_version
-from softprompt.training.jobs import Job, content_key
-from softprompt.training.runner import FleetRunner
-from softprompt.training.task_data import TaskData
-from softprompt.training.workload import Workload
-from softprompt.tuning import Study, Trial
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from softprompt.answering import TrainedCells
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
-from softprompt.coverage import coverage_table
 from softprompt.data.prepared import load_split
 from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
-from softprompt.execution import map_unordered
+from softprompt.evaluation.coverage import coverage_table
+from softprompt.evaluation.prompt_contents import write_prompt_contents
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.workers import map_unordered
 from softprompt.files import write_atomically
+from softprompt.inputs.label_space import keep_answerable
 from softprompt.paths import Paths
-from softprompt.prompt_contents import write_prompt_contents
 from softprompt.results import Prediction, Score
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
-from softprompt.training.answers import keep_answerable
 
 SCORED_SPLITS = ("test", "withheld")
 
@@ -68,7 +68,7 @@ def _scored_answers(trained: TrainedCells) -> Iterator[pd.DataFrame]:
     """The answers of every finished cell, task by task and split by split."""
     for (suite, name), cells in trained.cells.items():
         task, folder = load_task(suite, name, trained.paths.prepared), trained.paths.suite(suite)
-        answers = trained.answers_of(task)
+        answers = trained.label_space_of(task)
         for split in SCORED_SPLITS:
             if split in prepared_splits(folder, name):
                 examples = keep_answerable(answers, load_split(folder, name, split))

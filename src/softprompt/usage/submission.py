@@ -12,17 +12,17 @@ from typing import Any
 
 import pandas as pd
 
-from softprompt.answering import TrainedCells
 from softprompt.data.nlu_suites import UNANSWERED
 from softprompt.data.prepared import load_split, splits
 from softprompt.data.superglue import FOLDERS
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.files import write_atomically
+from softprompt.inputs.label_space import keep_answerable
 from softprompt.results import Cell
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
-from softprompt.training.answers import keep_answerable
 
 SUITE = "superglue"
 
@@ -54,7 +54,7 @@ def _answers(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
     """Columns id and prediction. The gold labels that the common path asks for are made up and never looked at."""
     task = load_task(SUITE, name, trained.paths.prepared)
     examples = load_split(trained.paths.suite(SUITE), name, UNANSWERED)
-    answers = trained.answers_of(task)
+    answers = trained.label_space_of(task)
     examples = keep_answerable(answers, examples.assign(label=_any_labels(task, examples)))
     return next(iter(trained.predictions(task, answers, examples, UNANSWERED, [cell])))[["id", "prediction"]]
 

@@ -1,6 +1,6 @@
 """Pools of prompts: every row draws vectors of its own from its member's pool, all members' rows in one pass.
 
-What is drawn depends on the row's question alone (training/questions.py).
+What is drawn depends on the row's question alone (prompts/questions.py).
 Axes: R rows, T tokens, F members, M prompts of a pool, L vectors of each of them, P vectors of the longest prompt that
 a row has, D word-embedding size, H hidden size.
 """
@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Batch
-from softprompt.training.prompts import random_prompt, vocabulary_scale
-from softprompt.training.questions import mean_embedding, question_tokens
+from softprompt.inputs.batches import Batch
+from softprompt.prompts.questions import mean_embedding, question_tokens
+from softprompt.prompts.soft_prompt import random_prompt, vocabulary_scale
 
 
 class PromptPool(nn.Module):

@@ -10,17 +10,17 @@ from torch import Tensor
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
+from softprompt.experiments.store import FleetStore
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
+from softprompt.inputs.tagging import majority_tags
+from softprompt.inputs.task_data import encode_split
 from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
+from softprompt.prompts.parts import Parts, gather, restored
 from softprompt.results import Cell, TrainResult
 from softprompt.tasks.task import Task, Template
-from softprompt.training.answers import Answers, answer_frame, answers_of, majority_frame
-from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
-from softprompt.training.parts import Parts, gather, restored
-from softprompt.training.store import FleetStore
-from softprompt.training.tagging import majority_tags
-from softprompt.training.task_data import encode_split
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,18 @@ class TrainedCells:
             if cell.status == "done":
                 self.cells.setdefault((cell.suite, cell.task), []).append(cell)
 
-    def answers_of(self, task: Task) -> Answers:
+    def label_space_of(self, task: Task) -> LabelSpace:
         """What the task may be answered with here."""
         vocabulary = load_vocabulary(self.paths.suite(task.suite))
-        return answers_of(task, self.backbone, head=self.method.uses_head(task), vocabulary=vocabulary)
+        return label_space_of(task, self.backbone, head=self.method.uses_head(task), vocabulary=vocabulary)
 
     def predictions(
-        self, task: Task, answers: Answers, examples: pd.DataFrame, split: str, cells: Sequence[Cell]
+        self, task: Task, answers: LabelSpace, examples: pd.DataFrame, split: str, cells: Sequence[Cell]
     ) -> Iterator[pd.DataFrame]:
         """One table a cell and template, columns as in results.Prediction, for examples with a `target`."""
         if not self.method.templates(task, self.backbone.kind):
             train = load_split(self.paths.suite(task.suite), task.name, "train")
-            commonest = majority_tags if answers.space.form == "tagging" else majority_frame
+            commonest = majority_tags if answers.space.form == "tagging" else majority_predictions
             for cell in cells:
                 yield _labelled(commonest(train["label"].tolist(), examples), cell, "", split)
             return
@@ -88,12 +88,16 @@ class TrainedCells:
         kept = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_kept(cell.key).items()}
         return [Asked(cell, templates[name], kept) for name in cell.templates]
 
-    def _answer_group(self, answers: Answers, examples: pd.DataFrame, group: Sequence[Asked]) -> Iterator[pd.DataFrame]:
+    def _answer_group(
+        self, answers: LabelSpace, examples: pd.DataFrame, group: Sequence[Asked]
+    ) -> Iterator[pd.DataFrame]:
         fleet, pool, parts = self.fleet_of(answers, examples, group)
-        answered = fleet.answer(pool, range(len(group)), parts, self.params.device.inference_tokens)
-        return (answer_frame(answers, examples, one) for one in answered)
+        answered = fleet.predict(pool, range(len(group)), parts, self.params.device.inference_tokens)
+        return (prediction_table(answers, examples, one) for one in answered)
 
-    def fleet_of(self, answers: Answers, examples: pd.DataFrame, group: Sequence[Asked]) -> tuple[Fleet, Pool, Parts]:
+    def fleet_of(
+        self, answers: LabelSpace, examples: pd.DataFrame, group: Sequence[Asked]
+    ) -> tuple[Fleet, Pool, Parts]:
         """The cells of a group side by side, each with its rows of the same examples."""
         backbone = with_tuned_weights(self.backbone, group[0].kept)
         limit = min(self.params.device.max_tokens, backbone.max_tokens)

@@ -11,13 +11,22 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.packing import read_texts
 from softprompt.data.prepared import load_split, load_vocabulary, splits
 from softprompt.data.prepared import tasks as prepared_tasks
+from softprompt.files import write_csv
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
+from softprompt.inputs.task_data import encode_split
+from softprompt.prompts.parts import Parts
 from softprompt.tasks.load import LAMA, load_task
 from softprompt.tasks.task import Template
-from softprompt.training.answers import Answers, answers_of, keep_answerable
-from softprompt.training.batches import Pool
 from softprompt.training.fleet import Fleet
-from softprompt.training.parts import Parts
-from softprompt.training.task_data import encode_split
+
+
+def write_knowledge(backbone: Backbone, lama: Path, out: Path, inference_tokens: int) -> None:
+    """facts.csv, and told.csv where the text says which template each of its lines was made of."""
+    write_csv(out / "facts.csv", known_facts(backbone, lama, inference_tokens))
+    stated = known_as_stated(backbone, lama, inference_tokens)
+    if not stated.empty:
+        write_csv(out / "told.csv", stated)
 
 
 def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
@@ -30,7 +39,7 @@ def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.Da
     return pd.concat(tables, ignore_index=True)
 
 
-def known_as_told(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
+def known_as_stated(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
     """P@1 of the facts through the very wordings that the pretraining text told them in.
 
     Columns: relation, template, p_at_1, n (facts told in it). Wordings that the backbone cannot be asked are absent.
@@ -40,7 +49,7 @@ def known_as_told(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.
     tables = []
     for (name, identity), told in lines.groupby(["relation", "template"]) if "template" in lines else ():
         task = load_task(LAMA, str(name), suite.parent)
-        answers = answers_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
+        answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
         templates = [template for template in task.templates("manual", backbone.kind) if template.id == identity]
         facts = keep_answerable(answers, told)
         if templates and len(facts):
@@ -50,18 +59,18 @@ def known_as_told(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.
 
 
 def _correct(
-    backbone: Backbone, answers: Answers, templates: Sequence[Template], facts: pd.DataFrame, inference_tokens: int
+    backbone: Backbone, answers: LabelSpace, templates: Sequence[Template], facts: pd.DataFrame, inference_tokens: int
 ) -> list[NDArray[np.bool_]]:
     """Which of the facts each template recalls."""
     rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
     fleet = Fleet(backbone, [answers.space] * len(rows))
-    answered = fleet.answer(Pool(rows, backbone.device), range(len(rows)), Parts(), inference_tokens)
+    answered = fleet.predict(Pool(rows, backbone.device), range(len(rows)), Parts(), inference_tokens)
     return [facts["target"].to_numpy() == answer.prediction.numpy() for answer in answered]
 
 
 def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int) -> pd.DataFrame:
     task = load_task("lama", name, suite.parent)
-    answers = answers_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
+    answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
     facts = pd.concat([load_split(suite, name, split).assign(split=split) for split in splits(suite, name)])
     facts = keep_answerable(answers, facts)
     templates = task.templates("manual", backbone.kind)

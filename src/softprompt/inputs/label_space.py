@@ -12,23 +12,23 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
+from softprompt.inputs.encoding import first_token, single_token
+from softprompt.inputs.outputs import OutputSpace, Predictions
+from softprompt.inputs.tagging import tag_names
 from softprompt.tasks.candidates import candidate_names, gold_candidates
 from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Task
-from softprompt.training.encoding import first_token, single_token
-from softprompt.training.member import Answered, AnswerSpace
-from softprompt.training.tagging import tag_names
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabelSpace:
     """The outputs of a (task, backbone): which there are, which one an answer is, which answer one is.
 
     The two functions serve tasks that are answered by labels; candidates and generated texts belong to an example.
     """
 
     task: Task
-    space: AnswerSpace
+    space: OutputSpace
     output_of: Callable[[str], int | None]  # None: the backbone cannot give this answer
     name_of: Callable[[int], str]
 
@@ -44,7 +44,7 @@ class Answers:
         return candidate_names(self.task, examples, outputs)
 
 
-def answers_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequence[str] | None) -> Answers:
+def label_space_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequence[str] | None) -> LabelSpace:
     """Classes of a head, words of a verbalizer, or for an open vocabulary the restricted one (None: every token).
 
     Candidates and generated texts may use any token; a head gives each candidate one number.
@@ -52,18 +52,18 @@ def answers_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequen
     size = int(backbone.model.config.vocab_size)
     if task.answer_form == "candidates" or (task.answer_form == "generation" and not head):
         everything = torch.ones(1 if head else size, dtype=torch.bool)
-        return Answers(task, AnswerSpace(everything, everything, task.answer_form), lambda _: None, str)
+        return LabelSpace(task, OutputSpace(everything, everything, task.answer_form), lambda _: None, str)
     if task.answer_form == "tagging":
         everything = torch.ones(len(task.labels), dtype=torch.bool)
-        return Answers(task, AnswerSpace(everything, everything, "tagging"), lambda _: None, str)
+        return LabelSpace(task, OutputSpace(everything, everything, "tagging"), lambda _: None, str)
     if head:
         return _closed(task, {label: index for index, label in enumerate(task.labels)}, len(task.labels))
     if task.labels:
         return _closed(task, verbalizer_tokens(task, backbone), size)
     allowed = _ordinary_tokens(backbone, size) if vocabulary is None else _tokens_of(backbone, vocabulary, size)
-    return Answers(
+    return LabelSpace(
         task,
-        AnswerSpace(allowed, torch.ones(size, dtype=torch.bool)),
+        OutputSpace(allowed, torch.ones(size, dtype=torch.bool)),
         partial(_allowed_token, backbone, allowed),
         lambda output: backbone.tokenizer.decode([output]).strip(),
     )
@@ -88,7 +88,7 @@ def verbalizer_tokens(task: Task, backbone: Backbone) -> dict[str, int]:
     return tokens
 
 
-def keep_answerable(answers: Answers, examples: pd.DataFrame) -> pd.DataFrame:
+def keep_answerable(answers: LabelSpace, examples: pd.DataFrame) -> pd.DataFrame:
     """The examples whose answer the backbone can give, with it in the column `target`: the output, the first right
     candidate, or 1 for a text that is to be generated."""
     target = _targets(answers, examples)
@@ -96,7 +96,7 @@ def keep_answerable(answers: Answers, examples: pd.DataFrame) -> pd.DataFrame:
     return examples[known].assign(target=target[known].astype(int)).reset_index(drop=True)
 
 
-def _targets(answers: Answers, examples: pd.DataFrame) -> "pd.Series[float]":
+def _targets(answers: LabelSpace, examples: pd.DataFrame) -> "pd.Series[float]":
     if answers.space.form == "label":
         outputs = {label: answers.output_of(label) for label in examples["label"].unique()}
         return examples["label"].map(outputs).astype(float)
@@ -108,7 +108,7 @@ def _targets(answers: Answers, examples: pd.DataFrame) -> "pd.Series[float]":
     return pd.Series([row.index(True) if any(row) else None for row in gold], index=examples.index, dtype=float)
 
 
-def answer_frame(answers: Answers, examples: pd.DataFrame, answered: Answered) -> pd.DataFrame:
+def prediction_table(answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> pd.DataFrame:
     """One row an example: id, group, gold, prediction, gold_rank, correct."""
     return pd.DataFrame(
         {
@@ -122,7 +122,7 @@ def answer_frame(answers: Answers, examples: pd.DataFrame, answered: Answered) -
     )
 
 
-def _correct(answers: Answers, examples: pd.DataFrame, answered: Answered) -> list[float]:
+def _correct(answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> list[float]:
     if answers.space.form == "tagging":
         return (answered.gold_rank.numpy() == 1).astype(float).tolist()
     if answers.space.form != "candidates":
@@ -131,14 +131,14 @@ def _correct(answers: Answers, examples: pd.DataFrame, answered: Answered) -> li
     return [float(right[chosen]) for right, chosen in zip(gold, answered.prediction.tolist(), strict=True)]
 
 
-def dev_score(task: Task, answers: Answers, examples: pd.DataFrame, answered: Answered) -> float:
+def dev_score(task: Task, answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> float:
     """The task's first metric; one with a lower-is-better direction is negated, so that higher always wins."""
     metric = METRICS[task.metrics[0]]
-    value = metric.function(answer_frame(answers, examples, answered))
+    value = metric.function(prediction_table(answers, examples, answered))
     return value if metric.higher_is_better else -value
 
 
-def majority_frame(train_labels: Sequence[str], examples: pd.DataFrame) -> pd.DataFrame:
+def majority_predictions(train_labels: Sequence[str], examples: pd.DataFrame) -> pd.DataFrame:
     """The commonest train label as the answer to every example; ranks follow frequency, ties the alphabet."""
     counts = pd.Series(train_labels).value_counts()
     order = sorted(counts.index, key=lambda label: (-counts[label], label))
@@ -156,11 +156,11 @@ def majority_frame(train_labels: Sequence[str], examples: pd.DataFrame) -> pd.Da
     )
 
 
-def _closed(task: Task, outputs: dict[str, int], size: int) -> Answers:
+def _closed(task: Task, outputs: dict[str, int], size: int) -> LabelSpace:
     allowed = torch.zeros(size, dtype=torch.bool)
     allowed[list(outputs.values())] = True
     names = {output: label for label, output in outputs.items()}
-    return Answers(task, AnswerSpace(allowed, allowed), outputs.get, names.__getitem__)
+    return LabelSpace(task, OutputSpace(allowed, allowed), outputs.get, names.__getitem__)
 
 
 def _ordinary_tokens(backbone: Backbone, size: int) -> Bool[Tensor, "V"]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from softprompt.config import BackboneSettings, Params
+from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod
-from softprompt.params import load_params
 from softprompt.tasks.load import DEFINITIONS, definition_path, nlu_names, read_definition
 
 

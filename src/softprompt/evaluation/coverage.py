@@ -7,11 +7,11 @@ import pandas as pd
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary, splits, tasks
+from softprompt.inputs.encoding import single_token
+from softprompt.inputs.label_space import LabelSpace, label_space_of
 from softprompt.paths import Paths
 from softprompt.results import Coverage
 from softprompt.tasks.load import LAMA, load_task
-from softprompt.training.answers import Answers, answers_of
-from softprompt.training.encoding import single_token
 
 
 def coverage_table(params: Params, backbone: Backbone, paths: Paths) -> pd.DataFrame:
@@ -28,14 +28,14 @@ def _rows(backbone: Backbone, paths: Paths) -> Iterator[Coverage]:
     for name in tasks(folder):
         if answers is None:  # the same for all of LAMA
             task = load_task(LAMA, name, paths.prepared)
-            answers = answers_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
+            answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
         for split in splits(folder, name):
             labels = load_split(folder, name, split)["label"].tolist()
             counts = _counts(labels, answers, backbone)
             yield Coverage(suite=LAMA, task=name, backbone=backbone.name, split=split, **counts)
 
 
-def _counts(labels: Sequence[str], answers: Answers, backbone: Backbone) -> dict[str, int]:
+def _counts(labels: Sequence[str], answers: LabelSpace, backbone: Backbone) -> dict[str, int]:
     one_token = {label: single_token(backbone, label) is not None for label in set(labels)}
     kept = {label for label in one_token if answers.output_of(label) is not None}
     split_up = sum(not one_token[label] for label in labels)

@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import Setup, TrainedMethod, new_head
+from softprompt.prompts.prefix import cannot_join, new_prefix
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
-from softprompt.training.prefixes import cannot_join, new_prefix
 
 
 class DeepPromptSettings(TrainedMethodSettings):
@@ -17,7 +17,7 @@ class DeepPromptSettings(TrainedMethodSettings):
 
 class DeepPrompts(TrainedMethod):
     takes_positions: ClassVar[bool] = False
-    further_code: ClassVar[tuple[str, ...]] = ("methods/families/deep_prompts.py",)
+    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/deep_prompts.py",)
     settings: DeepPromptSettings
 
     def uses_head(self, task: Task) -> bool:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from softprompt.config import Params
+from softprompt.experiments.cell_factory import CellFactory
+from softprompt.experiments.store import FleetStore
+from softprompt.inputs.task_data import TaskData
 from softprompt.results import Cell
-from softprompt.training.cells import CellFactory
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import TaskData
 
 
 @dataclass

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Batch
-from softprompt.training.questions import mean_embedding
+from softprompt.inputs.batches import Batch
+from softprompt.prompts.questions import mean_embedding
 
 KEPT = "selector."  # names of kept tensors begin with it
 

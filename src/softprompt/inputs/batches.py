@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from softprompt.training.encoding import NO_TOKEN, ORDINARY, Encoded
+from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
+from softprompt.inputs.batches import Split, one_row_a_wording, one_row_each
+from softprompt.inputs.encoding import encode_texts
+from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
+from softprompt.inputs.tagging import encode_tagged
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import CANDIDATE, Task, Template
-from softprompt.training.answers import Answers, answers_of, keep_answerable
-from softprompt.training.batches import Split, one_row_a_wording, one_row_each
-from softprompt.training.encoding import encode_texts
-from softprompt.training.tagging import encode_tagged
 
 MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
 
@@ -28,7 +28,7 @@ class TaskData:
 
     task: Task
     backbone: Backbone
-    answers: Answers
+    answers: LabelSpace
     train: pd.DataFrame
     dev: pd.DataFrame
     dropped: dict[str, int]
@@ -79,7 +79,7 @@ class TaskData:
 
 def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
     """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
-    answers = answers_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
+    answers = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
     there = splits(folder, task.name)
     read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
     kept = {split: keep_answerable(answers, examples) for split, examples in read.items()}
@@ -98,7 +98,7 @@ def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int
 
 
 def encode_split(
-    answers: Answers,
+    answers: LabelSpace,
     backbone: Backbone,
     template: Template,
     examples: pd.DataFrame,
@@ -125,6 +125,6 @@ def encode_split(
     return Split(encoded, target, torch.tensor(gold), torch.tensor(counts))
 
 
-def _learnable(answers: Answers, train: pd.DataFrame) -> pd.DataFrame:
+def _learnable(answers: LabelSpace, train: pd.DataFrame) -> pd.DataFrame:
     """What training can use: of texts to be generated only those that are right."""
     return train[train["target"] == 1].reset_index(drop=True) if answers.space.form == "generation" else train

@@ -6,16 +6,16 @@ from functools import partial
 from torch import nn
 
 from softprompt.config import Budget, Device
-from softprompt.execution import map_unordered
+from softprompt.experiments.jobs import Job, fleet_key, plan_fleets
+from softprompt.experiments.store import FleetRecord, FleetStore, MemberRecord
+from softprompt.experiments.workers import map_unordered
+from softprompt.inputs.label_space import dev_score
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod, fresh_shared, fresh_trainable
 from softprompt.progress import Progress
 from softprompt.results import Cost
-from softprompt.training.answers import dev_score
-from softprompt.training.jobs import Job, fleet_key, plan_fleets
 from softprompt.training.loop import FleetCost, FleetWork
 from softprompt.training.member import Member, Trained
-from softprompt.training.store import FleetRecord, FleetStore, MemberRecord
-from softprompt.training.task_data import TaskData
 
 
 class FleetRunner:

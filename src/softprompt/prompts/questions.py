@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.training.batches import Batch
+from softprompt.inputs.batches import Batch
 
 
 def question_tokens(backbone: Backbone, batch: Batch) -> Bool[Tensor, "R T"]:

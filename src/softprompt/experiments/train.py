@@ -7,17 +7,17 @@ from softprompt.backbones.memory import no_room_to_tune
 from softprompt.config import Params
 from softprompt.data.prepared import tasks as prepared_tasks
 from softprompt.errors import UserError
+from softprompt.experiments.cell_factory import CellFactory
+from softprompt.experiments.store import FleetStore
+from softprompt.experiments.trained import train_cells
+from softprompt.experiments.untrained import untrained_cells
+from softprompt.experiments.workload import Workload
+from softprompt.inputs.task_data import load_task_data
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
 from softprompt.results import TrainResult, TrialRecord, write_record
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
-from softprompt.training.cells import CellFactory
-from softprompt.training.store import FleetStore
-from softprompt.training.task_data import load_task_data
-from softprompt.training.trained import train_cells
-from softprompt.training.untrained import untrained_cells
-from softprompt.training.workload import Workload
 
 
 def train_method(params: Params, name: str, method: Method, backbone: Backbone, paths: Paths) -> TrainResult:

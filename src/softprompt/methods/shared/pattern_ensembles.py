@@ -8,9 +8,9 @@ from pydantic import PositiveFloat
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import Setup, TrainedMethod, new_head
+from softprompt.prompts.trainable import Trainable
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
-from softprompt.training.member import Trainable
 from softprompt.training.patterns import cannot_ask
 
 
@@ -22,7 +22,7 @@ class PatternEnsemble(TrainedMethod):
     """Subclasses train the ensemble and distil it. A member, having weights of its own, is a fleet of one."""
 
     state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("methods/families/pattern_ensembles.py", "training/patterns.py")
+    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/pattern_ensembles.py", "training/patterns.py")
 
     def uses_head(self, task: Task) -> bool:
         return task.answer_form == "label" and bool(task.labels)

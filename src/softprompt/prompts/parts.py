@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from softprompt.training.member import PLAIN_PARTS, Trainable
-from softprompt.training.prefixes import PrefixEncoder
-from softprompt.training.prompt_pools import PromptPool, restored_pool
-from softprompt.training.prompts import PromptEncoder, fleet_prompts
-from softprompt.training.selectors import Selector, restored_selector
+from softprompt.prompts.pool import PromptPool, restored_pool
+from softprompt.prompts.prefix import PrefixEncoder
+from softprompt.prompts.selector import Selector, restored_selector
+from softprompt.prompts.soft_prompt import PromptEncoder, fleet_prompts
+from softprompt.prompts.trainable import PLAIN_PARTS, Trainable
 
 NO_WORD = -1  # fills rows of labels that have fewer words
 

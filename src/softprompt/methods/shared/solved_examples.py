@@ -8,10 +8,10 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Frozen, Kind, Positive
 from softprompt.methods.base import Method, Setup
+from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 from softprompt.training.demonstrations import content_free_bias, fitting_tokens, solved
-from softprompt.training.member import Trainable
-from softprompt.training.prompts import PromptEncoder
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class SolvedExamples(Method):
 
     calibrated: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("train",)
-    further_code: ClassVar[tuple[str, ...]] = ("methods/families/solved_examples.py", "training/demonstrations.py")
+    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/solved_examples.py", "training/demonstrations.py")
     settings_model = SolvedExamplesSettings
     settings: SolvedExamplesSettings
 

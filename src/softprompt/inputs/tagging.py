@@ -15,9 +15,9 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
+from softprompt.inputs.batches import Split
+from softprompt.inputs.encoding import NO_TOKEN, Encoded, encode_texts, special_tokens, tokenize
 from softprompt.tasks.task import Task, Template
-from softprompt.training.batches import Split
-from softprompt.training.encoding import NO_TOKEN, Encoded, encode_texts, special_tokens, tokenize
 
 OUTSIDE = "O"  # the tag of a word that belongs to no entity
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Frozen
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import Method
 from softprompt.results import Cell
 from softprompt.tasks.task import Task
-from softprompt.training.task_data import TaskData
 
 RECORDED_PACKAGES = ("torch", "transformers", "optuna")
 

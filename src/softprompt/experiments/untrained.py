@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from softprompt.errors import UserError
+from softprompt.experiments.code_version import code_version
+from softprompt.experiments.jobs import content_key
+from softprompt.experiments.workload import Workload
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.label_space import dev_score
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import Method, fresh_trainable
+from softprompt.prompts.parts import Parts
 from softprompt.results import Cell
 from softprompt.tasks.task import Template
-from softprompt.training.answers import dev_score
-from softprompt.training.batches import Pool
-from softprompt.training.code_version import code_version
 from softprompt.training.fleet import Fleet
-from softprompt.training.jobs import content_key
-from softprompt.training.parts import Parts
-from softprompt.training.task_data import TaskData
-from softprompt.training.workload import Workload
 
 
 def template_scores(data: TaskData, templates: Sequence[Template], inference_tokens: int) -> list[float]:
@@ -21,7 +21,7 @@ def template_scores(data: TaskData, templates: Sequence[Template], inference_tok
     splits = [data.split("dev", template, 0) for template in templates]
     fleet = Fleet(data.backbone, [data.answers.space] * len(splits))
     pool = Pool(splits, data.backbone.device)
-    answered = fleet.answer(pool, range(len(splits)), Parts(), inference_tokens)
+    answered = fleet.predict(pool, range(len(splits)), Parts(), inference_tokens)
     return [dev_score(data.task, data.answers, data.dev, answers) for answers in answered]
 
 
