@@ -1,0 +1,116 @@
+"""Wrong settings are refused in one line that names the key, the value and a valid one, before any work starts."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helpers.paths import ROOT
+from softprompt.errors import UserError
+from softprompt.experiments import checks
+from softprompt.experiments.checks import load_checked_params
+
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+def changed(tmp_path: Path, keys: str, value: Any) -> Path:
+    """The embedded profile with one key set, added, or removed (value None)."""
+    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    *parents, last = keys.split(".")
+    section = content
+    for key in parents:
+        section = section[key]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_every_shipped_profile_is_valid(profile: Path) -> None:
+    params = load_checked_params(profile)
+    assert params.profile == profile.stem
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "expected"),
+    [
+        ("sedes", [1], "unknown key sedes .* valid keys here: .*seeds"),
+        ("methods.p_tuning.lenght", 3, r"methods.p_tuning: unknown key lenght \(value 3\); valid keys here: .*encoder"),
+        ("methods.p_tuning.prompt_length", {"low": 9, "high": 3}, "upside down: low 9 is above high 3; write low: 3"),
+        ("methods.p_tuning.learning_rate", {"low": -1.0, "high": 1.0}, "learning_rate.low is -1.0: .*greater than 0"),
+        ("methods.p_tuning.encoder", "gru", "encoder is 'gru': .*'lstm', 'mlp' or 'identity'"),
+        ("methods.p_tuning.prompt_length.high", 100, "at most 64 leave room for the input"),
+        ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'verbalizer' or 'head'"),
+        ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
+        ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
+        ("run.methods", ["p_tunning"], "run.methods names 'p_tunning', which has no section; known: .*p_tuning"),
+        ("run.backbones", ["bert"], "run.backbones names 'bert', which has no section; known: tiny_bert"),
+        ("budget", "big", "budget names 'big', which has no section; known: paper, small, smoke"),
+        ("budgets.small.trials", 1, "budgets.small.trials is 1: .*greater than or equal to 2"),
+        ("suites.superglue.tasks", ["rtee"], "suites.superglue.tasks names 'rtee'; known: boolq"),
+        ("suites.lama.vocabulary", "30k", "vocabulary is '30k': .*'29k', '34k', 'common' or 'full'"),
+        ("suites.superglue.vocabulary", "29k", r"suites\.superglue\.vocabulary is a key of suites\.lama only"),
+        ("suites.lama.split_seed", 1, r"suites\.lama\.split_seed is a key of suites\.fewglue only; remove it"),
+        ("suites.superglue.source", "web", "suites.superglue.source is 'web': .*'local', 'hub' or 'official'"),
+        ("suites.superglue.path", "data/mine", "`path` belongs to source: local; source: embedded reads no folder"),
+        (
+            "suites.glue",
+            {"source": "embedded"},
+            "suites.glue.source is 'embedded', but the generated world has no GLUE",
+        ),
+        ("suites.glue", {"source": "hub", "tasks": ["cb"]}, "suites.glue.tasks names 'cb'; known: mrpc, rte, sst2"),
+        (
+            "suites.fewglue",
+            {"source": "hub"},
+            "suites.fewglue.source is 'hub', but .* is not on the hub; choose official",
+        ),
+        ("suites.squad", {"source": "hub"}, "suites.squad.*'fewglue', 'glue' or 'extra'"),
+        ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
+        ("seeds", [], "seeds is .*at least 1 item"),
+        ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),
+        ("device.type", "tpu", "device.type is 'tpu': .*'auto', 'cpu' or 'cuda'"),
+        ("profile", None, "key profile is missing"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
+    tmp_path: Path, keys: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        load_checked_params(changed(tmp_path, keys, value))
+
+
+def test_a_prefix_may_be_longer_than_the_positions_because_it_takes_none(tmp_path: Path) -> None:
+    params = load_checked_params(changed(tmp_path, "methods.p_tuning_v2.prompt_length.high", 200))
+    assert params.methods["p_tuning_v2"]["prompt_length"]["high"] == 200
+
+
+@pytest.mark.parametrize("source", ["local", "hub", "official"])
+def test_glue_is_a_suite_from_every_real_source(tmp_path: Path, source: str) -> None:
+    params = load_checked_params(changed(tmp_path, "suites.glue", {"source": source}))
+    assert params.suites["glue"].source == source
+
+
+def test_a_task_without_any_template_for_a_backbone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in checks.DEFINITIONS.glob("*.yaml"):
+        shutil.copy(path, tmp_path)
+    cb = yaml.safe_load((tmp_path / "cb.yaml").read_text())
+    for template in (*cb["manual"], *cb["p_tuning"], cb["plain"]):
+        template["kinds"] = ["masked"]
+    (tmp_path / "cb.yaml").write_text(yaml.safe_dump(cb))
+    monkeypatch.setattr(checks, "DEFINITIONS", tmp_path)
+    with pytest.raises(UserError, match="cb has no template for causal backbones such as tiny_gpt2"):
+        load_checked_params(ROOT / "params.yaml")
+
+
+def test_a_missing_or_broken_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make use PROFILE=embedded"):
+        load_checked_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(UserError, match="is not YAML"):
+        load_checked_params(tmp_path / "params.yaml")

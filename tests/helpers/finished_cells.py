@@ -1,0 +1,58 @@
+"""Finished cells on disk without any training: what `predict` and `export` start from."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from helpers.paths import ROOT
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Params
+from softprompt.config.parsing import load_params
+from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.store import FleetStore
+from softprompt.methods import METHODS
+from softprompt.paths import Paths
+from softprompt.results import Cell, TrainResult, write_record
+from softprompt.tasks.load import load_task
+from softprompt.usage.cells import TrainedCell
+
+
+def all_methods() -> Params:
+    """The default profile with the sections of the other profiles' methods too."""
+    params = load_checked_params(ROOT / "params.yaml")
+    sections = [load_params(ROOT / "profiles" / f"{profile}.yaml").methods for profile in ("local", "facts")]
+    return params.model_copy(update={"methods": sections[0] | sections[1] | params.methods})
+
+
+def paths_with(prepared: Path, folder: Path) -> Paths:
+    """A working copy whose data are those of the folder `prepared`."""
+    (folder / "data").mkdir()
+    (folder / "data" / "prepared").symlink_to(prepared)
+    return Paths(folder)
+
+
+def finished_cell(
+    method: str, backbone: Backbone, task: str, template: str, kept: dict[str, Tensor], paths: Paths, params: Params
+) -> TrainedCell:
+    """The cell of seed 0, which kept these tensors and asks this template."""
+    suite, _, name = task.partition("/")
+    cell = Cell(
+        key="key",
+        suite=suite,
+        task=name,
+        backbone=backbone.name,
+        method=method,
+        state=METHODS[method].state,
+        seed=0,
+        status="done",
+        templates=[template] if template else [],
+        parameters_kept=sum(tensor.numel() for tensor in kept.values()),
+        provenance={"backbone": backbone.revision},
+    )
+    folder = paths.train(method, backbone.name)
+    if kept:
+        FleetStore(folder).save_kept("key", kept)
+    write_record(folder / "result.json", TrainResult(method=method, backbone=backbone.name, cells=[cell]))
+    trained = TrainedCells(params, method, backbone, paths)
+    return TrainedCell(cell, load_task(suite, name, paths.prepared), backbone, trained)

@@ -1,0 +1,233 @@
+"""Prefixes in every attention, against attention written out by hand, PEFT, and the closed forms of the papers."""
+
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import PrefixTuningConfig, TaskType, get_peft_model
+from torch import Tensor, nn
+from transformers import (
+    AttentionInterface,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from helpers.backbones import BACKBONE_TYPES, tiny_backbone
+from softprompt.backbones.attention import WORKING, Attentions, RowPrefixes
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Recipe
+from softprompt.inputs.batches import Pool
+from softprompt.inputs.task_data import load_task_data
+from softprompt.methods import build_method
+from softprompt.methods.base import fresh_trainable
+from softprompt.prompts.parts import gather, restored
+from softprompt.prompts.prefix import PrefixEncoder, new_prefix, row_prefixes
+from softprompt.tasks.load import load_task
+from softprompt.training.fleet import Fleet
+
+SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
+SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": {"low": 1e-4, "high": 1e-2}}
+REFERENCE = "written_out"
+
+
+def of_another_model(prepared: Path, model_class: type, config: object) -> Backbone:
+    """A causal float64 backbone around a model that the suite does not pretrain itself."""
+    gpt2 = tiny_backbone("gpt2", prepared)
+    torch.manual_seed(2)
+    model = model_class(config).double().eval()
+    model.requires_grad_(False)
+    return Backbone("other", "causal", model, gpt2.tokenizer, "test", has_lm_head=True)
+
+
+def grouped_queries(prepared: Path) -> Backbone:
+    """A Llama with four heads of queries and two of keys and values."""
+    return of_another_model(prepared, LlamaForCausalLM, LlamaConfig(vocab_size=500, num_key_value_heads=2, **SIZES))
+
+
+def neox(prepared: Path) -> Backbone:
+    return of_another_model(prepared, GPTNeoXForCausalLM, GPTNeoXConfig(vocab_size=500, **SIZES))
+
+
+@pytest.fixture(scope="module", params=[*BACKBONE_TYPES, grouped_queries, neox])
+def any_backbone(request: pytest.FixtureRequest, prepared: Path) -> Backbone:
+    return tiny_backbone(request.param, prepared) if request.param in BACKBONE_TYPES else request.param(prepared)
+
+
+def prefixes_of(backbone: Backbone, lengths: list[int]) -> list[Tensor]:
+    found = backbone.attentions
+    assert found is not None
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(p, found.count, 2, found.size, generator=generator, dtype=torch.double) for p in lengths]
+
+
+def hidden(backbone: Backbone, ids: Tensor, lengths: Tensor, prefixes: RowPrefixes | None = None) -> Tensor:
+    """Where the answer of each row is read, here at its last token."""
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    read_at = (lengths - 1)[:, None]
+    return backbone.encode(backbone.embed(ids), mask, read_at, torch.full_like(read_at, 7), prefixes)
+
+
+def written_out(prefix: Tensor):  # type: ignore[no-untyped-def]
+    """Attention of one unpadded row over its prefix and itself, query by query, as a formula has it."""
+    place = count()
+
+    def attend(module, query, key, value, mask, scaling=None, position_bias=None, **_):  # type: ignore[no-untyped-def]
+        assert mask is None
+        own_key, own_value = prefix[:, next(place)].unflatten(-1, key.shape[1::2]).unbind(1)  # (P, N, C)
+        out = torch.zeros_like(query)
+        for head in range(query.shape[1]):
+            group = head * key.shape[1] // query.shape[1]
+            for token in range(query.shape[2]):
+                seen = token + 1 if module.is_causal else key.shape[2]
+                keys = torch.cat([own_key[:, group], key[0, group, :seen]])
+                values = torch.cat([own_value[:, group], value[0, group, :seen]])
+                scores = keys @ query[0, head, token] * scaling
+                if position_bias is not None:
+                    scores[len(prefix) :] += position_bias[0, head, token, :seen]
+                out[0, head, token] = torch.softmax(scores, dim=0) @ values
+        return out.transpose(1, 2), None
+
+    return attend
+
+
+def test_every_attention_equals_its_formula_whatever_the_company(any_backbone: Backbone) -> None:
+    prefixes = prefixes_of(any_backbone, [3, 1])
+    generator = torch.Generator().manual_seed(4)
+    ids = torch.randint(5, 300, (4, 9), generator=generator)
+    lengths, member = torch.tensor([9, 4, 6, 9]), torch.tensor([0, 0, 1, 1])
+    together = hidden(any_backbone, ids, lengths, row_prefixes(prefixes, member))
+    model = any_backbone.model
+    before = model.config._attn_implementation
+    for row in range(len(ids)):
+        AttentionInterface.register(REFERENCE, written_out(prefixes[member[row]]))
+        model.set_attn_implementation(REFERENCE)
+        alone = hidden(any_backbone, ids[row : row + 1, : lengths[row]], lengths[row : row + 1])
+        model.set_attn_implementation(before)
+        torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "bert"])
+def test_a_pass_equals_pefts_prefix_tuning(model_type: str, prepared: Path) -> None:
+    backbone = tiny_backbone(model_type, prepared)
+    length, tokens = 4, 7
+    (prefix,) = prefixes_of(backbone, [length])
+    ids = torch.randint(5, 300, (2, tokens), generator=torch.Generator().manual_seed(5))
+    ours = hidden(backbone, ids, torch.full((2,), tokens), row_prefixes([prefix], torch.zeros(2, dtype=torch.long)))
+    model = tiny_backbone(model_type, prepared).model.base_model
+    config = PrefixTuningConfig(task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=length)
+    theirs = get_peft_model(model, config).double()
+    theirs.prompt_encoder["default"].embedding.weight.data = prefix.flatten(1)
+    positions = torch.arange(tokens).expand(2, -1) - length  # PEFT moves them on by the prefix; here they stay
+    output = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions)
+    torch.testing.assert_close(ours[:, 0], output.last_hidden_state[:, -1], rtol=0, atol=1e-10)
+
+
+def test_attentions_are_counted_in_a_pass(any_backbone: Backbone) -> None:
+    config = any_backbone.model.config
+    heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+    count = 6 if any_backbone.kind == "seq2seq" else 2  # of two layers; T5's decoder attends twice
+    assert any_backbone.attentions == Attentions(count, heads, config.hidden_size // config.num_attention_heads)
+    assert config.model_type in WORKING
+
+
+def test_a_prefix_leaves_no_trace_and_a_zero_prefix_is_not_none(any_backbone: Backbone) -> None:
+    ids, lengths = torch.arange(5, 17).view(2, 6), torch.tensor([6, 5])
+    before = any_backbone.model.config._attn_implementation
+    plain = hidden(any_backbone, ids, lengths)
+    zero = row_prefixes([0 * prefixes_of(any_backbone, [2])[0]], torch.zeros(2, dtype=torch.long))
+    with_zero = hidden(any_backbone, ids, lengths, zero)
+    assert (with_zero - plain).abs().amax() > 1e-6  # zero keys draw attention too
+    assert any_backbone.model.config._attn_implementation == before
+    assert torch.equal(hidden(any_backbone, ids, lengths), plain)
+
+
+def test_a_failed_pass_leaves_the_model_as_it_was(bert: Backbone) -> None:
+    before = bert.model.config._attn_implementation
+    ids = torch.ones(1, 4, dtype=torch.long)
+    too_few = RowPrefixes(torch.zeros(1, 2, 1, 2, 16).double(), torch.tensor([2]), torch.tensor([0]))
+    with pytest.raises(IndexError):
+        hidden(bert, ids, torch.tensor([4]), too_few)
+    assert bert.model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("name", ["prefix_tuning", "p_tuning_v2"])
+def test_a_backbone_with_an_attention_of_its_own_is_refused_with_those_that_work(name: str, prepared: Path) -> None:
+    config = GPTNeoConfig(vocab_size=500, hidden_size=16, num_layers=2, num_heads=4, attention_types=[[["global"], 2]])
+    apart = of_another_model(prepared, GPTNeoForCausalLM, config)
+    reason = build_method(name, SECTION).inapplicable(load_task("lama", "P19", prepared), apart)
+    assert reason.startswith("other (gpt_neo) does not attend through transformers' attention interface")
+    assert reason.endswith(", ".join(WORKING))
+
+
+@pytest.mark.parametrize(
+    ("attentions", "hidden_size", "length", "numbers"),
+    [
+        (Attentions(24, 16, 64), 1024, 20, 983_040),  # BERT-large, P-tuning v2
+        (Attentions(6, 12, 64), 768, 10, 92_160),  # DistilBERT: twice the 46,080 of one vector a layer
+        (Attentions(12, 12, 64), 768, 20, 370_178 - (768 * 2 + 2)),  # BERT-base, PEFT's count without its head
+    ],
+)
+def test_direct_prefixes_have_two_vectors_a_position_and_layer(
+    attentions: Attentions, hidden_size: int, length: int, numbers: int
+) -> None:
+    prefix = prefix_for(attentions, hidden_size, length, reparametrised=False)
+    assert sum(p.numel() for p in prefix.parameters()) == numbers == 2 * length * attentions.count * hidden_size
+    assert prefix().shape == (length, attentions.count, 2, hidden_size)
+
+
+def test_a_reparametrised_prefix_trains_a_network_and_keeps_what_it_makes() -> None:
+    prefix = prefix_for(Attentions(3, 2, 8), 24, 5, reparametrised=True)
+    made = 2 * 3 * 2 * 8
+    assert sum(p.numel() for p in prefix.parameters()) == 5 * 24 + 24 * 512 + 512 + 512 * made + made
+    assert isinstance(prefix.mlp, nn.Sequential)
+    by_hand = prefix.mlp[2](torch.tanh(prefix.mlp[0](prefix.embedding)))
+    assert torch.equal(prefix().flatten(1), by_hand)
+
+
+def prefix_for(attentions: Attentions, hidden_size: int, length: int, *, reparametrised: bool) -> PrefixEncoder:
+    backbone = SimpleNamespace(attentions=attentions, hidden_size=hidden_size, model=SimpleNamespace(dtype=torch.float))
+    generator = torch.Generator().manual_seed(0)
+    return new_prefix(length, backbone, generator, reparametrised=reparametrised)  # type: ignore[arg-type]
+
+
+def test_a_head_answers_where_a_task_has_labels_and_words_elsewhere(bert: Backbone, prepared: Path) -> None:
+    rte, fact = load_task("superglue", "rte", prepared), load_task("lama", "P19", prepared)
+    v2, prefix = build_method("p_tuning_v2", SECTION), build_method("prefix_tuning", SECTION)
+    assert (v2.uses_head(rte), v2.uses_head(fact), prefix.uses_head(rte)) == (True, False, False)
+    kept = fresh_trainable(v2, rte, bert, 3, "member").kept()
+    assert {name: tuple(tensor.shape) for name, tensor in kept.items()} == {
+        "head.weight": (2, 16),
+        "head.bias": (2,),
+        "prefix": (3, 2, 2, 16),
+    }
+    by_words = build_method("p_tuning_v2", {**SECTION, "answer": "verbalizer"})
+    assert set(fresh_trainable(by_words, rte, bert, 3, "member").kept()) == {"prefix"}
+
+
+@pytest.mark.parametrize("name", ["prefix_tuning", "p_tuning_v2"])
+def test_with_heads_too_a_fleet_equals_its_members_and_what_they_keep_answers_alike(
+    name: str, bert: Backbone, prepared: Path
+) -> None:
+    task = load_task("superglue", "rte", prepared)
+    method = build_method(name, {**SECTION, "answer": "head"})
+    data = load_task_data(prepared / "superglue", task, bert, 64, head=True)
+    (template,) = method.templates(task, "masked")
+    split = data.split("train", template, 0)
+    trainables = [fresh_trainable(method, task, bert, length, f"member-{length}").double() for length in (1, 4)]
+    fleet = Fleet(bert, [data.answers.space] * 2)
+    with torch.no_grad():
+        parts = gather([restored(trainable.kept()).double() for trainable in trainables])
+    batch = Pool([split, split], bert.device).batch(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 2, 3]))
+    together = fleet.read(batch, parts).logits
+    for index, trainable in enumerate(trainables):
+        own = Fleet(bert, [data.answers.space])
+        rows = Pool([split], bert.device).batch(torch.tensor([0, 0]), torch.tensor([0, 1]) + 2 * index)
+        alone = own.read(rows, gather([trainable])).logits
+        torch.testing.assert_close(together[2 * index : 2 * index + 2], alone, rtol=0, atol=1e-10)
+    assert not torch.equal(together[0], together[2])

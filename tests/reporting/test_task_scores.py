@@ -1,0 +1,86 @@
+"""What forms the score of a task: SuperGLUE's own metrics, in every table that averages them."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic_results as synthetic
+from sklearn.metrics import f1_score
+
+from helpers.synthetic_results import World
+from softprompt.evaluation.evaluate import score_table
+from softprompt.paths import Paths
+from softprompt.reporting.aggregate import aggregate
+from softprompt.reporting.collect import Collected, describe_suite
+from softprompt.reporting.summary import cell_scores, headline_scores
+from softprompt.tasks.load import load_task
+
+WORLD = World(
+    methods=("majority", "manual", "p_tuning"), tasks={"superglue": ("boolq", "cb", "multirc"), "extra": ("ner",)}
+)
+FORMED = {
+    "boolq": ["accuracy"],
+    "cb": ["accuracy", "macro_f1"],
+    "multirc": ["f1a", "em"],
+    "ner": ["entity_f1"],
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root: Path = tmp_path_factory.mktemp("scored")
+    synthetic.make(root, WORLD)
+    aggregate(root / "results", root / "data/prepared", root / "reports", synthetic.context_of(WORLD))
+    return root
+
+
+def test_multirc_is_the_mean_of_f1a_and_em(root: Path) -> None:
+    """SuperGLUE, section 4: F1 over all answers, exact match of the answers of a question, and their mean."""
+    answers = [("0", "1", "1"), ("0", "0", "1"), ("1", "1", "1"), ("1", "0", "0"), ("2", "1", "0"), ("2", "0", "0")]
+    place = {"suite": "superglue", "task": "multirc", "backbone": "b", "method": "m", "state": "frozen", "seed": 0}
+    rows = [
+        {**place, "template": "t", "split": "test", "id": f"val-7-{question}-{n}", "gold": gold, "prediction": said}
+        for n, (question, gold, said) in enumerate(answers)
+    ]
+    scores = score_table(pd.DataFrame(rows), Paths(root))
+    none = pd.DataFrame()
+    manifests = {"superglue": describe_suite(root / "data/prepared", "superglue")}
+    headline = headline_scores(cell_scores(scores), Collected([], [], none, none, none, manifests))
+    _, gold, said = zip(*answers, strict=True)
+    expected = (f1_score(gold, said, pos_label="1") + 1 / 3) / 2  # only question 1 is right in all its answers
+    assert headline["score"].item() == pytest.approx(expected)
+    assert set(scores["metric"]) == {"f1a", "em", "accuracy"}
+
+
+@pytest.mark.parametrize("task", FORMED)
+def test_a_score_is_the_mean_of_the_metrics_that_form_it(root: Path, task: str) -> None:
+    suite = "extra" if task == "ner" else "superglue"
+    definition = load_task(suite, task, root / "data/prepared")
+    assert list(definition.score_metrics) == FORMED[task]
+    assert definition.metrics[0] == definition.score_metrics[0]  # what training selects by
+    plotted = pd.read_csv(root / f"reports/plots/wordings_{suite}.csv")
+    templates = pd.read_csv(root / "reports/templates.csv").query("task == @task and split == 'test'")
+    dots = plotted.query("task == @task and kind == 'manual template'").set_index(["backbone", "template"])["value"]
+    expected = templates[templates["metric"].isin(FORMED[task])].groupby(["backbone", "template"])["value"].mean()
+    pd.testing.assert_series_equal(dots.sort_index(), expected.sort_index(), atol=1e-6)
+
+
+def test_metrics_json_averages_the_same_scores_and_keeps_the_other_metrics(root: Path) -> None:
+    means = json.loads((root / "reports/metrics.json").read_text())
+    scores = pd.read_csv(root / "reports/scores.csv").query("split == 'test' and method == 'p_tuning'")
+    for suite, tasks in WORLD.tasks.items():
+        for backbone in WORLD.backbones:
+            here = scores[(scores["suite"] == suite) & (scores["backbone"] == backbone)]
+            values = here.groupby(["task", "metric"])["value"].mean()
+            by_task = [values[task][FORMED[task]].mean() for task in tasks]
+            assert means[suite][backbone]["p_tuning"]["score"] == pytest.approx(sum(by_task) / len(tasks), abs=1e-4)
+    extra = means["extra"]["tiny_bert"]["p_tuning"]
+    assert extra["token_accuracy"] > extra["entity_f1"] == extra["score"]
+
+
+def test_the_page_says_what_forms_a_score_and_keeps_a_row_for_every_metric(root: Path) -> None:
+    page = (root / "reports/superglue.md").read_text()
+    assert "(cb: accuracy and macro_f1; multirc: f1a and em)" in page
+    for metric in ("f1a", "em", "accuracy"):
+        assert f"| ... {metric} |" in page
