@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic_results as synthetic
 import torch
 
+from helpers import synthetic_results as synthetic
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError

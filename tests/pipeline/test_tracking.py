@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic_results as synthetic
 from mlflow import MlflowClient
 
+from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.data.prepared import fingerprint
 from softprompt.reporting.aggregate import aggregate

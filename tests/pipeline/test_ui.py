@@ -11,9 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import synthetic_results as synthetic
 from mlflow import MlflowClient
 
+from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.reporting.aggregate import aggregate
 from softprompt.tracking import publish

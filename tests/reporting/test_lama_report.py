@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import synthetic_results as synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.collect import Collected, Manifest

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import peft
 import pytest
-import synthetic_results as synthetic
 import torch
 from peft.tuners.multitask_prompt_tuning.model import MultitaskPromptEmbedding
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from helpers import synthetic_results as synthetic
 from helpers.paths import ROOT
 from helpers.synthetic_results import World
 from softprompt.backbones.backbone import Backbone

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import synthetic_results as synthetic
 
+from helpers import synthetic_results as synthetic
 from helpers.paths import REAL
 from helpers.synthetic_results import World
 from softprompt.config import SuiteSettings, WorldSettings

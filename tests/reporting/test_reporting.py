@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic_results as synthetic
 
+from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.errors import UserError
 from softprompt.reporting.aggregate import aggregate

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import synthetic_results as synthetic
 from sklearn.metrics import f1_score
 
+from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.evaluation.evaluate import score_table
 from softprompt.paths import Paths
