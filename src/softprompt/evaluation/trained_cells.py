@@ -84,7 +84,8 @@ class TrainedCells:
         return self._asked(task, cell)[0]
 
     def _asked(self, task: Task, cell: Cell) -> list[Asked]:
-        templates = {template.id: template for template in self.method.templates(task, self.backbone.kind)}
+        method = self.method.with_settings(cell.chosen)
+        templates = {template.id: template for template in method.templates(task, self.backbone.kind)}
         kept = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_kept(cell.key).items()}
         return [Asked(cell, templates[name], kept) for name in cell.templates]
 

@@ -13,7 +13,7 @@ from softprompt.training.member import Member
 
 
 def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
-    """Every member's parameters under its own learning rate, a tuned backbone under the recipe's where that has one.
+    """Every member's parameters under its own learning rate, a tuned backbone under its own where there is one.
 
     `adam` adds weight decay to the gradient (L2), `adamw` to the step; biases and normalisation never decay.
     What members share belongs to the first of them.
@@ -58,14 +58,14 @@ def _groups(member: Member, recipe: Recipe, taken: set[int]) -> list[dict[str, A
     everything = member.trainable.parameters()
     trained = [parameter for parameter in everything if parameter.requires_grad and id(parameter) not in taken]
     taken.update(map(id, trained))
-    if recipe.backbone_learning_rate is None:
+    if member.backbone_learning_rate is None:
         return _by_decay(trained, member.learning_rate, recipe.weight_decay)
     model = member.trainable.model
     backbone = set() if model is None else set(model.parameters())
     own = [parameter for parameter in trained if parameter not in backbone]
     of_backbone = [parameter for parameter in trained if parameter in backbone]
     return _by_decay(own, member.learning_rate, recipe.weight_decay) + _by_decay(
-        of_backbone, recipe.backbone_learning_rate, recipe.backbone_weight_decay or 0.0
+        of_backbone, member.backbone_learning_rate, recipe.backbone_weight_decay or 0.0
     )
 
 
