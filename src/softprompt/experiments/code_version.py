@@ -24,7 +24,7 @@ CORE = (
     "training/loop.py",
     "training/member.py",
     "training/optimizers.py",
-    "prompts/parts.py",
+    "prompts/trainable.py",
     "prompts/prefix.py",
     "prompts/pool.py",
     "prompts/soft_prompt.py",

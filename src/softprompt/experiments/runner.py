@@ -45,16 +45,14 @@ class FleetRunner:
     def _train(self, jobs: Sequence[Job], *, keep: bool) -> FleetRecord:
         """Train one fleet and put it on disk."""
         members = self.build_members(jobs)
-        backbone = self.data[jobs[0].task].backbone
-        if members[0].trainable.model is not None:
-            backbone = backbone.with_model(members[0].trainable.model)
+        backbone = members[0].trainable.applied_to(self.data[jobs[0].task].backbone)
         data = [self.data[job.task] for job in jobs]
         recipe = self.method.settings.recipe
         work = FleetWork(backbone, members, self.budget, recipe, self.device.inference_tokens, data)
         trained, cost = self.method.train(work)
         if keep:
             for job, outcome in zip(jobs, trained, strict=True):
-                self.store.save_kept(job.key, outcome.kept)
+                self.store.save_parts(job.key, outcome.saved)
         key = fleet_key(jobs)
         records = [
             _record(key, job, member, outcome, cost)
@@ -100,12 +98,13 @@ def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetC
     return MemberRecord(
         key=job.key,
         fleet=fleet,
-        dev_score=trained.dev_score if trained.kept else None,
+        dev_score=trained.dev_score if trained.saved else None,
         best_step=trained.best_step,
         failure=trained.failure,
         curve=trained.curve,
-        parameters_trained=member.trainable.parameter_count(),
-        parameters_kept=sum(tensor.numel() for tensor in trained.kept.values()),
+        parameters_trained=member.trainable.trained_numbers,
+        parameters_kept=sum(tensor.numel() for tensor in trained.saved.values()),
+        positions=member.trainable.positions,
         cost=Cost(
             train_seconds=cost.seconds * trained.steps / cost.member_steps,
             member_steps_per_second=cost.member_steps / cost.seconds,
