@@ -29,7 +29,7 @@ from softprompt.files import write_atomically  # noqa: E402
 from softprompt.inputs.batches import Split, one_row_each  # noqa: E402
 from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded  # noqa: E402
 from softprompt.inputs.outputs import OutputSpace, Predictions  # noqa: E402
-from softprompt.prompts.soft_prompt import PromptEncoder  # noqa: E402
+from softprompt.prompts.soft_prompt import SoftPrompt  # noqa: E402
 from softprompt.prompts.trainable import Trainable  # noqa: E402
 from softprompt.training.loop import FleetWork, train_fleet  # noqa: E402
 from softprompt.training.member import Member  # noqa: E402
@@ -110,7 +110,7 @@ def _member(work: Workload, backbone: Backbone, index: int) -> Member:
         train=_split(work, words),
         dev=_split(work, words[: work.batch_size]),
         dev_score=_no_score,
-        trainable=Trainable(prompt=PromptEncoder(prompt, "identity")).to(backbone.device),
+        trainable=Trainable(SoftPrompt(prompt, "identity")).to(backbone.device),
     )
 
 

@@ -7,7 +7,10 @@ Thing = TypeVar("Thing")
 
 
 class Registry(dict[str, type[Thing]]):
-    """A dictionary filled by a decorator. Duplicate and unknown names are refused with the names that exist."""
+    """A dictionary filled by a decorator, which gives each thing its `name`.
+
+    Duplicate and unknown names are refused with the names that exist.
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -19,6 +22,7 @@ class Registry(dict[str, type[Thing]]):
 
         def add(thing: type[Thing]) -> type[Thing]:
             self[name] = thing
+            setattr(thing, "name", name)  # noqa: B010 - a type in general has no such attribute
             return thing
 
         return add

@@ -82,6 +82,7 @@ class Cell(Record):
     curve: list[CurvePoint] = []
     parameters_trained: int = 0
     parameters_kept: int = 0
+    positions: int = 0  # of the input, that its parts take
     fleet: str = ""  # key of the fleet that trained it
     provenance: dict[str, str] = {}  # data sha256, backbone revision, device, package versions
     cost: Cost | None = None

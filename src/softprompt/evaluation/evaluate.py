@@ -13,7 +13,7 @@ from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
 from softprompt.evaluation.coverage import coverage_table
 from softprompt.evaluation.prompt_contents import write_prompt_contents
-from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.workers import map_unordered
 from softprompt.files import write_atomically
 from softprompt.inputs.label_space import keep_answerable
@@ -27,7 +27,7 @@ SCORED_SPLITS = ("test", "withheld")
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     """Write the predictions of all methods of the run on a backbone, their scores, coverage, and what prompts hold."""
-    answer = partial(_answers_of_method, params, backbone, paths)
+    answer = partial(_predictions_of_method, params, backbone, paths)
     found = dict(map_unordered(answer, params.run.methods, params.device.workers))
     frames = [frame for name in params.run.methods for frame in found[name]]
     if not frames:
@@ -60,17 +60,18 @@ def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(Score.model_fields))
 
 
-def _answers_of_method(params: Params, backbone: Backbone, paths: Paths, name: str) -> list[pd.DataFrame]:
-    return list(_scored_answers(TrainedCells(params, name, backbone, paths)))
+def _predictions_of_method(params: Params, backbone: Backbone, paths: Paths, name: str) -> list[pd.DataFrame]:
+    trained = TrainedCells(params, name, backbone, paths)
+    return trained.predict([request for scored in _scored_splits(trained) for request in trained.requests(scored)])
 
 
-def _scored_answers(trained: TrainedCells) -> Iterator[pd.DataFrame]:
-    """The answers of every finished cell, task by task and split by split."""
-    for (suite, name), cells in trained.cells.items():
+def _scored_splits(trained: TrainedCells) -> Iterator[ScoredSplit]:
+    """What the finished cells of a method answer, task by task and split by split."""
+    for suite, name in trained.cells:
         task, folder = load_task(suite, name, trained.paths.prepared), trained.paths.suite(suite)
         answers = trained.label_space_of(task)
         for split in SCORED_SPLITS:
             if split in prepared_splits(folder, name):
                 examples = keep_answerable(answers, load_split(folder, name, split))
                 if len(examples):
-                    yield from trained.predictions(task, answers, examples, split, cells)
+                    yield ScoredSplit(task, answers, examples, split)

@@ -15,7 +15,7 @@ from softprompt.files import write_csv
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
 from softprompt.inputs.task_data import encode_split
-from softprompt.prompts.parts import Parts
+from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.load import LAMA, load_task
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
@@ -64,7 +64,7 @@ def _correct(
     """Which of the facts each template recalls."""
     rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
     fleet = Fleet(backbone, [answers.space] * len(rows))
-    answered = fleet.predict(Pool(rows, backbone.device), range(len(rows)), Parts(), inference_tokens)
+    answered = fleet.predict(Pool(rows, backbone.device), range(len(rows)), FleetParts(), inference_tokens)
     return [facts["target"].to_numpy() == answer.prediction.numpy() for answer in answered]
 
 

@@ -3,7 +3,7 @@
 Axes: N vectors, C cells, M prompts of a pool, D word-embedding size, V vocabulary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import torch
@@ -19,7 +19,7 @@ from softprompt.inputs.batches import Pool, Split, inference_chunks
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.inputs.task_data import encode_split
 from softprompt.paths import Paths
-from softprompt.prompts.pool import PromptPool, draw, restored_pool
+from softprompt.prompts.pool import PromptPool, draw
 from softprompt.results import Cell, NearestToken, PoolUsage, Record
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
@@ -45,7 +45,9 @@ def write_prompt_contents(params: Params, backbone: Backbone, paths: Paths) -> N
 
 def nearest_tokens(trained: TrainedCells, cell: Cell) -> Iterator[NearestToken]:
     """The words with the highest cosine to each vector of a cell's prompt or pool; none where it keeps neither."""
-    vectors = _named_vectors(trained.store.load_kept(cell.key))
+    vectors: dict[str, Tensor] = {}
+    for part in trained.loaded(cell).parts():
+        vectors |= part.word_like_vectors()
     if not vectors:
         return
     tokenizer = trained.backbone.tokenizer
@@ -66,11 +68,10 @@ def cosines_to_words(vectors: Float[Tensor, "N D"], words: Float[Tensor, "V D"])
 
 def pool_usage(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> Iterator[PoolUsage]:
     """How much of what a cell's dev examples draw comes from each prompt of its pool; nothing of other methods."""
-    device = trained.backbone.device
-    kept = [trained.store.load_kept(cell.key) for cell in cells]
-    pools = [pool.to(device) for pool in map(restored_pool, kept) if pool is not None]
-    if not pools:
+    cells = [cell for cell in cells if PromptPool.name in trained.loaded(cell)]
+    if not cells:
         return
+    pools = [trained.loaded(cell).part(PromptPool) for cell in cells]
     shares = mean_shares(pools, _dev_splits(trained, task, cells), trained.backbone, trained.params)
     for cell, row in zip(cells, shares.tolist(), strict=True):
         place = cell.model_dump(include={"suite", "task", "backbone", "method", "seed"})
@@ -99,7 +100,7 @@ def _dev_splits(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> lis
     examples = keep_answerable(answers, load_split(trained.paths.suite(task.suite), task.name, "dev"))
     template = trained.method.templates(task, backbone.kind)[0]
     limit = min(trained.params.device.max_tokens, backbone.max_tokens)
-    lengths = [int(cell.settings["prompt_length"]) for cell in cells]
+    lengths = [cell.positions for cell in cells]
     encoded = {n: encode_split(answers, backbone, template, examples, n, limit) for n in set(lengths)}
     return [encoded[length] for length in lengths]
 
@@ -107,14 +108,6 @@ def _dev_splits(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> lis
 def _has_vectors_in_words(trained: TrainedCells, task: Task) -> bool:
     """Whether vectors stand among the words of the template, so that comparing them with words says something."""
     return any("prompt" in template.slots() for template in trained.method.templates(task, trained.backbone.kind))
-
-
-def _named_vectors(kept: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "D"]]:
-    if "pool.entries" in kept:
-        entries = kept["pool.entries"]
-        return {f"{m}.{n}": vector for m, prompt in enumerate(entries) for n, vector in enumerate(prompt)}
-    prompt = kept.get("prompt", torch.empty(0, 0))
-    return {str(number): vector for number, vector in enumerate(prompt)} if prompt.ndim == 2 else {}
 
 
 def _csv(rows: Sequence[Record], record: type[Record]) -> str:

@@ -1,15 +1,15 @@
-"""Trained cells as they answer: loaded from what training kept, many of them side by side in a fleet."""
+"""Trained cells as they answer: loaded from what training saved, many of them side by side in a fleet."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import pandas as pd
-import torch
-from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
+from softprompt.experiments.jobs import common_settings
 from softprompt.experiments.store import FleetStore
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
@@ -17,31 +17,35 @@ from softprompt.inputs.tagging import majority_tags
 from softprompt.inputs.task_data import encode_split
 from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
-from softprompt.prompts.parts import Parts, gather, restored
+from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
 from softprompt.results import Cell, TrainResult
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
 
+NO_TEMPLATE = Template(id="", text="", source="")  # of a method that asks nothing
+
 
 @dataclass(frozen=True)
-class Asked:
-    """One cell under one template, with what it kept from training."""
+class ScoredSplit:
+    """Examples of a task that all of its cells answer, with a `target` each, and what they may be answered with."""
+
+    task: Task
+    answers: LabelSpace
+    examples: pd.DataFrame
+    split: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One cell under one template, and what it is to answer."""
 
     cell: Cell
     template: Template
-    kept: Mapping[str, Tensor]
-
-    @property
-    def prompt_length(self) -> int:
-        if "pool.entries" in self.kept:  # how many of a pool a row takes is a setting
-            return int(self.cell.settings["prompt_length"])
-        if "selector.pool" in self.kept:
-            return self.kept["selector.pool"].shape[1]
-        return len(self.kept["prompt"]) if "prompt" in self.kept else 0
+    scored: ScoredSplit
 
 
 class TrainedCells:
-    """The finished cells of one method, answered task by task and split by split."""
+    """The finished cells of one method on one backbone."""
 
     def __init__(self, params: Params, name: str, backbone: Backbone, paths: Paths) -> None:
         self.params = params
@@ -62,69 +66,74 @@ class TrainedCells:
         vocabulary = load_vocabulary(self.paths.suite(task.suite))
         return label_space_of(task, self.backbone, head=self.method.uses_head(task), vocabulary=vocabulary)
 
-    def predictions(
-        self, task: Task, answers: LabelSpace, examples: pd.DataFrame, split: str, cells: Sequence[Cell]
-    ) -> Iterator[pd.DataFrame]:
-        """One table a cell and template, columns as in results.Prediction, for examples with a `target`."""
-        if not self.method.templates(task, self.backbone.kind):
-            train = load_split(self.paths.suite(task.suite), task.name, "train")
-            commonest = majority_tags if answers.space.form == "tagging" else majority_predictions
-            for cell in cells:
-                yield _labelled(commonest(train["label"].tolist(), examples), cell, "", split)
-            return
-        asked = [asked for cell in cells for asked in self._asked(task, cell)]
-        width = 1 if self.method.state == "tuned" else self.params.device.fleet_members
-        for start in range(0, len(asked), width):
-            group = asked[start : start + width]
-            for one, frame in zip(group, self._answer_group(answers, examples, group), strict=True):
-                yield _labelled(frame, one.cell, one.template.id, split)
+    def requests(self, scored: ScoredSplit) -> Iterator[Request]:
+        """A split put to every cell of its task, under every template that the cell asks."""
+        for cell in self.cells[scored.task.suite, scored.task.name]:
+            method = self.method.with_settings(cell.chosen)
+            templates = {one.id: one for one in method.templates(scored.task, self.backbone.kind)}
+            for name in cell.templates or [NO_TEMPLATE.id]:
+                yield Request(cell, templates.get(name, NO_TEMPLATE), scored)
 
-    def first_asked(self, task: Task, cell: Cell) -> Asked:
-        """The cell under the first of its templates."""
-        return self._asked(task, cell)[0]
+    def first_request(self, scored: ScoredSplit, cell: Cell) -> Request:
+        """A split put to one cell under the first of its templates."""
+        return next(request for request in self.requests(scored) if request.cell.key == cell.key)
 
-    def _asked(self, task: Task, cell: Cell) -> list[Asked]:
-        method = self.method.with_settings(cell.chosen)
-        templates = {template.id: template for template in method.templates(task, self.backbone.kind)}
-        kept = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_kept(cell.key).items()}
-        return [Asked(cell, templates[name], kept) for name in cell.templates]
+    def predict(self, requests: Sequence[Request]) -> list[pd.DataFrame]:
+        """One table a request, with the columns of results.Prediction."""
+        tables: dict[int, pd.DataFrame] = {}
+        for numbers in self._fleets(requests):
+            tables |= zip(numbers, self._predict([requests[number] for number in numbers]), strict=True)
+        return [_labelled(tables[number], request) for number, request in enumerate(requests)]
 
-    def _answer_group(
-        self, answers: LabelSpace, examples: pd.DataFrame, group: Sequence[Asked]
-    ) -> Iterator[pd.DataFrame]:
-        fleet, pool, parts = self.fleet_of(answers, examples, group)
-        answered = fleet.predict(pool, range(len(group)), parts, self.params.device.inference_tokens)
-        return (prediction_table(answers, examples, one) for one in answered)
+    def loaded(self, cell: Cell) -> Trainable:
+        """The parts that a cell saved."""
+        saved = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_parts(cell.key).items()}
+        return restored(saved, self.backbone, cell.positions).to(self.backbone.device)
 
-    def fleet_of(
-        self, answers: LabelSpace, examples: pd.DataFrame, group: Sequence[Asked]
-    ) -> tuple[Fleet, Pool, Parts]:
-        """The cells of a group side by side, each with its rows of the same examples."""
-        backbone = with_tuned_weights(self.backbone, group[0].kept)
+    def fleet_of(self, requests: Sequence[Request]) -> tuple[Fleet, Pool, FleetParts]:
+        """The cells of some requests side by side, each with its rows."""
+        cells = {request.cell.key: self.loaded(request.cell) for request in requests}
+        backbone = next(iter(cells.values())).applied_to(self.backbone)
         limit = min(self.params.device.max_tokens, backbone.max_tokens)
         encoded = {
-            (one.template.id, one.prompt_length): encode_split(
-                answers, backbone, one.template, examples, one.prompt_length, limit
+            (id(scored), template.id, length): encode_split(
+                scored.answers, backbone, template, scored.examples, length, limit
             )
-            for one in group
+            for scored, template, length in ((one.scored, one.template, one.cell.positions) for one in requests)
         }
-        splits = [encoded[one.template.id, one.prompt_length] for one in group]
-        fleet = Fleet(backbone, [answers.space] * len(group))
-        return fleet, Pool(splits, backbone.device), gather([restored(one.kept) for one in group])
+        splits = [encoded[id(one.scored), one.template.id, one.cell.positions] for one in requests]
+        fleet = Fleet(backbone, [one.scored.answers.space for one in requests])
+        return fleet, Pool(splits, backbone.device), gather([cells[one.cell.key] for one in requests])
+
+    def _fleets(self, requests: Sequence[Request]) -> Iterator[list[int]]:
+        """Numbers of requests that are read alike, as many together as train together."""
+        width = 1 if self.method.state == "tuned" else self.params.device.fleet_members
+        reading = [
+            (one.scored.answers.space.form, self.method.uses_head(one.scored.task), common_settings(one.cell.chosen))
+            for one in requests
+        ]
+        ordered = sorted(range(len(requests)), key=reading.__getitem__)
+        for _, group in groupby(ordered, key=reading.__getitem__):
+            alike = list(group)
+            yield from (alike[start : start + width] for start in range(0, len(alike), width))
+
+    def _predict(self, requests: Sequence[Request]) -> list[pd.DataFrame]:
+        if requests[0].template is NO_TEMPLATE:
+            return [self._commonest(request.scored) for request in requests]
+        fleet, pool, parts = self.fleet_of(requests)
+        found = fleet.predict(pool, range(len(requests)), parts, self.params.device.inference_tokens)
+        return [
+            prediction_table(request.scored.answers, request.scored.examples, predictions)
+            for request, predictions in zip(requests, found, strict=True)
+        ]
+
+    def _commonest(self, scored: ScoredSplit) -> pd.DataFrame:
+        task = scored.task
+        train = load_split(self.paths.suite(task.suite), task.name, "train")
+        commonest = majority_tags if scored.answers.space.form == "tagging" else majority_predictions
+        return commonest(train["label"].tolist(), scored.examples)
 
 
-def with_tuned_weights(backbone: Backbone, kept: Mapping[str, Tensor]) -> Backbone:
-    """The backbone with the weights that a tuned cell kept, or itself."""
-    weights = {name.removeprefix("model."): tensor for name, tensor in kept.items() if name.startswith("model.")}
-    if not weights:
-        return backbone
-    tuned = backbone.tuned_copy()
-    with torch.no_grad():
-        for name, parameter in tuned.model.named_parameters():
-            parameter.copy_(weights[name])
-    return tuned
-
-
-def _labelled(frame: pd.DataFrame, cell: Cell, template: str, split: str) -> pd.DataFrame:
-    columns = cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
-    return frame.assign(**columns, template=template, split=split)
+def _labelled(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
+    columns = request.cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
+    return frame.assign(**columns, template=request.template.id, split=request.scored.split)

@@ -28,8 +28,12 @@ class Job:
     @property
     def fleet_kind(self) -> tuple[str, str]:
         """What all members of a fleet have in common: how they are read, and settings of the method as a whole."""
-        common = {name: value for name, value in self.settings.items() if name not in OF_A_MEMBER}
-        return self.reading, json.dumps(common, sort_keys=True)
+        return self.reading, common_settings(self.settings)
+
+
+def common_settings(settings: Mapping[str, Setting]) -> str:
+    """Those that the members of a fleet must agree in, as text."""
+    return json.dumps({name: settings[name] for name in sorted(settings) if name not in OF_A_MEMBER})
 
 
 def content_key(parts: dict[str, Any]) -> str:

@@ -22,9 +22,7 @@ def train_members(
 ) -> tuple[list[Member], list[Trained], FleetCost]:
     """The members of one fleet, what became of each, and the cost of all. `data` maps suite/task to training sides."""
     members = build_members(method, data, jobs)
-    backbone = data[jobs[0].task].backbone
-    if members[0].trainable.model is not None:
-        backbone = backbone.with_model(members[0].trainable.model)
+    backbone = members[0].trainable.applied_to(data[jobs[0].task].backbone)
     chosen = method.with_settings(jobs[0].settings)
     own_data = [data[job.task] for job in jobs]
     trained, cost = chosen.train(

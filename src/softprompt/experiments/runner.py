@@ -45,7 +45,7 @@ class FleetRunner:
         members, trained, cost = train_members(self.method, self.data, jobs, self.budget, self.device.inference_tokens)
         if keep:
             for job, outcome in zip(jobs, trained, strict=True):
-                self.store.save_kept(job.key, outcome.kept)
+                self.store.save_parts(job.key, outcome.saved)
         key = fleet_key(jobs)
         records = [
             _record(key, job, member, outcome, cost)
@@ -60,12 +60,13 @@ def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetC
     return MemberRecord(
         key=job.key,
         fleet=fleet,
-        dev_score=trained.dev_score if trained.kept else None,
+        dev_score=trained.dev_score if trained.saved else None,
         best_step=trained.best_step,
         failure=trained.failure,
         curve=trained.curve,
-        parameters_trained=member.trainable.parameter_count(),
-        parameters_kept=sum(tensor.numel() for tensor in trained.kept.values()),
+        parameters_trained=member.trainable.trained_numbers,
+        parameters_kept=sum(tensor.numel() for tensor in trained.saved.values()),
+        positions=member.trainable.positions,
         cost=Cost(
             train_seconds=cost.seconds * trained.steps / cost.member_steps,
             member_steps_per_second=cost.member_steps / cost.seconds,

@@ -1,7 +1,7 @@
 """Finished fleets on disk: the unit of work and of resuming.
 
 `fleets/<fleet key>.json` holds the records of a fleet's members and is written last, so that a fleet is finished or
-was never there; `prompts/<job key>.safetensors` holds what a cell keeps.
+was never there; `parts/<job key>.safetensors` holds the parts that a cell saves.
 """
 
 from pathlib import Path
@@ -24,6 +24,7 @@ class MemberRecord(Record):
     curve: list[CurvePoint]
     parameters_trained: int
     parameters_kept: int
+    positions: int  # of the input, that its parts take
     cost: Cost
 
 
@@ -49,18 +50,18 @@ class FleetStore:
     def __getitem__(self, job_key: str) -> MemberRecord:
         return self.members[job_key]
 
-    def prompt_path(self, job_key: str) -> Path:
-        return self.folder / "prompts" / f"{job_key}.safetensors"
+    def parts_path(self, job_key: str) -> Path:
+        return self.folder / "parts" / f"{job_key}.safetensors"
 
-    def save_kept(self, job_key: str, kept: dict[str, Tensor]) -> None:
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in kept.items()}
-        write_atomically(self.prompt_path(job_key), save(tensors))
+    def save_parts(self, job_key: str, saved: dict[str, Tensor]) -> None:
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in saved.items()}
+        write_atomically(self.parts_path(job_key), save(tensors))
 
-    def load_kept(self, job_key: str) -> dict[str, Tensor]:
-        return load_file(self.prompt_path(job_key)) if self.prompt_path(job_key).is_file() else {}
+    def load_parts(self, job_key: str) -> dict[str, Tensor]:
+        return load_file(self.parts_path(job_key)) if self.parts_path(job_key).is_file() else {}
 
     def finish(self, fleet: FleetRecord) -> None:
-        """Call after every member's `save_kept`."""
+        """Call after every member's `save_parts`."""
         write_record(self.folder / "fleets" / f"{fleet.key}.json", fleet)
 
     def remember(self, fleet: FleetRecord) -> None:

@@ -150,6 +150,7 @@ class _TrainedStage:
             curve=member.curve,
             parameters_trained=member.parameters_trained,
             parameters_kept=member.parameters_kept,
+            positions=member.positions,
             fleet=member.fleet,
             cost=member.cost,
         )

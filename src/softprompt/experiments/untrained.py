@@ -11,7 +11,7 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import dev_score
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import Method, fresh_trainable
-from softprompt.prompts.parts import Parts
+from softprompt.prompts.trainable import FleetParts
 from softprompt.results import Cell
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
@@ -22,7 +22,7 @@ def template_scores(data: TaskData, templates: Sequence[Template], inference_tok
     splits = [data.split("dev", template, 0) for template in templates]
     fleet = Fleet(data.backbone, [data.answers.space] * len(splits))
     pool = Pool(splits, data.backbone.device)
-    answered = fleet.predict(pool, range(len(splits)), Parts(), inference_tokens)
+    answered = fleet.predict(pool, range(len(splits)), FleetParts(), inference_tokens)
     return [dev_score(data.task, data.answers, data.dev, answers) for answers in answered]
 
 
@@ -45,7 +45,7 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
     name, method, backbone = workload.factory.name, workload.factory.method, workload.factory.backbone
     templates, score = asked_templates(method, data, workload.params.device.inference_tokens)
     settings = scalars(method.settings.fixed())
-    parts = {
+    depends_on = {
         "code": code_version(name),
         "method": name,
         "settings": settings,
@@ -56,16 +56,16 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
         "backbone": backbone.revision,
         "seed": seed,
     }
-    key = content_key(parts)
+    key = content_key(depends_on)
     identity = f"{method.draws_as or name}/{backbone.name}/{data.task.key}/{seed}"
     try:
-        kept = fresh_trainable(
-            method, data.task, backbone, int(settings.get("prompt_length", 0)), identity, data=data
-        ).kept()
+        length = int(settings.get("prompt_length", 0))
+        parts = fresh_trainable(method, data.task, backbone, length, identity, data=data)
     except UserError as error:
         return workload.factory.refused(data.task, seed, str(error))
-    if kept:
-        workload.store.save_kept(key, kept)
+    saved = parts.saved()
+    if saved:
+        workload.store.save_parts(key, saved)
     return workload.factory.asked(
         data,
         seed,
@@ -73,5 +73,6 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
         settings=settings,
         templates=[template.id for template in templates],
         dev_score=score,
-        parameters_kept=sum(tensor.numel() for tensor in kept.values()),
+        parameters_kept=sum(tensor.numel() for tensor in saved.values()),
+        positions=parts.positions,
     )

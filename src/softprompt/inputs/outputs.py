@@ -1,4 +1,7 @@
-"""What a row may be answered with, and what it was answered with, as numbers."""
+"""What a row may be answered with, what the backbone says of it, and what it was answered with, as numbers.
+
+Axes: F members, M tokens that are read, W outputs, N and E examples, K words of a row.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from softprompt.inputs.batches import Batch
 from softprompt.tasks.task import AnswerForm
 
 
@@ -21,6 +25,18 @@ class OutputSpace:
     allowed: Bool[Tensor, "W"]
     in_loss: Bool[Tensor, "W"]
     form: AnswerForm = "label"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the backbone says where answers are read: logits, the outputs that answers consist of, and whose row;
+    `extra` is what a part adds to the loss that trains, and to no other."""
+
+    logits: Float[Tensor, "M W"]
+    target: Int[Tensor, "M"]
+    row: Int[Tensor, "M"]
+    batch: Batch
+    extra: Float[Tensor, "E"] | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from softprompt.inputs.batches import shuffled_rows
 from softprompt.inputs.encoding import first_token
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.label_words import LabelWords
+from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
@@ -67,9 +68,7 @@ class AutoPrompt(TrainedMethod):
         backbone = setup.backbone
         masked = backbone.kind == "masked"
         start = int(backbone.tokenizer.mask_token_id) if masked else first_token(backbone, "the")
-        trigger = torch.full((setup.prompt_length,), start)
-        prompt = PromptEncoder(backbone.word_embeddings()[trigger], "identity")
-        return Trainable(prompt=prompt.requires_grad_(False), tokens=trigger)
+        return Trainable(TokenPrompt.of(torch.full((setup.prompt_length,), start), backbone))
 
     def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
         """Search label words where a task has labels, then triggers, both within the budget's steps."""
@@ -90,7 +89,7 @@ class AutoPrompt(TrainedMethod):
         batches = list(label_search_batches(member, budget))
         labels = [output for output in outputs if output is not None]
         found = find_label_words(backbone, member, labels, batches, self.settings.words_per_label)
-        member.trainable.label_words = found.to(backbone.device)
+        member.trainable.add(LabelWords(found.to(backbone.device)))
         return len(batches)
 
 

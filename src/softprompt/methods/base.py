@@ -122,18 +122,6 @@ class TrainedMethod(Method):
         return train_fleet(work)
 
 
-def new_head(setup: Setup) -> nn.Linear:
-    """A linear classifier on one hidden state, normal weights of standard deviation 0.02 as BERT's, zero bias.
-
-    Candidates get one number each, as in multiple choice (transformers, BertForMultipleChoice).
-    """
-    outputs = 1 if setup.task.answer_form == "candidates" else len(setup.task.labels)
-    head = nn.Linear(setup.backbone.hidden_size, outputs)
-    nn.init.normal_(head.weight, std=0.02, generator=setup.generator)
-    nn.init.zeros_(head.bias)
-    return head
-
-
 def fresh_trainable(
     method: Method,
     task: Task,

@@ -11,8 +11,10 @@ tasks, where LAMA's published row has Adam with L2 decay and a rate that falls b
 from typing import ClassVar
 
 from softprompt.config import Kind
-from softprompt.methods.base import METHODS, Setup, TrainedMethod, new_head
+from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.prompts.head import Head
 from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
 
@@ -28,5 +30,7 @@ class FineTuning(TrainedMethod):
         return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
 
     def trainable(self, setup: Setup) -> Trainable:
-        head = new_head(setup) if self.uses_head(setup.task) else None
-        return Trainable(head=head, model=setup.backbone.model)
+        if not self.uses_head(setup.task):
+            return Trainable(TunedWeights(setup.backbone.model))
+        head = Head.drawn(setup.task, setup.backbone, setup.generator)
+        return Trainable(head, TunedWeights(setup.backbone.model, reads_words=False))

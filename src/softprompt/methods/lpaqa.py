@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
@@ -24,8 +24,8 @@ from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.parts import Parts, gather
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.mixture import Mixture
+from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
@@ -66,7 +66,7 @@ class Lpaqa(TrainedMethod):
     def trainable(self, setup: Setup) -> Trainable:
         (template,) = self.templates(setup.task, setup.backbone.kind)
         alike = torch.zeros(len(template.wordings), dtype=torch.promote_types(setup.backbone.model.dtype, torch.float))
-        return Trainable(mixture=nn.Parameter(alike, requires_grad=self.settings.descends))
+        return Trainable(Mixture(alike, trains=self.settings.descends))
 
     def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
         """The common loop, or without a gradient one look at train and dev, counted as the batches of train."""
@@ -105,11 +105,11 @@ def choose_best_on_train(member: Member, template: Template, data: TaskData, inf
     wordings = [template.model_copy(update={"text": text, "others": ()}) for text in template.wordings]
     splits = [data.split("train", wording, 0) for wording in wordings]
     fleet = Fleet(data.backbone, [member.space] * len(splits))
-    answered = fleet.predict(Pool(splits, data.backbone.device), range(len(splits)), Parts(), inference_tokens)
+    answered = fleet.predict(Pool(splits, data.backbone.device), range(len(splits)), FleetParts(), inference_tokens)
     right = [int((one.prediction == split.target[:, 0]).sum()) for one, split in zip(answered, splits, strict=True)]
     best = max(range(len(wordings)), key=lambda index: (right[index], -float(answered[index].loss.mean())))
-    assert member.trainable.mixture is not None
-    member.trainable.mixture.data = one_hot_logits(len(wordings), best, member.trainable.mixture)
+    logits = member.trainable.part(Mixture).logits
+    logits.data = one_hot_logits(len(wordings), best, logits)
 
 
 def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:

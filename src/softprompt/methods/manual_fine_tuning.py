@@ -12,6 +12,7 @@ from typing import ClassVar
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
 
@@ -24,4 +25,4 @@ class ManualFineTuning(TrainedMethod):
         return task.templates("manual", kind)[:1]
 
     def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(model=setup.backbone.model)
+        return Trainable(TunedWeights(setup.backbone.model))

@@ -14,7 +14,6 @@ recipe is that of `prompt_tuning`, so that the two differ by what is shared.
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from softprompt.config import Kind, Positive, TrainedMethodSettings
@@ -23,8 +22,6 @@ from softprompt.prompts.selector import Selector
 from softprompt.prompts.soft_prompt import random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-
-SELECTOR_DEVIATION = 0.02  # of W at the start, where every entry has nearly the same share
 
 
 class MultitaskPromptSettings(TrainedMethodSettings):
@@ -49,7 +46,4 @@ class MultitaskPrompt(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         assert setup.shared is not None
-        entries, size = len(setup.shared), setup.shared.shape[2]
-        weight = torch.randn(entries, size, generator=setup.generator, dtype=setup.shared.dtype)
-        bias = torch.zeros(entries, dtype=setup.shared.dtype)
-        return Trainable(selector=Selector(setup.shared, SELECTOR_DEVIATION * weight, bias))
+        return Trainable(Selector.drawn(setup.shared, setup.generator))

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import PromptEncoder, random_prompt, vocabulary_scale
+from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 from softprompt.training.loop import FleetCost, FleetWork, train_fleet
@@ -33,23 +33,32 @@ from softprompt.training.member import Member, Trained
 NOISE = 0.02  # deviation of U and V around their start, without which all ranks would learn the same
 
 
-class FactoredPrompt(PromptEncoder):
-    """P* (Hadamard) (U V), with P* a parameter that other prompts may hold too."""
+class FactoredPrompt(SoftPrompt):
+    """P* (Hadamard) (U V), with P* a parameter that other prompts may hold too.
 
-    def __init__(self, shared: nn.Parameter, left: Float[Tensor, "P r"], right: Float[Tensor, "r D"]) -> None:
+    One that `saves_factors`, from which the second stage starts, saves these rather than their product.
+    """
+
+    def __init__(
+        self,
+        shared: nn.Parameter,
+        left: Float[Tensor, "P r"],
+        right: Float[Tensor, "r D"],
+        *,
+        saves_factors: bool = False,
+    ) -> None:
         super().__init__(shared.detach(), "identity")
         self.embedding = shared
         self.left = nn.Parameter(left)
         self.right = nn.Parameter(right)
+        self.saves_factors = saves_factors
 
     def vectors(self) -> Float[Tensor, "P D"]:
         return self.embedding * (self.left @ self.right)
 
-
-class SourceTrainable(Trainable):
-    """Keeps the factors of a prompt, from which the second stage starts, rather than their product."""
-
-    def kept(self) -> dict[str, Tensor]:
+    def saved(self) -> dict[str, Tensor]:
+        if not self.saves_factors:
+            return super().saved()
         return {name: value.detach().clone() for name, value in self.named_parameters()}
 
 
@@ -78,17 +87,16 @@ class MultitaskPromptMpt(TrainedMethod):
             rank**-0.5 + NOISE * torch.randn(shape, generator=setup.generator, dtype=setup.shared.dtype)
             for shape in ((length, rank), (rank, size))
         )
-        return Trainable(prompt=FactoredPrompt(setup.shared, left, right))
+        return Trainable(FactoredPrompt(setup.shared, left, right, saves_factors=True))
 
     def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
         """Both stages. Raises UserError where there is no step for each."""
         source, target = divided(work.budget)
-        together = [as_source(member) for member in work.members]
-        first, cost = train_fleet(replace(work, members=together, budget=source))
-        going_on = [index for index, trained in enumerate(first) if trained.kept]
+        first, cost = train_fleet(replace(work, budget=source))
+        going_on = [index for index, trained in enumerate(first) if trained.saved]
         if not going_on:
             return first, cost
-        alone = [as_target(work.members[index], first[index].kept) for index in going_on]
+        alone = [as_target(work.members[index], first[index].saved) for index in going_on]
         second, more = train_fleet(replace(work, members=alone, budget=target))
         outcomes = dict(zip(going_on, second, strict=True))
         trained = [joined(one, outcomes[index]) if index in outcomes else one for index, one in enumerate(first)]
@@ -103,16 +111,11 @@ def divided(budget: Budget) -> tuple[Budget, Budget]:
     return budget.model_copy(update={"steps": half}), budget.model_copy(update={"steps": budget.steps - half})
 
 
-def as_source(member: Member) -> Member:
-    """The member in the first stage, where it trains with its group."""
-    return replace(member, trainable=SourceTrainable(prompt=member.trainable.prompt))
-
-
-def as_target(member: Member, kept: Mapping[str, Tensor]) -> Member:
+def as_target(member: Member, saved: Mapping[str, Tensor]) -> Member:
     """The member in the second stage: factors of its own, an order of its own, no group."""
-    factors = (kept[f"prompt.{name}"].clone() for name in ("left", "right"))
-    prompt = FactoredPrompt(nn.Parameter(kept["prompt.embedding"].clone()), *factors)
-    return replace(member, identity=f"{member.identity}/target", trainable=Trainable(prompt=prompt), group="")
+    factors = (saved[f"prompt.{name}"].clone() for name in ("left", "right"))
+    prompt = FactoredPrompt(nn.Parameter(saved["prompt.embedding"].clone()), *factors)
+    return replace(member, identity=f"{member.identity}/target", trainable=Trainable(prompt), group="")
 
 
 def joined(first: Trained, second: Trained) -> Trained:
@@ -121,10 +124,10 @@ def joined(first: Trained, second: Trained) -> Trained:
     both = replace(second, curve=first.curve + later, steps=first.steps + second.steps, failure="")
     if (second.dev_score, -second.dev_loss) >= (first.dev_score, -first.dev_loss) and second.best_step is not None:
         return replace(both, best_step=second.best_step + first.steps)
-    prompt = first.kept["prompt.embedding"] * (first.kept["prompt.left"] @ first.kept["prompt.right"])
+    prompt = first.saved["prompt.embedding"] * (first.saved["prompt.left"] @ first.saved["prompt.right"])
     return replace(
         both,
-        kept={"prompt": prompt},
+        saved={"prompt.vectors": prompt},
         best_step=first.best_step,
         dev_score=first.dev_score,
         dev_loss=first.dev_loss,

@@ -13,7 +13,7 @@ too; here it stays frozen. Biases do not decay.
 
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import EncoderName, new_encoder
+from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -32,4 +32,4 @@ class PTuning(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
-        return Trainable(prompt=new_encoder(self.settings.encoder, setup.prompt_length, embeddings, setup.generator))
+        return Trainable(SoftPrompt.drawn(self.settings.encoder, setup.prompt_length, embeddings, setup.generator))

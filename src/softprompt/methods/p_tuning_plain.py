@@ -8,7 +8,7 @@ Changed: no encoder. Everything else is as in `p_tuning`.
 
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import new_encoder
+from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -20,4 +20,4 @@ class PTuningPlain(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
-        return Trainable(prompt=new_encoder("identity", setup.prompt_length, embeddings, setup.generator))
+        return Trainable(SoftPrompt.drawn("identity", setup.prompt_length, embeddings, setup.generator))

@@ -8,7 +8,7 @@ Changed: the template alone. Everything else is as in `p_tuning`.
 
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import EncoderName, new_encoder
+from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -27,4 +27,4 @@ class PTuningSubjectFirst(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
-        return Trainable(prompt=new_encoder(self.settings.encoder, setup.prompt_length, embeddings, setup.generator))
+        return Trainable(SoftPrompt.drawn(self.settings.encoder, setup.prompt_length, embeddings, setup.generator))

@@ -15,8 +15,9 @@ from typing import ClassVar
 
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import AnyEncoder, new_encoder
+from softprompt.prompts.soft_prompt import AnyEncoder, SoftPrompt
 from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.results import State
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import Task, Template
@@ -32,5 +33,5 @@ class PTuningTuned(TrainedMethod):
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
         encoder: AnyEncoder = "lstm" if setup.task.suite == LAMA else "wide_lstm"
-        prompt = new_encoder(encoder, setup.prompt_length, embeddings, setup.generator)
-        return Trainable(prompt=prompt, model=setup.backbone.model)
+        prompt = SoftPrompt.drawn(encoder, setup.prompt_length, embeddings, setup.generator)
+        return Trainable(prompt, TunedWeights(setup.backbone.model))

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.pool import new_attention_pool
+from softprompt.prompts.pool import PromptPool
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -34,5 +34,5 @@ class PromptPoolMethod(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
-        pool = new_attention_pool(self.settings.pool_size, setup.prompt_length, embeddings, setup.generator)
-        return Trainable(pool=pool)
+        size, length = self.settings.pool_size, setup.prompt_length
+        return Trainable(PromptPool.drawn_with_query(size, length, embeddings, setup.generator))

@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 
 from softprompt.config import Kind, Positive, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.pool import new_keyed_pool
+from softprompt.prompts.pool import PromptPool
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -50,11 +50,12 @@ class PromptPoolTopk(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         settings = self.settings
-        pool = new_keyed_pool(
+        pool = PromptPool.drawn_with_keys(
             settings.pool_size,
             settings.vectors_each,
+            setup.prompt_length,
             setup.backbone,
             setup.generator,
             matching_weight=settings.matching_weight,
         )
-        return Trainable(pool=pool)
+        return Trainable(pool)

@@ -21,7 +21,7 @@ from torch import Tensor
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.inputs.encoding import first_token
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -42,7 +42,7 @@ class PromptTuning(TrainedMethod):
         return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
 
     def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(prompt=PromptEncoder(self._initial(setup), "identity"))
+        return Trainable(SoftPrompt(self._initial(setup), "identity"))
 
     def _initial(self, setup: Setup) -> Float[Tensor, "P D"]:
         embeddings = setup.backbone.word_embeddings()

@@ -7,7 +7,7 @@ What it reaches, a prompt can learn from the training facts alone (OptiPrompt's 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
-from softprompt.prompts.soft_prompt import EncoderName, new_encoder
+from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import stream_seed
 from softprompt.tasks.task import Task, Template
@@ -30,4 +30,4 @@ class RandomBackbone(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
-        return Trainable(prompt=new_encoder(self.settings.encoder, setup.prompt_length, embeddings, setup.generator))
+        return Trainable(SoftPrompt.drawn(self.settings.encoder, setup.prompt_length, embeddings, setup.generator))

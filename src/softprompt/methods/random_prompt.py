@@ -2,7 +2,7 @@
 
 from softprompt.config import Kind, MethodSettings, Positive
 from softprompt.methods.base import METHODS, Method, Setup
-from softprompt.prompts.soft_prompt import PromptEncoder, random_prompt, vocabulary_scale
+from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -22,4 +22,4 @@ class RandomPrompt(Method):
     def trainable(self, setup: Setup) -> Trainable:
         embeddings = setup.backbone.word_embeddings()
         initial = random_prompt(self.settings.prompt_length, embeddings, vocabulary_scale(embeddings), setup.generator)
-        return Trainable(prompt=PromptEncoder(initial, "identity"))
+        return Trainable(SoftPrompt(initial, "identity"))

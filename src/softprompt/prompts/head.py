@@ -1,17 +1,68 @@
-"""Classification heads of all members of a fleet in one pass."""
+"""A classification head: one hidden state in, one number a class out.
 
-from collections.abc import Sequence
+Axes: M tokens that are read, H hidden size, W classes of the widest head.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from softprompt.backbones.backbone import Backbone
+from softprompt.errors import UserError
+from softprompt.prompts.adapter import Adapter
+from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.tasks.task import Task, Template
 
-def fleet_heads(
-    heads: Sequence[nn.Linear], hidden: Float[Tensor, "R H"], member: Int[Tensor, "R"]
-) -> Float[Tensor, "R W"]:
-    """Logits of every row under its own member's head; heads with fewer classes are padded."""
-    width = max(head.out_features for head in heads)
-    weight = torch.stack([nn.functional.pad(head.weight, (0, 0, 0, width - head.out_features)) for head in heads])
-    bias = torch.stack([nn.functional.pad(head.bias, (0, width - head.out_features)) for head in heads])
-    return torch.einsum("rh,rwh->rw", hidden, weight[member]) + bias[member]
+DEVIATION = 0.02  # of the weights at the start, as BERT's
+
+
+@PARTS.register("head")
+class Head(Part):
+    """A linear classifier. Candidates get one number each, as in multiple choice (BertForMultipleChoice)."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    @classmethod
+    def drawn(cls, task: Task, backbone: Backbone, generator: torch.Generator) -> Self:
+        """Normal weights, zero bias."""
+        linear = nn.Linear(backbone.hidden_size, 1 if task.answer_form == "candidates" else len(task.labels))
+        nn.init.normal_(linear.weight, std=DEVIATION, generator=generator)
+        nn.init.zeros_(linear.bias)
+        return cls(linear)
+
+    def saved(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.linear.named_parameters()}
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003
+        outputs, hidden = saved["weight"].shape
+        linear = nn.Linear(hidden, outputs, device=saved["weight"].device, dtype=saved["weight"].dtype)
+        linear.load_state_dict(dict(saved))
+        return cls(linear)
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
+        return FleetHeads([part.linear for part in parts if part is not None])
+
+    def adapter(self, backbone: Backbone, template: Template) -> Adapter:  # noqa: ARG002
+        raise UserError("its classification head reads one hidden state, which PEFT's prompt adapters do not have")
+
+
+@dataclass(frozen=True)
+class FleetHeads(FleetPart):
+    """The heads of all members; those with fewer classes are padded."""
+
+    heads: Sequence[nn.Linear]
+
+    def outputs(self, hidden: Float[Tensor, "M H"], member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
+        width = max(head.out_features for head in self.heads)
+        padded = [(head, width - head.out_features) for head in self.heads]
+        weight = torch.stack([nn.functional.pad(head.weight, (0, 0, 0, missing)) for head, missing in padded])
+        bias = torch.stack([nn.functional.pad(head.bias, (0, missing)) for head, missing in padded])
+        return torch.einsum("rh,rwh->rw", hidden, weight[member]) + bias[member]

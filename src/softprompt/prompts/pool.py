@@ -7,6 +7,7 @@ a row has, D word-embedding size, H hidden size.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -14,16 +15,22 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch
+from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.questions import mean_embedding, question_tokens
-from softprompt.prompts.soft_prompt import random_prompt, vocabulary_scale
+from softprompt.prompts.soft_prompt import in_slots, random_prompt, vocabulary_scale
 
 
-class PromptPool(nn.Module):
-    """M prompts of L vectors and what chooses among them: a query map (attention) or keys (the nearest prompts)."""
+@PARTS.register("pool")
+class PromptPool(Part):
+    """M prompts of L vectors and what chooses among them: a query map (attention) or keys (the nearest prompts).
+
+    `length` is the number of vectors that a row takes.
+    """
 
     def __init__(
         self,
         entries: Float[Tensor, "M L D"],
+        length: int,
         *,
         query: nn.Linear | None = None,
         keys: Float[Tensor, "M H"] | None = None,
@@ -31,13 +38,63 @@ class PromptPool(nn.Module):
     ) -> None:
         super().__init__()
         self.entries = nn.Parameter(entries.clone())
+        self.length = length
         self.query = query
         self.keys = nn.Parameter(keys.clone()) if keys is not None else None
         self.matching_weight = matching_weight
 
-    def kept(self) -> dict[str, Tensor]:
-        """Everything that was trained: each row has to choose again when it answers."""
-        return {f"pool.{name}": value.detach().clone() for name, value in self.named_parameters()}
+    @classmethod
+    def drawn_with_query(
+        cls, size: int, length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
+    ) -> Self:
+        """A fresh pool whose query map starts as nn.Linear does and its vectors at the scale of words."""
+        width = embeddings.shape[1]
+        entries = random_prompt(size * length, embeddings, vocabulary_scale(embeddings), generator)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+            query = nn.Linear(width, width)
+        pool = cls(entries.view(size, length, width), length, query=query)
+        return pool.to(torch.promote_types(embeddings.dtype, torch.float32))
+
+    @classmethod
+    def drawn_with_keys(
+        cls,
+        size: int,
+        vectors_each: int,
+        length: int,
+        backbone: Backbone,
+        generator: torch.Generator,
+        *,
+        matching_weight: float,
+    ) -> Self:
+        """A fresh pool with normal keys (only their directions count) and vectors at the scale of words."""
+        embeddings = backbone.word_embeddings()
+        entries = random_prompt(size * vectors_each, embeddings, vocabulary_scale(embeddings), generator)
+        keys = torch.randn(size, backbone.hidden_size, generator=generator)
+        pool = cls(entries.view(size, vectors_each, -1), length, keys=keys, matching_weight=matching_weight)
+        return pool.to(torch.promote_types(embeddings.dtype, torch.float32))
+
+    @property
+    def positions(self) -> int:
+        return self.length
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003
+        """All of it: each row has to choose again when it is answered."""
+        if "keys" in saved:
+            return cls(saved["entries"], positions, keys=saved["keys"])
+        weight = saved["query.weight"]
+        query = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
+        query.load_state_dict({"weight": weight, "bias": saved["query.bias"]})
+        return cls(saved["entries"], positions, query=query)
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
+        return FleetPools([part for part in parts if part is not None])
+
+    def word_like_vectors(self) -> dict[str, Float[Tensor, "D"]]:
+        entries = self.entries.detach()
+        return {f"{m}.{n}": vector for m, prompt in enumerate(entries) for n, vector in enumerate(prompt)}
 
 
 @dataclass(frozen=True)
@@ -50,40 +107,19 @@ class Drawn:
     matching: Float[Tensor, "E"] | None
 
 
-def new_attention_pool(
-    size: int, prompt_length: int, embeddings: Float[Tensor, "V D"], generator: torch.Generator
-) -> PromptPool:
-    """A fresh pool whose query map starts as nn.Linear does and its vectors at the scale of words."""
-    width = embeddings.shape[1]
-    entries = random_prompt(size * prompt_length, embeddings, vocabulary_scale(embeddings), generator)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-        query = nn.Linear(width, width)
-    pool = PromptPool(entries.view(size, prompt_length, width), query=query)
-    return pool.to(torch.promote_types(embeddings.dtype, torch.float32))
+@dataclass(frozen=True)
+class FleetPools(FleetPart):
+    """The pools of all members."""
 
+    pools: Sequence[PromptPool]
 
-def new_keyed_pool(
-    size: int, length: int, backbone: Backbone, generator: torch.Generator, *, matching_weight: float
-) -> PromptPool:
-    """A fresh pool with normal keys (only their directions count) and vectors at the scale of words."""
-    embeddings = backbone.word_embeddings()
-    entries = random_prompt(size * length, embeddings, vocabulary_scale(embeddings), generator)
-    keys = torch.randn(size, backbone.hidden_size, generator=generator)
-    pool = PromptPool(entries.view(size, length, -1), keys=keys, matching_weight=matching_weight)
-    return pool.to(torch.promote_types(embeddings.dtype, torch.float32))
-
-
-def restored_pool(kept: Mapping[str, Tensor]) -> PromptPool | None:
-    """The inverse of `PromptPool.kept`; None where nothing of a pool was kept."""
-    if "pool.entries" not in kept:
-        return None
-    if "pool.keys" in kept:
-        return PromptPool(kept["pool.entries"], keys=kept["pool.keys"])
-    weight = kept["pool.query.weight"]
-    query = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
-    query.load_state_dict({"weight": weight, "bias": kept["pool.query.bias"]})
-    return PromptPool(kept["pool.entries"], query=query)
+    def inserted(
+        self, embeddings: Float[Tensor, "R T D"], backbone: Backbone, batch: Batch
+    ) -> tuple[Float[Tensor, "R T D"], Float[Tensor, "E"] | None]:
+        """Each row's own vectors in its slots, and what drawing them adds to the loss."""
+        drawn = draw(self.pools, backbone, batch)
+        index = batch.slots.clamp(min=0)[..., None].expand(-1, -1, drawn.prompts.shape[2])
+        return in_slots(drawn.prompts.gather(1, index), embeddings, batch), drawn.matching
 
 
 def draw(pools: Sequence[PromptPool], backbone: Backbone, batch: Batch) -> Drawn:
@@ -95,13 +131,6 @@ def draw(pools: Sequence[PromptPool], backbone: Backbone, batch: Batch) -> Drawn
             return _nearest(pools, query, batch)
     with torch.autocast(backbone.device.type, enabled=False):
         return _mixed(pools, mean_embedding(backbone, batch), batch)
-
-
-def insert_drawn(embeddings: Float[Tensor, "R T D"], drawn: Drawn, batch: Batch) -> Float[Tensor, "R T D"]:
-    """Put each row's own vectors into its slots."""
-    index = batch.slots.clamp(min=0)[..., None].expand(-1, -1, drawn.prompts.shape[2])
-    vectors = drawn.prompts.gather(1, index)  # (R, T, D)
-    return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)
 
 
 def unprompted_state(backbone: Backbone, batch: Batch) -> Float[Tensor, "R H"]:

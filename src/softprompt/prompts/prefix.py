@@ -5,21 +5,34 @@ Linear(D, 512) -> tanh -> Linear(512, 2 x A x H). Axes: P prefix length, A atten
 value, D hidden size, R rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.backbones.attention import WORKING, RowPrefixes
 from softprompt.backbones.backbone import Backbone
+from softprompt.config import Kind
+from softprompt.errors import UserError
+from softprompt.inputs.batches import Batch
+from softprompt.prompts.adapter import Adapter
+from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.tasks.task import Template
 
 MIDDLE = 512  # hidden size of the network, as for GPT-2 in the paper
 DEVIATION = 0.02  # of direct vectors at the start, as transformers initialises a new embedding
+NO_ADAPTER: dict[Kind, str] = {
+    "masked": "PEFT hands a prefix over as a cache, which masked language models do not take",
+    "seq2seq": "PEFT's prefix reaches the decoder only, and this one the encoder too",
+}
 
 
-class PrefixEncoder(nn.Module):
+@PARTS.register("prefix")
+class Prefix(Part):
     """Calling it gives one member's (P, A, 2, H) prefix: its vectors themselves, or what the network makes of them."""
 
     def __init__(self, initial: Float[Tensor, "P _"], attentions: int, mlp: nn.Sequential | None = None) -> None:
@@ -32,29 +45,62 @@ class PrefixEncoder(nn.Module):
         vectors = self.embedding if self.mlp is None else self.mlp(self.embedding)
         return vectors.unflatten(1, (self.attentions, 2, -1))
 
+    @classmethod
+    def drawn(cls, length: int, backbone: Backbone, generator: torch.Generator, *, reparametrised: bool) -> "Prefix":
+        """A fresh prefix in float32 (float64 only over a float64 backbone), where `cannot_join` has no objection."""
+        attentions = backbone.attentions
+        assert attentions is not None
+        numbers = 2 * attentions.count * attentions.size
+        dtype = torch.promote_types(backbone.model.dtype, torch.float32)
+        if not reparametrised:
+            direct = torch.randn(length, numbers, generator=generator, dtype=dtype)
+            return Prefix(DEVIATION * direct, attentions.count)
+        size = backbone.hidden_size
+        initial = torch.randn(length, size, generator=generator, dtype=dtype)  # as nn.Embedding
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+            mlp = nn.Sequential(nn.Linear(size, MIDDLE), nn.Tanh(), nn.Linear(MIDDLE, numbers))
+        return Prefix(initial, attentions.count, mlp.to(dtype))
 
-def new_prefix(length: int, backbone: Backbone, generator: torch.Generator, *, reparametrised: bool) -> PrefixEncoder:
-    """A fresh prefix in float32 (float64 only over a float64 backbone), for a backbone that `cannot_join` accepts."""
-    attentions = backbone.attentions
-    assert attentions is not None
-    numbers = 2 * attentions.count * attentions.size
-    dtype = torch.promote_types(backbone.model.dtype, torch.float32)
-    if not reparametrised:
-        return PrefixEncoder(
-            DEVIATION * torch.randn(length, numbers, generator=generator, dtype=dtype), attentions.count
-        )
-    size = backbone.hidden_size
-    initial = torch.randn(length, size, generator=generator, dtype=dtype)  # as nn.Embedding
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-        mlp = nn.Sequential(nn.Linear(size, MIDDLE), nn.Tanh(), nn.Linear(MIDDLE, numbers))
-    return PrefixEncoder(initial, attentions.count, mlp.to(dtype))
+    def saved(self) -> dict[str, Tensor]:
+        """The keys and values without the network that made them."""
+        return {"vectors": self().detach().clone()}
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> "Prefix":  # noqa: ARG003
+        return Prefix(saved["vectors"].flatten(1), saved["vectors"].shape[1])
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
+        return FleetPrefixes([part() for part in parts if part is not None])
+
+    def adapter(self, backbone: Backbone, template: Template) -> Adapter:  # noqa: ARG002
+        """PEFT hands keys and values over as a cache, which only causal models take in all of their attentions. It
+        moves positions on by the prefix's length, which the caller can undo."""
+        if backbone.kind != "causal":
+            raise UserError(NO_ADAPTER[backbone.kind])
+        prefix, config = self().detach(), backbone.model.config  # (P, A, 2, H)
+        settings = {
+            "prefix_projection": False,
+            "num_layers": prefix.shape[1],
+            "token_dim": prefix.shape[3],
+            "num_attention_heads": getattr(config, "num_key_value_heads", config.num_attention_heads),
+        }
+        what = f"{len(prefix)} keys and values of every attention"
+        how = f"tokenised as usual, with `position_ids` from -{len(prefix)} on: PEFT moves them on by {len(prefix)}"
+        return Adapter("PREFIX_TUNING", settings, prefix.flatten(1), what, how)
 
 
-def row_prefixes(prefixes: Sequence[Float[Tensor, "P A 2 H"]], member: Int[Tensor, "R"]) -> RowPrefixes:
-    """The prefixes of all members, padded to the longest, for rows that say by number whose they use."""
-    lengths = torch.tensor([len(prefix) for prefix in prefixes], device=member.device)
-    return RowPrefixes(pad_sequence(list(prefixes), batch_first=True), lengths, member)
+@dataclass(frozen=True)
+class FleetPrefixes(FleetPart):
+    """The prefixes of all members, (P, A, 2, H) each."""
+
+    vectors: Sequence[Tensor]
+
+    def prefixes(self, batch: Batch) -> RowPrefixes:
+        """Padded to the longest, for rows that say by number whose they use."""
+        lengths = torch.tensor([len(prefix) for prefix in self.vectors], device=batch.member.device)
+        return RowPrefixes(pad_sequence(list(self.vectors), batch_first=True), lengths, batch.member)
 
 
 def cannot_join(backbone: Backbone) -> str:

@@ -4,6 +4,8 @@ Axes: R rows, T tokens, F members, N entries of a pool, P prompt vectors of an e
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -12,12 +14,15 @@ from torch.nn.functional import pad
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch
+from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.questions import mean_embedding
+from softprompt.prompts.soft_prompt import in_slots
 
-KEPT = "selector."  # names of kept tensors begin with it
+DEVIATION = 0.02  # of W at the start, where every entry has nearly the same share
 
 
-class Selector(nn.Module):
+@PARTS.register("selector")
+class Selector(Part):
     """Shares of a pool's entries: softmax(W E(x) + b). The pool may belong to several selectors at once."""
 
     def __init__(self, pool: nn.Parameter, weight: Float[Tensor, "N D"], bias: Float[Tensor, "N"]) -> None:
@@ -26,16 +31,40 @@ class Selector(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
 
-    def kept(self) -> dict[str, Tensor]:
-        """What prediction needs: the pool and the task's own W and b."""
-        return {f"{KEPT}{name}": value.detach().clone() for name, value in self.named_parameters()}
+    @classmethod
+    def drawn(cls, pool: nn.Parameter, generator: torch.Generator) -> Self:
+        """A selector over a pool (N, P, D) that tasks share, with small normal weights and zero bias."""
+        entries, _, size = pool.shape
+        weight = torch.randn(entries, size, generator=generator, dtype=pool.dtype)
+        return cls(pool, DEVIATION * weight, torch.zeros(entries, dtype=pool.dtype))
+
+    @property
+    def positions(self) -> int:
+        return self.pool.shape[1]
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003
+        return cls(nn.Parameter(saved["pool"]), saved["weight"], saved["bias"])
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
+        return FleetSelectors([part for part in parts if part is not None])
 
 
-def restored_selector(kept: Mapping[str, Tensor]) -> Selector | None:
-    """The inverse of `Selector.kept`; None where nothing of the kind was kept."""
-    if f"{KEPT}pool" not in kept:
-        return None
-    return Selector(nn.Parameter(kept[f"{KEPT}pool"]), kept[f"{KEPT}weight"], kept[f"{KEPT}bias"])
+@dataclass(frozen=True)
+class FleetSelectors(FleetPart):
+    """The selectors of all members."""
+
+    selectors: Sequence[Selector]
+
+    def inserted(
+        self, embeddings: Float[Tensor, "R T D"], backbone: Backbone, batch: Batch
+    ) -> tuple[Float[Tensor, "R T D"], None]:
+        """Each row's own mixture in the slots of its row. E(x) is the mean word embedding of its question."""
+        with torch.autocast(backbone.device.type, enabled=False):  # prompts stay in float32
+            prompts = selected_prompts(self.selectors, mean_embedding(backbone, batch), batch.member)
+        rows = torch.arange(len(prompts), device=prompts.device)[:, None]
+        return in_slots(prompts[rows, batch.slots.clamp(min=0)], embeddings, batch), None
 
 
 def pool_shares(
@@ -69,14 +98,3 @@ def _rows_by_pool(
     owner = torch.tensor([places[id(selector.pool)] for selector in selectors], device=member.device)[member]
     for place, pool in enumerate(pools):
         yield pool, torch.nonzero(owner == place)[:, 0]
-
-
-def insert_selected(
-    embeddings: Float[Tensor, "R T D"], selectors: Sequence[Selector], backbone: Backbone, batch: Batch
-) -> Float[Tensor, "R T D"]:
-    """Put each row's own mixture into the slots of its row. E(x) is the mean word embedding of its question."""
-    with torch.autocast(backbone.device.type, enabled=False):  # prompts stay in float32
-        prompts = selected_prompts(selectors, mean_embedding(backbone, batch), batch.member)
-    rows = torch.arange(len(prompts), device=prompts.device)[:, None]
-    vectors = prompts[rows, batch.slots.clamp(min=0)]  # (R, T, D)
-    return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)

@@ -1,82 +1,107 @@
-"""What a member trains."""
+"""All parts of a member, and those of a whole fleet side by side."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from softprompt.prompts.pool import PromptPool
-from softprompt.prompts.prefix import PrefixEncoder
-from softprompt.prompts.selector import Selector
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.backbones.attention import RowPrefixes
+from softprompt.backbones.backbone import Backbone
+from softprompt.inputs.batches import Batch
+from softprompt.inputs.outputs import Reading
+from softprompt.prompts.part import PARTS, FleetPart, Part
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-
-PLAIN_PARTS = ("mixture", "tokens", "label_words", "bias")  # of a Trainable, kept as they are
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 
-class Trainable(nn.Module):
-    """What a member may train: a prompt, a head, the backbone's weights, a prefix, a pool, a selector, weights of an
-    example's wordings (as logits); and what it may find otherwise: the tokens of a prompt of words, words for labels, a
-    bias. Absent parts are None.
+class Trainable(nn.ModuleDict):
+    """The parts of a member by name.
 
     Members of a group may hold the same parameters: these train on the sum of their losses.
     """
 
-    mixture: nn.Parameter | None
-    tokens: Int[Tensor, "P"] | None
-    label_words: Int[Tensor, "L 1+K"] | None
-    bias: Float[Tensor, "W"] | None
+    def __init__(self, *parts: Part) -> None:
+        super().__init__({part.name: part for part in parts})
 
-    def __init__(
-        self,
-        prompt: PromptEncoder | None = None,
-        head: nn.Linear | None = None,
-        model: "PreTrainedModel | None" = None,
-        prefix: PrefixEncoder | None = None,
-        pool: PromptPool | None = None,
-        selector: Selector | None = None,
-        mixture: nn.Parameter | None = None,
-        tokens: Tensor | None = None,
-        label_words: Tensor | None = None,
-        bias: Tensor | None = None,
-    ) -> None:
-        super().__init__()
-        self.prompt = prompt
-        self.head = head
-        self.model = model
-        self.prefix = prefix
-        self.pool = pool
-        self.selector = selector
-        self.mixture = mixture
-        for name, found in {"tokens": tokens, "label_words": label_words, "bias": bias}.items():
-            self.register_buffer(name, found)
+    def parts(self) -> Iterator[Part]:
+        """In the order in which they were given."""
+        return (cast(Part, part) for part in self.values())
 
-    def parameter_count(self) -> int:
-        """Numbers that get gradients; with a head of its own, the language model's head gets none."""
-        unused: set[int] = set()
-        if self.head is not None and self.model is not None:
-            unused = {id(p) for p in self.model.parameters()} - {id(p) for p in self.model.base_model.parameters()}
-        return sum(p.numel() for p in self.parameters() if p.requires_grad and id(p) not in unused)
+    def part(self, kind: type[AnyPart]) -> AnyPart:
+        """The part of a class. Raises KeyError where the member has none."""
+        return cast(AnyPart, self[kind.name])
 
-    def kept(self) -> dict[str, Tensor]:
-        """What prediction needs later: the vectors of prompts without their encoders, head, tuned weights, pool."""
-        tensors: dict[str, Tensor] = {}
-        if self.prompt is not None:
-            tensors["prompt"] = self.prompt().detach().clone()
-        if self.head is not None:
-            tensors |= {f"head.{name}": value.detach().clone() for name, value in self.head.named_parameters()}
-        if self.model is not None:
-            tensors |= {f"model.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
-        if self.prefix is not None:
-            tensors["prefix"] = self.prefix().detach().clone()
-        if self.pool is not None:
-            tensors |= self.pool.kept()
-        if self.selector is not None:
-            tensors |= self.selector.kept()
-        for name in PLAIN_PARTS:
-            if getattr(self, name) is not None:
-                tensors[name] = getattr(self, name).detach().clone()
-        return tensors
+    def add(self, part: Part) -> None:
+        """One more part, or another one of its kind."""
+        self[part.name] = part
+
+    @property
+    def positions(self) -> int:
+        """How many of the input's positions all parts take."""
+        return sum(part.positions for part in self.parts())
+
+    @property
+    def trained_numbers(self) -> int:
+        """How many numbers get gradients."""
+        return sum(part.trained_numbers for part in self.parts())
+
+    def saved(self) -> dict[str, Tensor]:
+        """What prediction needs later, by part and name: `prompt.vectors`, `head.weight`."""
+        return {f"{part.name}.{name}": tensor for part in self.parts() for name, tensor in part.saved().items()}
+
+    def applied_to(self, backbone: Backbone) -> Backbone:
+        """The backbone that the member runs on."""
+        for part in self.parts():
+            backbone = part.applied_to(backbone)
+        return backbone
+
+
+def restored(saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Trainable:
+    """The inverse of `Trainable.saved`: parts that give what training left. `positions` are those that they take."""
+    by_part: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in saved.items():
+        part, _, own_name = name.partition(".")
+        by_part.setdefault(part, {})[own_name] = tensor
+    return Trainable(*(PARTS[part].restored(tensors, backbone, positions) for part, tensors in by_part.items()))
+
+
+@dataclass(frozen=True)
+class FleetParts(FleetPart):
+    """The parts of all members of a fleet by name, acting one after the other; none where nothing is put in."""
+
+    by_name: Mapping[str, FleetPart] = field(default_factory=dict)
+
+    def inserted(
+        self, embeddings: Float[Tensor, "R T D"], backbone: Backbone, batch: Batch
+    ) -> tuple[Float[Tensor, "R T D"], Float[Tensor, "E"] | None]:
+        total = None
+        for part in self.by_name.values():
+            embeddings, extra = part.inserted(embeddings, backbone, batch)
+            total = extra if total is None else total if extra is None else total + extra
+        return embeddings, total
+
+    def prefixes(self, batch: Batch) -> RowPrefixes | None:
+        return next((there for part in self.by_name.values() if (there := part.prefixes(batch)) is not None), None)
+
+    def outputs(self, hidden: Float[Tensor, "M H"], member: Int[Tensor, "M"]) -> Float[Tensor, "M W"] | None:
+        answers = (part.outputs(hidden, member) for part in self.by_name.values())
+        return next((logits for logits in answers if logits is not None), None)
+
+    def rescored(self, logits: Float[Tensor, "M W"], member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
+        for part in self.by_name.values():
+            logits = part.rescored(logits, member)
+        return logits
+
+    def combined(self, reading: Reading) -> Reading:
+        for part in self.by_name.values():
+            reading = part.combined(reading)
+        return reading
+
+
+def gather(trainables: Sequence[Trainable]) -> FleetParts:
+    """The parts of members of one method, with the graph that leads back to their parameters."""
+    names = dict.fromkeys(name for trainable in trainables for name in trainable)
+    members = [dict(trainable.items()) for trainable in trainables]
+    return FleetParts({name: PARTS[name].gathered([parts.get(name) for parts in members]) for name in names})  # type: ignore[misc]

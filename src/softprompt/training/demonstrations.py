@@ -15,8 +15,7 @@ from softprompt.errors import UserError
 from softprompt.inputs.batches import Pool, one_row_each
 from softprompt.inputs.encoding import PIECES, encode_texts, tokenize
 from softprompt.inputs.task_data import TaskData
-from softprompt.prompts.parts import gather
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.trainable import Trainable, gather
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
@@ -60,7 +59,7 @@ def fitting_tokens(
 def content_free_bias(data: TaskData, template: Template, shown: Trainable) -> Float[Tensor, "W"]:
     """What makes all outputs equally likely where every field is empty of content: minus the logarithm of their mean
     probability over the fillers of CONTENT_FREE."""
-    backbone, length = data.backbone, len(shown.kept()["prompt"])
+    backbone, length = data.backbone, shown.positions
     examples = pd.DataFrame(dict.fromkeys(data.task.fields, CONTENT_FREE))
     encoded = encode_texts(backbone, template, examples, length, data.max_tokens)
     nothing = torch.zeros(len(examples), dtype=torch.long)  # no answer is right

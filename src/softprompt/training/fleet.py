@@ -5,7 +5,6 @@ W outputs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -14,26 +13,10 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch, Pool, inference_chunks
 from softprompt.inputs.encoding import NO_TOKEN
-from softprompt.inputs.outputs import OutputSpace, Predictions, stack_masks
-from softprompt.prompts.head import fleet_heads
-from softprompt.prompts.parts import Parts
-from softprompt.prompts.pool import draw, insert_drawn
-from softprompt.prompts.prefix import row_prefixes
-from softprompt.prompts.selector import insert_selected
+from softprompt.inputs.outputs import OutputSpace, Predictions, Reading, stack_masks
+from softprompt.prompts.trainable import FleetParts
 
 FORBIDDEN = float("-inf")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the backbone says where answers are read: logits, the outputs that answers consist of, and whose row;
-    `extra` is what a pool adds to the loss that trains, and to no other."""
-
-    logits: Float[Tensor, "M W"]
-    target: Int[Tensor, "M"]
-    row: Int[Tensor, "M"]
-    batch: Batch
-    extra: Float[Tensor, "E"] | None = None
 
 
 class Fleet:
@@ -45,29 +28,21 @@ class Fleet:
         self.everything_in_loss = bool(self.in_loss.all())
         (self.form,) = {space.form for space in spaces}  # fleets are planned with one form each
 
-    def read(self, batch: Batch, parts: Parts) -> Reading:
+    def read(self, batch: Batch, parts: FleetParts) -> Reading:
         """Float32 (or wider) logits at the places where answers are read, and only there."""
         on_gpu = self.backbone.device.type == "cuda"
         row, place = batch.places()
         with torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=on_gpu):
-            embeddings = self.backbone.embed(batch.ids)  # (R, T, D)
-            if parts.prompts is not None:
-                embeddings = insert_prompts(embeddings, parts.prompts, batch)
-            drawn = draw(parts.pools, self.backbone, batch) if parts.pools else None
-            if drawn is not None:
-                embeddings = insert_drawn(embeddings, drawn, batch)
-            if parts.selectors is not None:
-                embeddings = insert_selected(embeddings, parts.selectors, self.backbone, batch)
-            prefixes = row_prefixes(parts.prefixes, batch.member) if parts.prefixes else None
+            embeddings, extra = parts.inserted(self.backbone.embed(batch.ids), self.backbone, batch)  # (R, T, D)
             hidden = self.backbone.encode(
-                embeddings, batch.attention_mask, batch.read_at, batch.target, prefixes
+                embeddings, batch.attention_mask, batch.read_at, batch.target, parts.prefixes(batch)
             )  # (R, K, H)
             hidden = hidden[row, place]  # (M, H)
-            logits = self._outputs(hidden, parts, batch.member[row])
+            logits = parts.outputs(hidden, batch.member[row])
+            logits = self.backbone.project(hidden) if logits is None else logits
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         logits = parts.rescored(logits, batch.member[row])
-        reading = Reading(logits, batch.target[row, place], row, batch, drawn.matching if drawn else None)
-        return reading if parts.mixture is None else mixed(reading, parts.mixture)
+        return parts.combined(Reading(logits, batch.target[row, place], row, batch, extra))
 
     def losses(self, reading: Reading) -> Float[Tensor, "E"]:
         """What training lowers, an example each.
@@ -86,7 +61,7 @@ class Fleet:
         return losses * reading.batch.gold if self.form == "generation" else losses
 
     @torch.no_grad()
-    def predict(self, pool: Pool, members: Sequence[int], parts: Parts, max_tokens: int) -> list[Predictions]:
+    def predict(self, pool: Pool, members: Sequence[int], parts: FleetParts, max_tokens: int) -> list[Predictions]:
         """The answers of some members to all of their examples in the pool, in the examples' order."""
         sizes = [pool.sizes[index] for index in members]
         member = torch.repeat_interleave(torch.tensor(members), torch.tensor(sizes))
@@ -123,9 +98,6 @@ class Fleet:
             scores = reading.logits.masked_fill(~self.allowed[reading.batch.member], FORBIDDEN)
         best = scores.softmax(dim=1).topk(min(count, scores.shape[1]))
         return best.indices, best.values
-
-    def _outputs(self, hidden: Float[Tensor, "M H"], parts: Parts, member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
-        return fleet_heads(parts.heads, hidden, member) if parts.heads else self.backbone.project(hidden)
 
     def _token_losses(self, reading: Reading) -> Float[Tensor, "M"]:
         logits = reading.logits
@@ -176,23 +148,3 @@ class Fleet:
 
 def _rank(scores: Float[Tensor, "E C"], gold: Float[Tensor, "E 1"]) -> Int[Tensor, "E"]:
     return 1 + (scores > gold).sum(dim=1)
-
-
-def mixed(reading: Reading, mixture: Float[Tensor, "F C"]) -> Reading:
-    """One reading an example instead of one a wording: the weighted sum of what its wordings give as log-probabilities
-    of every output. Of the batch the first row of each example is left."""
-    batch = reading.batch
-    weight = mixture[batch.member, batch.candidate]  # (R,)
-    weighted = weight[:, None] * reading.logits.log_softmax(dim=1)  # (R, W)
-    scores = weighted.new_zeros(int(batch.example.max()) + 1, weighted.shape[1])
-    scores = scores.index_add(0, batch.example, weighted)  # (E, W)
-    first = batch.rows(torch.nonzero(batch.candidate == 0)[:, 0])
-    return Reading(scores, first.target[:, 0], torch.arange(len(scores), device=scores.device), first)
-
-
-def insert_prompts(
-    embeddings: Float[Tensor, "R T D"], prompts: Float[Tensor, "F P D"], batch: Batch
-) -> Float[Tensor, "R T D"]:
-    """Put each row's member's prompt vectors into the slots of its row."""
-    vectors = prompts[batch.member[:, None], batch.slots.clamp(min=0)]  # (R, T, D)
-    return torch.where((batch.slots >= 0)[..., None], vectors.to(embeddings.dtype), embeddings)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Pool
-from softprompt.prompts.parts import NO_WORD, gather
+from softprompt.prompts.label_words import NO_WORD
+from softprompt.prompts.trainable import gather
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Member
 

@@ -14,7 +14,7 @@ from softprompt.config import Budget, Recipe
 from softprompt.inputs.batches import Pool, shuffled_rows
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
-from softprompt.prompts.parts import Parts, gather
+from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
 from softprompt.training.fleet import Fleet
@@ -52,7 +52,7 @@ def train_fleet(work: FleetWork) -> tuple[list[Trained], FleetCost]:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     run = _Run(work)
-    with _dropout_of(work.members):
+    with _training(work.members, device):
         for step in range(1, budget.steps + 1):
             if not run.active:
                 break
@@ -120,7 +120,7 @@ class _Run:
             if trained[0].failure or trained[0].looks_since_best >= self.budget.patience:
                 self.active = [index for index in self.active if index not in team]
 
-    def _parts(self) -> Parts:
+    def _parts(self) -> FleetParts:
         return gather([member.trainable for member in self.members])
 
     def _clip(self) -> None:
@@ -141,13 +141,13 @@ def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, 
     looks = [one.curve[-1] for one in trained]
     if not all(math.isfinite(look.train_loss) for look in looks):
         for one in trained:
-            one.failure = "" if one.kept else f"the training loss was not finite by step {step}"
+            one.failure = "" if one.saved else f"the training loss was not finite by step {step}"
             one.looks_since_best = patience
         return
     now = _mean_score([(look.dev_score, look.dev_loss) for look in looks])
     if now >= _mean_score([(one.dev_score, one.dev_loss) for one in trained]):
         for member, one, look in zip(members, trained, looks, strict=True):
-            one.kept = member.trainable.kept()
+            one.saved = member.trainable.saved()
             one.best_step, one.dev_score, one.dev_loss = step, look.dev_score, look.dev_loss
             one.looks_since_best = 0
     else:
@@ -175,32 +175,28 @@ def _mean_score(looks: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 @contextmanager
-def _dropout_of(members: Sequence[Member]) -> Iterator[None]:
-    """Dropout on in a backbone that trains, drawn from its member's own stream; a frozen backbone never drops out,
-    so that a row's gradient does not depend on the fleet around it."""
-    models = [member.trainable.model for member in members if member.trainable.model is not None]
-    if not models:
-        yield
-        return
-    devices = [model.device for model in models if model.device.type == "cuda"]
-    with torch.random.fork_rng(devices=devices):
+def _training(members: Sequence[Member], device: torch.device) -> Iterator[None]:
+    """Dropout on in parts that have it (a backbone that trains), drawn from the first member's own stream; the frozen
+    backbone is no part and never drops out, so that a row's gradient does not depend on the fleet around it."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(stream_seed(members[0].identity, "dropout"))
-        models[0].train()
+        _set_training(members, training=True)
         try:
             yield
         finally:
-            models[0].eval()
+            _set_training(members, training=False)
 
 
 @contextmanager
 def _evaluating(members: Sequence[Member]) -> Iterator[None]:
     """Dropout off while dev is scored."""
-    models = [member.trainable.model for member in members if member.trainable.model is not None]
-    was_training = [model.training for model in models]
-    for model in models:
-        model.eval()
+    _set_training(members, training=False)
     try:
         yield
     finally:
-        for model, training in zip(models, was_training, strict=True):
-            model.train(training)
+        _set_training(members, training=True)
+
+
+def _set_training(members: Sequence[Member], *, training: bool) -> None:
+    for member in members:
+        member.trainable.train(training)

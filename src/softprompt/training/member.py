@@ -28,9 +28,9 @@ class Member:
 
 @dataclass
 class Trained:
-    """What became of a member: its best state on dev and how it got there."""
+    """What became of a member: its parts at the best step on dev and how it got there."""
 
-    kept: dict[str, Tensor] = field(default_factory=dict)
+    saved: dict[str, Tensor] = field(default_factory=dict)
     best_step: int | None = None
     dev_score: float = float("-inf")
     dev_loss: float = float("inf")

@@ -55,15 +55,13 @@ def build_schedule(
 
 def _groups(member: Member, recipe: Recipe, taken: set[int]) -> list[dict[str, Any]]:
     """`taken`: ids of parameters that have a group already."""
-    everything = member.trainable.parameters()
-    trained = [parameter for parameter in everything if parameter.requires_grad and id(parameter) not in taken]
-    taken.update(map(id, trained))
+    everything = [(part, parameter) for part in member.trainable.parts() for parameter in part.parameters()]
+    trained = [(part, one) for part, one in everything if one.requires_grad and id(one) not in taken]
+    taken.update(id(parameter) for _, parameter in trained)
     if member.backbone_learning_rate is None:
-        return _by_decay(trained, member.learning_rate, recipe.weight_decay)
-    model = member.trainable.model
-    backbone = set() if model is None else set(model.parameters())
-    own = [parameter for parameter in trained if parameter not in backbone]
-    of_backbone = [parameter for parameter in trained if parameter in backbone]
+        return _by_decay([parameter for _, parameter in trained], member.learning_rate, recipe.weight_decay)
+    own = [parameter for part, parameter in trained if not part.from_backbone]
+    of_backbone = [parameter for part, parameter in trained if part.from_backbone]
     return _by_decay(own, member.learning_rate, recipe.weight_decay) + _by_decay(
         of_backbone, member.backbone_learning_rate, recipe.backbone_weight_decay or 0.0
     )

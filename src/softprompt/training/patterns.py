@@ -19,8 +19,8 @@ from softprompt.inputs.batches import Pool, Split, inference_chunks
 from softprompt.inputs.encoding import single_token
 from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of, verbalizer_tokens
 from softprompt.inputs.task_data import encode_split
-from softprompt.prompts.parts import Parts
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.trainable import FleetParts, Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Pattern, Task
 from softprompt.training.fleet import Fleet
@@ -140,7 +140,7 @@ class Ensemble:
             train=self._split(pair, rows),
             dev=self._split(pair, rows.head(1)),
             dev_score=lambda _: 0.0,
-            trainable=Trainable(model=backbone.model),
+            trainable=Trainable(TunedWeights(backbone.model)),
         )
         budget = self.work.budget.model_copy(update={"steps": steps, "eval_every": steps})
         (trained,), cost = train_fleet(replace(self.work, backbone=backbone, members=[model], budget=budget))
@@ -158,7 +158,7 @@ class Ensemble:
         number = torch.arange(len(rows))
         logits = torch.zeros(len(rows), len(words))
         for chunk in inference_chunks(pool, 0 * number, number, self.work.inference_tokens):
-            reading = fleet.read(pool.batch(0 * chunk, chunk), Parts())
+            reading = fleet.read(pool.batch(0 * chunk, chunk), FleetParts())
             logits[chunk] = reading.logits[:, words].float().cpu()
         return logits
 

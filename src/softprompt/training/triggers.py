@@ -9,7 +9,7 @@ Axes: F members, P trigger length, D word-embedding size, V vocabulary.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,8 +17,10 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch, Pool, shuffled_rows
-from softprompt.prompts.parts import gather
-from softprompt.prompts.soft_prompt import PromptEncoder, fleet_prompts
+from softprompt.prompts.label_words import LabelWords
+from softprompt.prompts.soft_prompt import FleetPrompts, padded_prompts
+from softprompt.prompts.token_prompt import TokenPrompt
+from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.seeding import torch_generator
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
@@ -44,25 +46,16 @@ def usable_tokens(backbone: Backbone, member: Member) -> Bool[Tensor, "V"]:
         usable[member.train.target[:, 0]] = False
         if not bool(member.space.in_loss.all()):
             usable[member.space.in_loss.nonzero()[:, 0]] = False
-    if member.trainable.label_words is not None:
-        usable[member.trainable.label_words[:, 1:].clamp(min=0).flatten().cpu()] = False
+    if LabelWords.name in member.trainable:
+        usable[member.trainable.part(LabelWords).words[:, 1:].clamp(min=0).flatten().cpu()] = False
     return usable
-
-
-def words_of(member: Member) -> tuple[PromptEncoder, Int[Tensor, "P"]]:
-    """The prompt of a member that consists of words, and their tokens."""
-    prompt, tokens = member.trainable.prompt, member.trainable.tokens
-    if prompt is None or tokens is None:
-        raise ValueError(f"{member.identity} has no trigger to search from")
-    return prompt, tokens
 
 
 @dataclass
 class _Seeker:
     """A member under way: its trigger, the steps it may still take, the losses since its last look."""
 
-    prompt: PromptEncoder
-    tokens: Int[Tensor, "P"]
+    trigger: TokenPrompt
     usable: Bool[Tensor, "V"]
     left: int
     positions: torch.Generator
@@ -88,7 +81,7 @@ class TriggerSearch:
         ]
         self.seekers = [
             _Seeker(
-                *words_of(member),
+                member.trainable.part(TokenPrompt),
                 usable_tokens(backbone, member).to(backbone.device),
                 budget.steps - steps,
                 torch_generator(member.identity, "position"),
@@ -113,9 +106,9 @@ class TriggerSearch:
         places, tokens = {}, {}
         for index in self.active:
             seeker = self.seekers[index]
-            place = int(torch.randint(len(seeker.tokens), (1,), generator=seeker.positions))
+            place = int(torch.randint(len(seeker.trigger.tokens), (1,), generator=seeker.positions))
             gains = first_order_gains(gradients[index, place], self.embeddings)
-            gains[seeker.tokens[place]] = float("-inf")  # the present token is tried anyway
+            gains[seeker.trigger.tokens[place]] = float("-inf")  # the present token is tried anyway
             gains.masked_fill_(~seeker.usable, float("-inf"))
             places[index], tokens[index] = place, gains.topk(seeker.tries(self.candidates)).indices
         losses = self._losses(places, tokens)  # (1 + tries, F)
@@ -148,8 +141,7 @@ class TriggerSearch:
         seeker = self.seekers[index]
         best = int(losses[1 : 1 + len(tokens)].argmin())
         if bool(losses[1 + best] < losses[0]):
-            seeker.tokens[place] = tokens[best]
-            seeker.prompt.embedding.data[place] = self.embeddings[tokens[best]].to(seeker.prompt.embedding.dtype)
+            seeker.trigger.put(place, tokens[best], self.embeddings[tokens[best]])
         seeker.losses.append(float(torch.minimum(losses[1 + best], losses[0])))
 
     def _look_is_due(self, index: int, steps: int) -> bool:
@@ -174,11 +166,12 @@ class TriggerSearch:
                 self.active.remove(index)
 
     def _prompts(self) -> Float[Tensor, "F P D"]:
-        return fleet_prompts([seeker.prompt for seeker in self.seekers]).detach().clone()
+        return padded_prompts([seeker.trigger.vectors for seeker in self.seekers])
 
     def _example_losses(self, batch: Batch, prompts: Float[Tensor, "F P D"]) -> Float[Tensor, "E"]:
         """The losses of a batch with other prompts than the members' own."""
-        parts = replace(gather([member.trainable for member in self.members]), prompts=prompts)
+        own = gather([member.trainable for member in self.members]).by_name
+        parts = FleetParts({**own, TokenPrompt.name: FleetPrompts(prompts)})
         return self.fleet.losses(self.fleet.read(batch, parts))
 
     def _batch(self) -> Batch:

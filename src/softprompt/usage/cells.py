@@ -61,9 +61,9 @@ def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
     backbone = load_backbone(cell.backbone, settings.kind, folder, device, dtype=settings.dtype)
     trained = TrainedCells(params, cell.method, backbone, paths)
     again = f"run `dvc repro train@{cell.method}-{cell.backbone}`"
-    kept = trained.store.prompt_path(cell.key)
-    if cell.parameters_kept and not kept.is_file():
-        raise UserError(f"{kept}: no such file; expected what the cell kept from training; {again}")
+    saved = trained.store.parts_path(cell.key)
+    if cell.parameters_kept and not saved.is_file():
+        raise UserError(f"{saved}: no such file; expected what the cell saved from training; {again}")
     if cell.provenance.get("backbone") != trained.backbone.revision:
         raise UserError(f"{folder}: not the backbone that {cell.method} was trained on; {again}")
     return TrainedCell(cell, load_task(cell.suite, cell.task, paths.prepared), backbone, trained)

@@ -10,10 +10,12 @@ from safetensors.torch import save
 
 from softprompt.config import BackboneSettings, Kind
 from softprompt.errors import UserError
-from softprompt.evaluation.trained_cells import Asked
+from softprompt.evaluation.trained_cells import NO_TEMPLATE
 from softprompt.files import replaced_folder
 from softprompt.inputs.encoding import special_tokens
-from softprompt.usage.adapters import Adapter, adapter_of, around_prompt
+from softprompt.prompts.adapter import Adapter, around_prompt
+from softprompt.tasks.task import Template
+from softprompt.usage.adapters import adapter_of
 from softprompt.usage.cells import TrainedCell
 
 TASK_TYPES: dict[Kind, str] = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
@@ -26,12 +28,13 @@ def export_adapter(chosen: TrainedCell, settings: BackboneSettings, out: Path) -
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} is there already; name a folder that is not there yet")
-    asked = chosen.trained.first_asked(chosen.task, chosen.cell)
-    adapter = adapter_of(chosen, asked)
+    templates = chosen.trained.method.templates(chosen.task, chosen.backbone.kind)
+    template = next((one for one in templates if one.id in chosen.cell.templates[:1]), NO_TEMPLATE)
+    adapter = adapter_of(chosen, template)
     files = {
         "adapter_config.json": _config(chosen, adapter, settings).encode(),
         "adapter_model.safetensors": save({"prompt_embeddings": adapter.tensor.contiguous().cpu()}),
-        "README.md": _readme(chosen, adapter, asked).encode(),
+        "README.md": _readme(chosen, adapter, template).encode(),
     }
     with replaced_folder(out) as folder:
         for name, content in files.items():
@@ -56,9 +59,9 @@ def _config(chosen: TrainedCell, adapter: Adapter, settings: BackboneSettings) -
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
-def _readme(chosen: TrainedCell, adapter: Adapter, asked: Asked) -> str:
+def _readme(chosen: TrainedCell, adapter: Adapter, template: Template) -> str:
     backbone = chosen.backbone
-    _, text = around_prompt(asked.template, asked.prompt_length)
+    _, text = around_prompt(template, chosen.cell.positions)
     if backbone.kind == "causal":
         text = text.partition("{mask}")[0].rstrip()
     _, after = special_tokens(backbone.tokenizer, backbone.kind)

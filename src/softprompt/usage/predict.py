@@ -9,6 +9,7 @@ import torch
 
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
+from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.files import write_atomically
 from softprompt.inputs.batches import inference_chunks
 from softprompt.inputs.label_space import LabelSpace
@@ -64,10 +65,10 @@ def render_predictions(chosen: TrainedCell, predictions: pd.DataFrame) -> str:
 @torch.no_grad()
 def _asked(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
     """By the first of the cell's templates."""
-    trained, task = chosen.trained, chosen.task
-    answers = trained.label_space_of(task)
+    trained, answers = chosen.trained, chosen.trained.label_space_of(chosen.task)
     examples = unanswered(answers, inputs)
-    fleet, pool, parts = trained.fleet_of(answers, examples, [trained.first_asked(task, chosen.cell)])
+    scored = ScoredSplit(chosen.task, answers, examples, "new")
+    fleet, pool, parts = trained.fleet_of([trained.first_request(scored, chosen.cell)])
     member, number = torch.zeros(len(inputs), dtype=torch.long), torch.arange(len(inputs))
     shown = min(SHOWN_ANSWERS, int(answers.space.allowed.sum())) if answers.space.form == "label" else SHOWN_ANSWERS
     found: dict[int, tuple[list[int], list[float]]] = {}

@@ -16,7 +16,7 @@ from softprompt.data.nlu_suites import UNANSWERED
 from softprompt.data.prepared import load_split, splits
 from softprompt.data.superglue import FOLDERS
 from softprompt.errors import UserError
-from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.files import write_atomically
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.results import Cell
@@ -56,7 +56,8 @@ def _answers(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
     examples = load_split(trained.paths.suite(SUITE), name, UNANSWERED)
     answers = trained.label_space_of(task)
     examples = keep_answerable(answers, examples.assign(label=_any_labels(task, examples)))
-    return next(iter(trained.predictions(task, answers, examples, UNANSWERED, [cell])))[["id", "prediction"]]
+    request = trained.first_request(ScoredSplit(task, answers, examples, UNANSWERED), cell)
+    return trained.predict([request])[0][["id", "prediction"]]
 
 
 def _any_labels(task: Task, examples: pd.DataFrame) -> list[str]:

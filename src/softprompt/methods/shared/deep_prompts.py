@@ -4,8 +4,9 @@ from typing import ClassVar, Literal
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
-from softprompt.methods.base import Setup, TrainedMethod, new_head
-from softprompt.prompts.prefix import cannot_join, new_prefix
+from softprompt.methods.base import Setup, TrainedMethod
+from softprompt.prompts.head import Head
+from softprompt.prompts.prefix import Prefix, cannot_join
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
@@ -31,5 +32,7 @@ class DeepPrompts(TrainedMethod):
 
     def trainable(self, setup: Setup) -> Trainable:
         reparametrised = self.settings.reparametrisation
-        prefix = new_prefix(setup.prompt_length, setup.backbone, setup.generator, reparametrised=reparametrised)
-        return Trainable(prefix=prefix, head=new_head(setup) if self.uses_head(setup.task) else None)
+        prefix = Prefix.drawn(setup.prompt_length, setup.backbone, setup.generator, reparametrised=reparametrised)
+        if not self.uses_head(setup.task):
+            return Trainable(prefix)
+        return Trainable(Head.drawn(setup.task, setup.backbone, setup.generator), prefix)

@@ -7,8 +7,10 @@ from pydantic import PositiveFloat
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
-from softprompt.methods.base import Setup, TrainedMethod, new_head
+from softprompt.methods.base import Setup, TrainedMethod
+from softprompt.prompts.head import Head
 from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
 from softprompt.training.patterns import cannot_ask
@@ -36,4 +38,5 @@ class PatternEnsemble(TrainedMethod):
         return cannot_ask(task, backbone)
 
     def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(head=new_head(setup), model=setup.backbone.model)
+        head = Head.drawn(setup.task, setup.backbone, setup.generator)
+        return Trainable(head, TunedWeights(setup.backbone.model, reads_words=False))

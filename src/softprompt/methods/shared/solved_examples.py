@@ -8,7 +8,8 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, MethodSettings, Positive
 from softprompt.methods.base import Method, Setup
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.bias import Bias
+from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 from softprompt.training.demonstrations import content_free_bias, fitting_tokens, solved
@@ -53,7 +54,7 @@ class SolvedExamples(Method):
         room = data.max_tokens - data.tokens(template, 0)
         tokens, count = fitting_tokens(backbone, texts, settings.separator, settings.examples, room)
         log.info("%s on %s: %d examples in front, %d tokens", task.key, backbone.name, count, len(tokens))
-        shown = Trainable(prompt=PromptEncoder(backbone.word_embeddings()[tokens], "identity"), tokens=tokens)
+        shown = Trainable(TokenPrompt.of(tokens, backbone))
         if self.calibrated:
-            shown.bias = content_free_bias(data, template, shown)
+            shown.add(Bias(content_free_bias(data, template, shown)))
         return shown

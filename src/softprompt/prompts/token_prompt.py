@@ -1,0 +1,49 @@
+"""A prompt of words: tokens that are searched or shown, never trained. Axes: P tokens, D word-embedding size."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.soft_prompt import FleetPrompts, numbered, padded_prompts
+
+
+@PARTS.register("tokens")
+class TokenPrompt(Part):
+    """Tokens and their word embeddings, which stand in the prompt's slots."""
+
+    tokens: Int[Tensor, "P"]
+    vectors: Float[Tensor, "P D"]
+
+    def __init__(self, tokens: Int[Tensor, "P"], vectors: Float[Tensor, "P D"]) -> None:
+        super().__init__()
+        self.register_buffer("tokens", tokens)
+        self.register_buffer("vectors", vectors)
+
+    @classmethod
+    def of(cls, tokens: Int[Tensor, "P"], backbone: Backbone) -> Self:
+        """The prompt that says these tokens."""
+        return cls(tokens, backbone.word_embeddings()[tokens])
+
+    @property
+    def positions(self) -> int:
+        return len(self.tokens)
+
+    def put(self, place: int, token: Int[Tensor, ""], embedding: Float[Tensor, "D"]) -> None:
+        """Another token in one place."""
+        self.tokens[place] = token
+        self.vectors[place] = embedding.to(self.vectors.dtype)
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003
+        return cls(saved["tokens"], saved["vectors"])
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
+        return FleetPrompts(padded_prompts([part.vectors for part in parts if part is not None]))
+
+    def word_like_vectors(self) -> dict[str, Float[Tensor, "D"]]:
+        return numbered(self.vectors)
