@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from helpers.paths import ROOT
+from helpers.profiles import profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not 
 
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "facts.yaml").read_text())
+    content: dict[str, Any] = profile_content("facts")
     content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
     content["suites"]["lama"] |= {"path": str(DATA), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}

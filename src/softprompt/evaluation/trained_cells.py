@@ -100,7 +100,7 @@ class TrainedCells:
     ) -> tuple[Fleet, Pool, Parts]:
         """The cells of a group side by side, each with its rows of the same examples."""
         backbone = with_tuned_weights(self.backbone, group[0].kept)
-        limit = min(self.params.device.max_tokens, backbone.max_tokens)
+        limit = min(self.params.max_tokens, backbone.max_tokens)
         encoded = {
             (one.template.id, one.prompt_length): encode_split(
                 answers, backbone, one.template, examples, one.prompt_length, limit
