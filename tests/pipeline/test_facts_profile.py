@@ -18,6 +18,7 @@ from softprompt.config import Params
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.evaluation.evaluate import evaluate_backbone
+from softprompt.evaluation.knowledge import write_knowledge
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
@@ -49,7 +50,8 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
     params, paths = cut(tmp_path, ["P47", "P36"]), Paths(tmp_path)
     prepare_suite("lama", params.suites["lama"], params.world, paths.suite("lama"))
     for name in params.run.backbones:
-        make_backbone(name, params.backbones[name], paths, params.device)
+        made = make_backbone(name, params.backbones[name], paths, params.device)
+        write_knowledge(made, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
         assert not checkpoint_path(paths.backbone(name)).exists()
         backbone = load_backbone(name, params.backbones[name].kind, paths.backbone(name), torch.device("cpu"))
         for method in params.run.methods:
