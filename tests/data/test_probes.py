@@ -131,7 +131,7 @@ def folder(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def params_for(folder: Path, methods: list[str]) -> Params:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["run"] |= {"suites": ["lama"], "methods": methods}
     content["suites"]["lama"]["tasks"] = "all"
     content["budget"] = "smoke"

@@ -28,7 +28,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
 
-SECTIONS = load_checked_params(ROOT / "profiles" / "embedded.yaml").methods
+SECTIONS = load_checked_params(ROOT / "params.yaml").methods
 BUDGET = Budget(trials=2, steps=6, batch_size=3, eval_every=3, patience=2)
 
 

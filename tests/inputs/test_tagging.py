@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.backbones import WORLD, tiny_backbone
-from helpers.paths import ROOT
+from helpers.profiles import profile_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings
-from softprompt.config.parsing import load_params
 from softprompt.data.extra import TAGS
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
@@ -41,7 +40,7 @@ from softprompt.training.member import Member
 from softprompt.usage.cells import TrainedCell
 from softprompt.usage.predict import predict
 
-SECTIONS = load_params(ROOT / "profiles" / "multitask.yaml").methods
+SECTIONS = profile_params("multitask").methods
 READ_BY_WORD = ("bert", "roberta", "albert", "gpt2")
 tags = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), min_size=1, max_size=8)
 
@@ -243,7 +242,7 @@ def test_the_example_set_from_training_to_scores(
 
 
 def smoke_params() -> Params:
-    params = load_params(ROOT / "profiles" / "multitask.yaml")
+    params = profile_params("multitask")
     budget = Budget(trials=2, steps=2, batch_size=4, eval_every=1, patience=9)
     return params.model_copy(
         update={

@@ -31,7 +31,7 @@ from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer
 
-SECTIONS = load_params(ROOT / "profiles" / "embedded.yaml").methods
+SECTIONS = load_params(ROOT / "params.yaml").methods
 TOGETHER = ("multitask_prompt", "multitask_prompt_mpt")
 TASKS = ("P19", "P36", "P106")
 BUDGET = Budget(trials=2, steps=12, batch_size=5, eval_every=2, patience=2)

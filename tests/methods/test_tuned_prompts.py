@@ -29,7 +29,7 @@ from softprompt.tasks.metrics import METRICS
 from softprompt.training.member import Member
 from softprompt.training.optimizers import build_optimizer, build_schedule
 
-EMBEDDED = ROOT / "profiles" / "embedded.yaml"
+EMBEDDED = ROOT / "params.yaml"
 METHOD = "p_tuning_tuned"
 
 

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from helpers.paths import ROOT
+from helpers.profiles import profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
@@ -17,6 +18,7 @@ from softprompt.config import Params
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.evaluation.evaluate import evaluate_backbone
+from softprompt.evaluation.knowledge import write_knowledge
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not 
 
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "facts.yaml").read_text())
+    content: dict[str, Any] = profile_content("facts")
     content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
     content["suites"]["lama"] |= {"path": str(DATA), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}
@@ -48,7 +50,8 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
     params, paths = cut(tmp_path, ["P47", "P36"]), Paths(tmp_path)
     prepare_suite("lama", params.suites["lama"], params.world, paths.suite("lama"))
     for name in params.run.backbones:
-        make_backbone(name, params.backbones[name], paths, params.device)
+        made = make_backbone(name, params.backbones[name], paths, params.device)
+        write_knowledge(made, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
         assert not checkpoint_path(paths.backbone(name)).exists()
         backbone = load_backbone(name, params.backbones[name].kind, paths.backbone(name), torch.device("cpu"))
         for method in params.run.methods:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("pipeline")
 
 def small_params() -> dict[str, Any]:
     """The embedded profile, as small as it can be and still go through every stage."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["run"] = {
         "suites": ["lama", "superglue"],
         "backbones": ["tiny_bert"],

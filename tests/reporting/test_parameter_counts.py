@@ -34,7 +34,7 @@ from softprompt.reporting.parameter_counts import (
 )
 from softprompt.tasks.load import load_task
 
-EMBEDDED = ROOT / "profiles" / "embedded.yaml"
+EMBEDDED = ROOT / "params.yaml"
 
 
 def parameters(module: nn.Module) -> int:

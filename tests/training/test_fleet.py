@@ -10,7 +10,6 @@ from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Device
 from softprompt.config.parsing import load_params
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.runner import FleetRunner
 from softprompt.experiments.store import FleetStore
@@ -24,11 +23,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 
-SECTIONS = {
-    name: section
-    for profile in ("facts", "embedded")
-    for name, section in load_params(ROOT / "profiles" / f"{profile}.yaml").methods.items()
-}
+SECTIONS = load_params(ROOT / "params.yaml").methods
 # Methods that train in a way of their own have tests of their own.
 TRAINED = sorted(
     name
@@ -183,11 +178,6 @@ def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prep
             bert.with_model(member.trainable.model), [member], method, data_of(method, bert, prepared)[:1]
         )
     assert_same(outcomes[0].kept, outcomes[1].kept)
-
-
-def test_the_shipped_profile_is_the_default() -> None:
-    assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
-    load_checked_params(ROOT / "params.yaml")
 
 
 def test_the_random_backbone_is_made_alike_by_every_process_and_knows_nothing_of_the_other(backbone: Backbone) -> None:

@@ -36,7 +36,7 @@ def prepared_params(folder: Path) -> Params:
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = [row(task, index, labelled=name != "test") for index in range(count)]
             path.write_text("".join(json.dumps(one) + "\n" for one in rows))
-    params = load_checked_params(ROOT / "profiles" / "embedded.yaml")
+    params = load_checked_params(ROOT / "params.yaml")
     suite = SuiteSettings(source="local", path=str(folder / "raw"), dev_share=0.3)
     prepare_suite("superglue", suite, WorldSettings(), Paths(folder).suite("superglue"))
     run = params.run.model_copy(update={"suites": ("superglue",)})

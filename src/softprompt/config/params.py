@@ -35,7 +35,6 @@ class Device(Frozen):
     workers: Positive = 2  # processes that train fleets side by side on a CPU, with one thread each
     fleet_members: Positive = 16
     inference_tokens: Positive = 16384  # padded tokens a forward pass without gradients
-    max_tokens: Positive = 256  # longest input of an example; longer ones are shortened
 
 
 class Run(Frozen):
@@ -47,19 +46,20 @@ class Run(Frozen):
 
 
 class Params(Frozen):
-    """All of params.yaml. `methods` holds raw sections, each parsed by its method's own settings class."""
+    """All of params.yaml, in its order. `methods` holds raw sections, each parsed by its method's own class."""
 
     profile: str
     run: Run
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    budget: str
+    budgets: dict[str, Budget]
+    tuning: Tuning
+    device: Device
+    max_tokens: Positive  # longest input of an example; longer ones are shortened
     world: WorldSettings
     suites: dict[Suite, SuiteSettings]
     backbones: dict[str, BackboneSettings]
     methods: dict[str, dict[str, Any]]
-    budget: str
-    budgets: dict[str, Budget]
-    tuning: Tuning
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    device: Device
 
     @property
     def chosen_budget(self) -> Budget:

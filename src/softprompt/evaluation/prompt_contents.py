@@ -99,7 +99,7 @@ def _dev_splits(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> lis
     answers, backbone = trained.label_space_of(task), trained.backbone
     examples = keep_answerable(answers, load_split(trained.paths.suite(task.suite), task.name, "dev"))
     template = trained.method.templates(task, backbone.kind)[0]
-    limit = min(trained.params.device.max_tokens, backbone.max_tokens)
+    limit = min(trained.params.max_tokens, backbone.max_tokens)
     lengths = [cell.positions for cell in cells]
     encoded = {n: encode_split(answers, backbone, template, examples, n, limit) for n in set(lengths)}
     return [encoded[length] for length in lengths]

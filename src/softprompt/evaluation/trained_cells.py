@@ -92,7 +92,7 @@ class TrainedCells:
         """The cells of some requests side by side, each with its rows."""
         cells = {request.cell.key: self.loaded(request.cell) for request in requests}
         backbone = next(iter(cells.values())).applied_to(self.backbone)
-        limit = min(self.params.device.max_tokens, backbone.max_tokens)
+        limit = min(self.params.max_tokens, backbone.max_tokens)
         encoded = {
             (id(scored), template.id, length): encode_split(
                 scored.answers, backbone, template, scored.examples, length, limit

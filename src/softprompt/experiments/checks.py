@@ -12,8 +12,12 @@ from softprompt.tasks.load import DEFINITIONS, definition_path, nlu_names, read_
 
 def load_checked_params(path: Path) -> Params:
     """The parsed file with every method's section parsed too. Raises UserError with one line a fault."""
-    params = load_params(path)
-    methods = {name: build_method(name, section) for name, section in params.methods.items()}
+    return checked(load_params(path), str(path))
+
+
+def checked(params: Params, place: str) -> Params:
+    """The same params, whose sections fit together. `place` begins each line of the UserError."""
+    methods = _built(params, place)
     faults = [
         fault
         for name in params.run.methods
@@ -22,8 +26,15 @@ def load_checked_params(path: Path) -> Params:
     ]
     faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
-        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+        raise UserError("\n".join(f"{place}: {fault}" for fault in faults))
     return params
+
+
+def _built(params: Params, place: str) -> dict[str, Method]:
+    try:
+        return {name: build_method(name, section) for name, section in params.methods.items()}
+    except UserError as error:
+        raise UserError("\n".join(f"{place}: {fault}" for fault in str(error).splitlines())) from None
 
 
 def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:

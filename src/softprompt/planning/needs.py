@@ -12,7 +12,7 @@ from softprompt.planning.sizes import STORED_BYTES, ModelSize, dtype_bytes, mode
 from softprompt.planning.work import StageWork, Work
 from softprompt.tasks.load import LAMA
 
-LAMA_TOKENS = 24  # a fact with its prompt; other inputs are taken to fill device.max_tokens
+LAMA_TOKENS = 24  # a fact with its prompt; other inputs are taken to fill max_tokens
 DATA_BYTES = {
     "lama": 100e6,
     "superglue": 120e6,
@@ -72,7 +72,7 @@ def backbone_needs(name: str, params: Params, work: Work, machine: Machine, path
 
 def tokens_of(suite: str, params: Params) -> int:
     """Tokens of a row, prompt included: an upper bound but for LAMA."""
-    return min(LAMA_TOKENS, params.device.max_tokens) if suite == LAMA else params.device.max_tokens
+    return min(LAMA_TOKENS, params.max_tokens) if suite == LAMA else params.max_tokens
 
 
 def _flops(settings: BackboneSettings, size: ModelSize, stages: tuple[StageWork, ...], params: Params) -> float:
