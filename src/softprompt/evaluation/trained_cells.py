@@ -52,7 +52,7 @@ class TrainedCells:
         self.paths = paths
         self.method: Method = build_method(name, params.methods[name])
         self.backbone = self.method.prepared_backbone(backbone)
-        folder = paths.train(name, backbone.name)
+        folder = paths.train(params.run.folder_of(name), backbone.name)
         result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
         self.store = FleetStore(folder)
         self.cells: dict[tuple[str, str], list[Cell]] = {}

@@ -1,4 +1,4 @@
-"""The train stage: one method on one backbone over all tasks. It may be killed and called again at any time."""
+"""The cells of one method on one backbone, trained or not. It may be killed and called again at any time."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ from softprompt.tasks.task import Task
 
 def train_method(params: Params, name: str, method: Method, backbone: Backbone, paths: Paths) -> TrainResult:
     """Tune and train what is missing, then write `result.json`."""
-    folder = paths.train(name, backbone.name)
+    folder = paths.train(params.run.folder_of(name), backbone.name)
     prepared = method.prepared_backbone(backbone)
     workload = Workload(CellFactory(name, method, prepared), params, FleetStore(folder))
     for task in all_tasks(params, paths):
