@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["frozen", "tuned"]
 Status = Literal["done", "failed", "not_applicable"]
-Setting = float | int | str
+Setting = bool | int | float | str
 
 
 class Record(BaseModel):
@@ -28,16 +28,21 @@ class CurvePoint(Record):
 
 
 class SearchedSetting(Record):
-    """A tuned hyper-parameter of a study: what it could be and what was chosen."""
+    """A tuned hyper-parameter of a study: what it could be, a number from `low` to `high` or one of `choices`, and what
+    was chosen."""
 
     name: str
-    low: float
-    high: float
-    log: bool
-    chosen: float
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Setting] = []
+    chosen: Setting
 
     def on_edge(self) -> bool:
-        """Whether the best value sits on the border of its range (within 1 %), where a wider search might do better."""
+        """Whether the best value sits on the border of its range (within 1 %), where a wider search might do better.
+        Choices have no border."""
+        if self.low is None or self.high is None or isinstance(self.chosen, str):
+            return False
         near = 1.01
         if self.log:
             return self.chosen <= self.low * near or self.chosen >= self.high / near
@@ -81,6 +86,11 @@ class Cell(Record):
     fleet: str = ""  # key of the fleet that trained it
     provenance: dict[str, str] = {}  # data sha256, backbone revision, device, package versions
     cost: Cost | None = None
+
+    @property
+    def chosen(self) -> dict[str, Setting]:
+        """What its study chose, by name."""
+        return {setting.name: setting.chosen for setting in self.searched}
 
 
 class TrialRecord(Record):

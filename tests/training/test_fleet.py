@@ -8,11 +8,10 @@ from torch import Tensor
 
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Device
+from softprompt.config import Budget
 from softprompt.config.parsing import load_params
 from softprompt.experiments.jobs import Job
-from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import TaskData, load_task_data
@@ -54,23 +53,21 @@ def data_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[T
     return [data[name] for name, *_ in SETTINGS]
 
 
-def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, folder: Path) -> list[Member]:
+def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[Member]:
     data = {one.task.key: one for one in data_of(method, backbone, prepared)}
-    runner = FleetRunner(method, data, BUDGET, Device(), FleetStore(folder))
     jobs = [
         Job(
             key=str(index),
             identity=f"member-{index}",
             task=f"lama/{name}",
             seed=index,
-            learning_rate=rate,
-            prompt_length=length,
+            settings={"learning_rate": rate, "prompt_length": length},
             tokens=0,
             reading="label words",
         )
         for index, (name, length, rate) in enumerate(SETTINGS)
     ]
-    return runner.build_members(jobs)
+    return build_members(method, data, jobs)
 
 
 def train(
@@ -91,9 +88,9 @@ def test_a_member_trains_in_a_fleet_as_it_does_alone(
 ) -> None:
     method = method_named(name)
     data = data_of(method, backbone, prepared)
-    together = train(backbone, members_of(method, backbone, prepared, tmp_path), method, data)
+    together = train(backbone, members_of(method, backbone, prepared), method, data)
     for index, trained in enumerate(together):
-        (alone,) = train(backbone, [members_of(method, backbone, prepared, tmp_path)[index]], method, [data[index]])
+        (alone,) = train(backbone, [members_of(method, backbone, prepared)[index]], method, [data[index]])
         assert_same(trained.kept, alone.kept)
         assert trained.best_step == alone.best_step
         assert [point.dev_score for point in trained.curve] == [point.dev_score for point in alone.curve]
@@ -105,7 +102,7 @@ def test_frozen_training_leaves_the_backbone_as_it_was(
 ) -> None:
     method = method_named(name)
     before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
-    members = members_of(method, backbone, prepared, tmp_path)
+    members = members_of(method, backbone, prepared)
     start = [member.trainable.kept() for member in members]
     trained = train(backbone, members, method, data_of(method, backbone, prepared))
     after = backbone.model.state_dict()
@@ -120,8 +117,8 @@ def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
     name: str, backbone: Backbone, prepared: Path, tmp_path: Path
 ) -> None:
     method = method_named(name)
-    member = members_of(method, backbone, prepared, tmp_path)[0]
-    member.learning_rate = method.settings.learning_rate.high  # how far a method has to move is its own
+    member = members_of(method, backbone, prepared)[0]
+    member.learning_rate = max(method.settings.values_of("learning_rate"))  # how far a method has to move is its own
     own = backbone if member.trainable.model is None else backbone.with_model(member.trainable.model)
     budget = BUDGET.model_copy(update={"steps": 40, "eval_every": 10, "patience": 9})
     (trained,) = train(own, [member], method, data_of(method, backbone, prepared)[:1], budget)
@@ -136,7 +133,7 @@ def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
     name: str, backbone: Backbone, prepared: Path, tmp_path: Path
 ) -> None:
     method = method_named(name)
-    for member, (_, length, _) in zip(members_of(method, backbone, prepared, tmp_path), SETTINGS, strict=True):
+    for member, (_, length, _) in zip(members_of(method, backbone, prepared), SETTINGS, strict=True):
         kept = member.trainable.kept()
         if method.state == "tuned":
             weights = sum(tensor.numel() for name, tensor in kept.items() if name.startswith("model."))
@@ -155,7 +152,7 @@ def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
 @pytest.mark.parametrize("name", FROZEN)
 def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
     method = method_named(name)
-    members = members_of(method, backbone, prepared, tmp_path)
+    members = members_of(method, backbone, prepared)
     fleet = Fleet(backbone, [member.space for member in members])
     with torch.no_grad():
         parts = gather([member.trainable for member in members])
@@ -172,7 +169,7 @@ def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prep
     method = method_named("manual_fine_tuning")
     outcomes = []
     for _ in range(2):
-        member = members_of(method, bert, prepared, tmp_path)[0]
+        member = members_of(method, bert, prepared)[0]
         assert member.trainable.model is not None
         outcomes += train(
             bert.with_model(member.trainable.model), [member], method, data_of(method, bert, prepared)[:1]

@@ -9,6 +9,7 @@ import pandas as pd
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
+from softprompt.experiments.jobs import common_settings
 from softprompt.experiments.store import FleetStore
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
@@ -67,8 +68,9 @@ class TrainedCells:
 
     def requests(self, scored: ScoredSplit) -> Iterator[Request]:
         """A split put to every cell of its task, under every template that the cell asks."""
-        templates = {one.id: one for one in self.method.templates(scored.task, self.backbone.kind)}
         for cell in self.cells[scored.task.suite, scored.task.name]:
+            method = self.method.with_settings(cell.chosen)
+            templates = {one.id: one for one in method.templates(scored.task, self.backbone.kind)}
             for name in cell.templates or [NO_TEMPLATE.id]:
                 yield Request(cell, templates.get(name, NO_TEMPLATE), scored)
 
@@ -106,7 +108,10 @@ class TrainedCells:
     def _fleets(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Numbers of requests that are read alike, as many together as train together."""
         width = 1 if self.method.state == "tuned" else self.params.device.fleet_members
-        reading = [(one.scored.answers.space.form, self.method.uses_head(one.scored.task)) for one in requests]
+        reading = [
+            (one.scored.answers.space.form, self.method.uses_head(one.scored.task), common_settings(one.cell.chosen))
+            for one in requests
+        ]
         ordered = sorted(range(len(requests)), key=reading.__getitem__)
         for _, group in groupby(ordered, key=reading.__getitem__):
             alike = list(group)

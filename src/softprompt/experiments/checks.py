@@ -56,48 +56,31 @@ def _misplaced(params: Params, methods: dict[str, Method]) -> list[str]:
 
 def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:
     settings = params.backbones[backbone]
-    return _too_long(name, method, backbone, settings) + _outside_range(name, method, settings) + _frozen(name, method)
+    return _too_long(name, method, backbone, settings) + _frozen(name, method)
 
 
 def _frozen(name: str, method: Method) -> list[str]:
     if not isinstance(method, TrainedMethod) or method.state == "tuned":
         return []
-    if method.settings.recipe.backbone_learning_rate is None:
+    if method.settings.backbone_learning_rate is None:
         return []
-    return [f"methods.{name}.recipe.backbone_learning_rate: {name} leaves the backbone frozen; remove it"]
+    return [f"methods.{name}.backbone_learning_rate: {name} leaves the backbone frozen; remove it"]
 
 
 def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettings) -> list[str]:
     """A prompt may take at most half of the positions, so that the input keeps the other half."""
     if not isinstance(method, TrainedMethod) or not method.takes_positions:
         return []
-    if method.settings.prompt_length is None or settings.architecture is None:
+    lengths = [int(length) for length in method.settings.values_of("prompt_length") if length is not None]
+    if settings.architecture is None or not lengths:
         return []
-    positions, longest = settings.architecture.positions, method.settings.prompt_length.high
+    positions, longest = settings.architecture.positions, max(lengths)
     if longest <= positions // 2:
         return []
     return [
-        f"methods.{name}.prompt_length.high is {longest}, but backbones.{backbone} has {positions} positions; "
+        f"methods.{name}: prompt_length may be {longest}, but backbones.{backbone} has {positions} positions; "
         f"at most {positions // 2} leave room for the input"
     ]
-
-
-def _outside_range(name: str, method: Method, settings: BackboneSettings) -> list[str]:
-    """The paper's own setting is trial 0 of the same search."""
-    if not isinstance(method, TrainedMethod) or settings.kind not in method.settings.paper:
-        return []
-    paper = method.settings.paper[settings.kind]
-    faults = []
-    for key in ("learning_rate", "prompt_length"):
-        value, searched = getattr(paper, key), getattr(method.settings, key)
-        if (value is None) != (searched is None):
-            faults.append(f"methods.{name}: {key} must stand in both the search ranges and paper.{settings.kind}")
-        elif value is not None and not searched.low <= value <= searched.high:
-            faults.append(
-                f"methods.{name}.paper.{settings.kind}.{key} is {value}, outside its range; "
-                f"a valid value lies between {searched.low} and {searched.high}"
-            )
-    return faults
 
 
 def _unknown_tasks(params: Params) -> list[str]:

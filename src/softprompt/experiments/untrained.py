@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from softprompt.errors import UserError
-from softprompt.experiments.code_version import code_version
+from softprompt.experiments.cell_factory import scalars
+from softprompt.experiments.code_version import code_version, metric_version
 from softprompt.experiments.jobs import content_key
 from softprompt.experiments.workload import Workload
 from softprompt.inputs.batches import Pool
@@ -43,12 +44,13 @@ def untrained_cells(workload: Workload) -> list[Cell]:
 def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
     name, method, backbone = workload.factory.name, workload.factory.method, workload.factory.backbone
     templates, score = asked_templates(method, data, workload.params.device.inference_tokens)
-    settings = method.settings.model_dump(mode="json")
+    settings = scalars(method.settings.fixed())
     depends_on = {
         "code": code_version(name),
         "method": name,
         "settings": settings,
         "data": data.fingerprint,
+        "metric": metric_version(data.task.metrics[0]),
         "templates": [template.text for template in templates],
         "max_tokens": data.max_tokens,
         "backbone": backbone.revision,
@@ -57,7 +59,8 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
     key = content_key(depends_on)
     identity = f"{method.draws_as or name}/{backbone.name}/{data.task.key}/{seed}"
     try:
-        parts = fresh_trainable(method, data.task, backbone, settings.get("prompt_length", 0), identity, data=data)
+        length = int(settings.get("prompt_length", 0))
+        parts = fresh_trainable(method, data.task, backbone, length, identity, data=data)
     except UserError as error:
         return workload.factory.refused(data.task, seed, str(error))
     saved = parts.saved()

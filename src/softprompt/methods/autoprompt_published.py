@@ -11,12 +11,12 @@ tokenizer may cut them otherwise than the search did.
 from typing import ClassVar
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind
+from softprompt.config import Kind, MethodSettings
 from softprompt.methods.base import METHODS, Method
 from softprompt.tasks.task import Task, Template
 
 
-class PublishedSettings(Frozen):
+class PublishedSettings(MethodSettings):
     triggers: str  # the file's name without .jsonl
 
 

@@ -1,14 +1,14 @@
 """What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind, TrainedMethodSettings
+from softprompt.config import Choice, Kind, MethodSettings, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.inputs.task_data import TaskData
 from softprompt.prompts.trainable import Trainable
@@ -22,7 +22,7 @@ from softprompt.training.member import Trained
 METHODS: Registry["Method"] = Registry("method")
 
 
-class NoSettings(Frozen):
+class NoSettings(MethodSettings):
     """The section of a method with nothing to set: `{}`."""
 
 
@@ -44,7 +44,6 @@ class Method:
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
     `chooses_template_on_dev` whether only the template with the best dev score is asked on test; `learns_from` names
     the splits that a task has to have for it, so that only methods without any meet a zero-shot probe;
-    `further_code` the files of the package, beside its own and the training core, that its results depend on;
     `draws_as` the method whose random draws it repeats, where not its own.
     """
 
@@ -52,12 +51,15 @@ class Method:
     seeded: ClassVar[bool] = True
     chooses_template_on_dev: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
-    settings_model: ClassVar[type[Frozen]] = NoSettings
-    further_code: ClassVar[tuple[str, ...]] = ()
+    settings_model: ClassVar[type[MethodSettings]] = NoSettings
     draws_as: ClassVar[str] = ""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def with_settings(self, chosen: Mapping[str, Choice]) -> Self:
+        """The method of one trial: what is searched has its chosen value."""
+        return type(self)(self.settings.with_values(chosen))
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         """The templates that a cell asks, the first of them where only one is used."""

@@ -12,7 +12,7 @@ learning rate is searched, since the paper names none, and no paper setting is t
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -35,6 +35,7 @@ FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
 
 
 class LpaqaSettings(TrainedMethodSettings):
+    unsearchable: ClassVar[tuple[str, ...]] = ("ensemble",)
     ensemble: Literal["top1", "average", "weighted"] = "weighted"
     prompts_per_family: Annotated[int, Field(ge=1, le=40)] = 10
 

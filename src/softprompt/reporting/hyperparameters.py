@@ -4,7 +4,7 @@ import pandas as pd
 
 from softprompt.results import Cell, SearchedSetting
 
-COLUMNS = ["study", "backbone", "method", "name", "low", "high", "log", "chosen", "edge"]
+COLUMNS = ["study", "backbone", "method", "name", "low", "high", "log", "choices", "chosen", "edge"]
 
 
 def chosen_settings(cells: list[Cell]) -> pd.DataFrame:
@@ -14,7 +14,15 @@ def chosen_settings(cells: list[Cell]) -> pd.DataFrame:
         for setting in cell.searched:
             found[cell.study, cell.backbone, cell.method, setting.name] = setting
     rows = [
-        (*place, setting.low, setting.high, setting.log, setting.chosen, edge_of(setting))
+        (
+            *place,
+            setting.low,
+            setting.high,
+            setting.log,
+            " | ".join(map(str, setting.choices)),
+            setting.chosen,
+            edge_of(setting),
+        )
         for place, setting in sorted(found.items())
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -22,18 +30,23 @@ def chosen_settings(cells: list[Cell]) -> pd.DataFrame:
 
 def edge_of(setting: SearchedSetting) -> str:
     """`lower`, `upper` or nothing."""
-    if not setting.on_edge():
+    if setting.low is None or setting.high is None or not setting.on_edge():
         return ""
-    return "lower" if abs(setting.chosen - setting.low) < abs(setting.high - setting.chosen) else "upper"
+    chosen = float(setting.chosen)
+    return "lower" if abs(chosen - setting.low) < abs(setting.high - chosen) else "upper"
 
 
 def ranges_in_words(settings: pd.DataFrame) -> list[str]:
     """One line a method and setting: where the choices lie and how many of them sit on an edge."""
     lines = []
     for (method, name), group in settings.groupby(["method", "name"]):
-        lowest, highest = _number(group["chosen"].min()), _number(group["chosen"].max())
-        chosen = lowest if lowest == highest else f"{lowest} to {highest}"
-        sought = f"{_number(group['low'].min())} to {_number(group['high'].max())}"
+        if group["choices"].any():
+            sought = ", ".join(sorted(set(" | ".join(group["choices"]).split(" | "))))
+            chosen = ", ".join(sorted(set(map(str, group["chosen"]))))
+        else:
+            lowest, highest = _number(group["chosen"].min()), _number(group["chosen"].max())
+            chosen = lowest if lowest == highest else f"{lowest} to {highest}"
+            sought = f"{_number(group['low'].min())} to {_number(group['high'].max())}"
         lines.append(f"| `{method}` | {name} | {sought} | {chosen} | {_edges_in_words(group)} |")
     return lines
 

@@ -136,6 +136,7 @@ class Ensemble:
             identity=f"{self.member.identity}/{pair.id}/{generation}",
             space=self._answers(pair).space,
             learning_rate=self.member.learning_rate,
+            backbone_learning_rate=self.member.backbone_learning_rate,
             train=self._split(pair, rows),
             dev=self._split(pair, rows.head(1)),
             dev_score=lambda _: 0.0,

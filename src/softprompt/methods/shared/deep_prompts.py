@@ -12,13 +12,13 @@ from softprompt.tasks.task import Task, Template
 
 
 class DeepPromptSettings(TrainedMethodSettings):
+    unsearchable: ClassVar[tuple[str, ...]] = ("answer",)
     answer: Literal["verbalizer", "head"]
     reparametrisation: bool  # a small network makes the keys and values
 
 
 class DeepPrompts(TrainedMethod):
     takes_positions: ClassVar[bool] = False
-    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/deep_prompts.py",)
     settings: DeepPromptSettings
 
     def uses_head(self, task: Task) -> bool:

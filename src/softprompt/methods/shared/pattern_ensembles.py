@@ -24,7 +24,6 @@ class PatternEnsemble(TrainedMethod):
     """Subclasses train the ensemble and distil it. A member, having weights of its own, is a fleet of one."""
 
     state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/pattern_ensembles.py", "training/patterns.py")
 
     def uses_head(self, task: Task) -> bool:
         return task.answer_form == "label" and bool(task.labels)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind, Positive
+from softprompt.config import Kind, MethodSettings, Positive
 from softprompt.methods.base import Method, Setup
 from softprompt.prompts.bias import Bias
 from softprompt.prompts.token_prompt import TokenPrompt
@@ -17,7 +17,7 @@ from softprompt.training.demonstrations import content_free_bias, fitting_tokens
 log = logging.getLogger(__name__)
 
 
-class SolvedExamplesSettings(Frozen):
+class SolvedExamplesSettings(MethodSettings):
     examples: Positive = 8
     separator: str = "\n"  # after each example; a blank at its end stands before the next text
 
@@ -27,7 +27,6 @@ class SolvedExamples(Method):
 
     calibrated: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("train",)
-    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/solved_examples.py", "training/demonstrations.py")
     settings_model = SolvedExamplesSettings
     settings: SolvedExamplesSettings
 
