@@ -32,8 +32,9 @@ from softprompt.methods import TrainedMethod, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.parts import gather
 from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.entities import entities_of, entity_f1, token_accuracy
+from softprompt.tasks.entities import entities_of
 from softprompt.tasks.load import load_task
+from softprompt.tasks.metrics import entity_f1, token_accuracy
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
