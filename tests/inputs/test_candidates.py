@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from helpers.paths import ROOT
+from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.superglue import FOLDERS
 from softprompt.experiments.checks import load_checked_params
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import prediction_table

@@ -16,7 +16,6 @@ from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings
 from softprompt.config.parsing import load_params
-from softprompt.data.extra import TAGS
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
@@ -43,6 +42,7 @@ from softprompt.usage.cells import TrainedCell
 from softprompt.usage.predict import predict
 
 SECTIONS = load_params(ROOT / "profiles" / "multitask.yaml").methods
+TAGS = load_task("extra", "ner", Path()).labels
 READ_BY_WORD = ("bert", "roberta", "albert", "gpt2")
 tags = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), min_size=1, max_size=8)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
+from helpers.paths import REAL, ROOT
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
@@ -24,16 +24,14 @@ from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
 
-DATA = ROOT.parent / "shared" / "data"
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data")
+pytestmark = pytest.mark.usefixtures("real_data")
 
 
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "facts.yaml").read_text())
     content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
-    content["suites"]["lama"] |= {"path": str(DATA), "tasks": tasks}
+    content["suites"]["lama"] |= {"path": str(REAL), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}
     content["seeds"] = [0]
     content["device"] |= {"workers": 1}

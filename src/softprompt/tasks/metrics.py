@@ -84,16 +84,11 @@ def f1(predictions: PredictionTable) -> float:
     return _f1(predictions, PARAPHRASE)
 
 
-def question_of(ids: "pd.Series[str]") -> "pd.Series[str]":
-    """The question that each MultiRC answer belongs to: its id without the part after the last dash."""
-    return ids.str.rpartition("-")[0]
-
-
 @metric("em")
 def exact_match(predictions: PredictionTable) -> float:
-    """MultiRC: share of questions all of whose answers are predicted right. Example ids name the question."""
-    right = predictions["gold"] == predictions["prediction"]
-    return float(right.groupby(question_of(predictions["id"])).all().mean())
+    """MultiRC: share of questions all of whose answers are predicted right. Ids are question-answer."""
+    correct = predictions["gold"] == predictions["prediction"]
+    return float(correct.groupby(predictions["id"].str.rpartition("-")[0]).all().mean())
 
 
 @metric("p_at_1")
