@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
+from helpers.paths import REAL
 from helpers.profiles import profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
@@ -26,16 +26,14 @@ from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
 
-DATA = ROOT.parent / "shared" / "data"
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data")
+pytestmark = pytest.mark.usefixtures("real_data")
 
 
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
     content: dict[str, Any] = profile_content("facts")
     content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
-    content["suites"]["lama"] |= {"path": str(DATA), "tasks": tasks}
+    content["suites"]["lama"] |= {"path": str(REAL), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}
     content["seeds"] = [0]
     content["device"] |= {"workers": 1}

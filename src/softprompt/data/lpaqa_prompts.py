@@ -7,8 +7,9 @@ of their optimised ensemble.
 from pathlib import Path
 
 from softprompt.data.lama import SAME_WORDING, ManualTemplate, read_wording, without_blanks
+from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit
-from softprompt.data.validation import RESTORE, Record, read_records
+from softprompt.data.validation import RESTORE, Record
 
 FAMILIES = ("mine", "paraphrase")
 TOP = 3  # templates of a family
@@ -23,7 +24,7 @@ def lpaqa_files(root: Path, relation: str) -> dict[str, Path]:
 
 def weighed_wordings(path: Path) -> list[str]:
     """All wordings of a file, heaviest first."""
-    weighed = [(-_weight(record), read_wording(record, "template")) for record in read_records(path)]
+    weighed = [(-_weight(record), read_wording(record, "template")) for record in read_json_lines(path)]
     return [text for _, text in sorted(weighed, key=lambda pair: pair[0])]
 
 

@@ -10,10 +10,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from softprompt.data.nlu_suites import raw_files
-from softprompt.data.superglue import read_nlu_split
+from softprompt.data.examples import read_examples
+from softprompt.data.suite_layouts import raw_files
 from softprompt.data.validation import RESTORE
 from softprompt.errors import UserError
+from softprompt.tasks.load import load_data_section
 
 PASSAGE_TASKS = ("boolq", "multirc")
 XQUAD = Path("extra") / "xquad" / "xquad.en.json"
@@ -45,9 +46,10 @@ def documents_of(passage: str) -> Iterator[str]:
 
 def _superglue_passages(root: Path) -> Iterator[str]:
     for task in PASSAGE_TASKS:
-        path = raw_files(root, "superglue", task).get("train")
+        data = load_data_section("superglue", task)
+        path = raw_files(root, data).get("train")
         if path is not None:
-            yield from (row.fields["passage"] for row in read_nlu_split(task, path, "train", labelled=True).rows)
+            yield from (row.fields["passage"] for row in read_examples(data, path, labelled=True).rows)
 
 
 def _xquad_paragraphs(path: Path) -> list[str]:

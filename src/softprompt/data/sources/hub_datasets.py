@@ -1,7 +1,7 @@
 """Datasets of the Hugging Face hub, written as the official files, so that the same readers read them.
 
 Only parquet files at a pinned revision are read, by the generic loader: no loading script ever runs. Label numbers are
-named here, task by task, and never taken from what the dataset says of itself.
+named by the tasks' definitions, and never taken from what the dataset says of itself.
 """
 
 import json
@@ -11,85 +11,91 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.sources import hub_rows
+from softprompt.data.formats import format_of
 from softprompt.data.sources.lock import Lock
 from softprompt.data.sources.storage import FORBIDDEN, FULL, storage_errors
+from softprompt.data.suite_layouts import layout_of
 from softprompt.errors import UserError
+from softprompt.tasks.data_section import DataSection
 
 INSTEAD = "set `source: official`, or put the files into a folder of your own and set `source: local` with its `path`"
 PREFIX = "hf://datasets/"
-SUPERGLUE = "aps/super_glue@3de24cf8022e94f4ee4b9d55a6f539891524d646"
-GLUE = "nyu-mll/glue@bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
 LAMA, LAMA_REVISION = "facebook/lama", "refs/convert/parquet"  # it moves: the commit of the first use is recorded
+LAMA_FACT = ("uuid", "obj_uri", "obj_label", "sub_uri", "sub_label", "predicate_id")
+LAMA_RELATION = ("template", "label", "description", "type")
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
 Row = dict[str, Any]
 
 
-def fill_from_hub(suite: str, about: set[str], downloads: Path, lock: Lock, folder: Path) -> dict[str, str]:
-    """Write the files of the given task folders below `folder`; LAMA's facts are written for all relations. Returns
-    the revision of each repository. What the hub's libraries keep is kept in <downloads>/files/hub.
+def fill_tasks_from_hub(tasks: list[DataSection], downloads: Path, folder: Path) -> dict[str, str]:
+    """Write the official files of the tasks of a suite below `folder`, of those that are on the hub. Returns the
+    revision of each repository. The cache of the hub's libraries is <downloads>/files/hub.
 
     Raises UserError where the hub is out of reach, switched off by HF_HUB_OFFLINE, or gives rows of another form.
     """
-    _refuse_offline(suite)
-    kept = downloads / "files" / "hub"
-    try:
-        if suite == "lama":
-            return _write_lama(lock, folder, kept)
-        repository, _, revision = (SUPERGLUE if suite == "superglue" else GLUE).partition("@")
-        write = write_superglue if suite == "superglue" else write_glue
-        for name in sorted(about):
-            write(f"{PREFIX}{repository}@{revision}", name, folder / suite / name, kept)
-    except KeyError as error:
-        raise UserError(f"suites.{suite}: rows of the hub have no field {error}; {INSTEAD}") from error
-    return {PREFIX + repository: revision}
+    origins = {}
+    for data in tasks:
+        _refuse_offline(data.suite)
+        repository, _, revision = layout_of(data.suite).hub.partition("@")
+        try:
+            write_task(f"{PREFIX}{repository}@{revision}", data, folder, downloads / "files" / "hub")
+        except KeyError as error:
+            raise _other_form(data.suite, error) from error
+        origins[PREFIX + repository] = revision
+    return origins
 
 
-def write_superglue(base: str, task: str, folder: Path, kept: Path) -> None:
-    """Official jsonl files of a task folder such as BoolQ. `base` is the root of the dataset's parquet folders."""
-    for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
-        rows = load_rows(f"{base}/{task.lower()}/{split}-*.parquet", kept)
-        write_jsonl(folder / f"{name}.jsonl", hub_rows.SUPERGLUE[task](rows))
+def write_task(base: str, data: DataSection, folder: Path, cache: Path) -> None:
+    """The files of a task. `base` is the root of the dataset's parquet folders."""
+    hub = data.membership.hub
+    if hub is None:
+        return
+    for name, split in layout_of(data.suite).hub_files.items():
+        rows = format_of(data).official_rows(load_rows(f"{base}/{hub.config}/{split}-*.parquet", cache))
+        write = write_tsv if name.endswith(".tsv") else write_jsonl
+        write(folder / data.suite / data.folder / name, rows)
 
 
-def write_glue(base: str, task: str, folder: Path, kept: Path) -> None:
-    """Official train.tsv and dev.tsv of a task folder such as SST-2; the test set has no labels and is not fetched."""
-    config, header, values = hub_rows.GLUE[task]
-    for split, name in (("train", "train"), ("validation", "dev")):
-        rows = load_rows(f"{base}/{config}/{split}-*.parquet", kept)
-        write_tsv(folder / f"{name}.tsv", header, (values(row) for row in rows))
-
-
-def _write_lama(lock: Lock, folder: Path, kept: Path) -> dict[str, str]:
+def fill_lama_from_hub(downloads: Path, lock: Lock, folder: Path) -> dict[str, str]:
+    """Write LAMA's facts and relations, all of them. Otherwise as `fill_tasks_from_hub`."""
+    _refuse_offline("lama")
     address = f"{PREFIX}{LAMA}@{LAMA_REVISION}"
     commit = lock.recorded(address) or _commit_of(LAMA, LAMA_REVISION)
-    write_lama(f"{PREFIX}{LAMA}@{commit}", folder / "lama", kept)
+    try:
+        write_lama(f"{PREFIX}{LAMA}@{commit}", folder / "lama", downloads / "files" / "hub")
+    except KeyError as error:
+        raise _other_form("lama", error) from error
     lock.record(address, commit)
     return {address: commit}
 
 
-def write_lama(base: str, folder: Path, kept: Path) -> None:
+def _other_form(suite: str, error: KeyError) -> UserError:
+    return UserError(f"suites.{suite}: rows of the hub have no field {error}; {INSTEAD}")
+
+
+def write_lama(base: str, folder: Path, cache: Path) -> None:
     """LAMA's T-REx files and relations.jsonl. The dataset repeats a fact for each of its sentences; here it is once."""
     facts: dict[str, dict[str, Row]] = {}
     relations: dict[str, Row] = {}
-    for row in load_rows(f"{base}/trex/train/*.parquet", kept, columns=hub_rows.LAMA_COLUMNS):
+    for row in load_rows(f"{base}/trex/train/*.parquet", cache, columns=LAMA_FACT + LAMA_RELATION):
         relation = row["predicate_id"]
-        facts.setdefault(relation, {}).setdefault(row["uuid"], hub_rows.fact(row))
-        relations.setdefault(relation, hub_rows.relation(row))
-    for name, found in facts.items():
-        write_jsonl(folder / "TREx" / f"{name}.jsonl", found.values())
+        facts.setdefault(relation, {}).setdefault(row["uuid"], {column: row[column] for column in LAMA_FACT})
+        about = {column: row[column] for column in LAMA_RELATION}
+        relations.setdefault(relation, {"relation": relation, **about})
+    for name, of_relation in facts.items():
+        write_jsonl(folder / "TREx" / f"{name}.jsonl", of_relation.values())
     write_jsonl(folder / "relations.jsonl", (relation for relation in relations.values() if relation["template"]))
 
 
-def load_rows(pattern: str, kept: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def load_rows(pattern: str, cache: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """Rows of parquet files, local or on the hub, in the order of the files' names. `columns` of None means all."""
     import datasets
 
     datasets.disable_progress_bars()
     with _unreachable(pattern):
         table = datasets.load_dataset(
-            "parquet", data_files=pattern, split="train", cache_dir=str(kept), columns=columns and list(columns)
+            "parquet", data_files=pattern, split="train", cache_dir=str(cache), columns=columns and list(columns)
         )
     for batch in table.with_format("arrow").iter(batch_size=1000):
         yield from batch.to_pylist()
@@ -102,14 +108,18 @@ def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
             handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def write_tsv(path: Path, header: list[str], rows: Iterable[list[str]]) -> None:
+def write_tsv(path: Path, rows: Iterable[Row]) -> None:
+    """A header and the rows, all of the same columns."""
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="\n") as handle:
-            for number, row in enumerate([header, *rows], start=1):
-                if any("\t" in value or "\n" in value for value in row):
+            for number, row in enumerate(rows, start=2):
+                if number == 2:
+                    handle.write("\t".join(row) + "\n")
+                values = [str(value) for value in row.values()]
+                if any("\t" in value or "\n" in value for value in values):
                     raise UserError(f"{path}:{number}: a tab or a line end within a value; {INSTEAD}")
-                handle.write("\t".join(row) + "\n")
+                handle.write("\t".join(values) + "\n")
 
 
 def _refuse_offline(suite: str) -> None:

@@ -15,8 +15,8 @@ from softprompt.config import WorldSettings
 from softprompt.data.embedded import draw_actors, write_lines, write_rows
 from softprompt.data.embedded.facts import Line, World, make_world
 from softprompt.data.embedded.inference import PARTS
-from softprompt.data.embedded.prose import PLACES, TALES, TIMES, pick
 from softprompt.data.embedded.relations import RELATIONS
+from softprompt.data.embedded.tales import PLACES, TALES, TIMES, pick
 from softprompt.errors import UserError
 from softprompt.seeding import numpy_generator
 
