@@ -15,7 +15,7 @@ from softprompt.experiments.workload import Workload
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
-from softprompt.results import TrainResult, TrialRecord, write_record
+from softprompt.results import TrainResult, write_record
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
@@ -27,11 +27,11 @@ def train_method(params: Params, name: str, method: Method, backbone: Backbone, 
     workload = Workload(CellFactory(name, method, prepared), params, FleetStore(folder))
     for task in all_tasks(params, paths):
         _take_up(workload, task, paths)
-    trials: list[TrialRecord] = []
+    studies = folder / "studies"
     if isinstance(method, TrainedMethod):
-        cells, trials = train_cells(workload, method, folder / "studies")
+        cells, trials = train_cells(workload, method, studies)
     else:
-        cells = untrained_cells(workload)
+        cells, trials = untrained_cells(workload, studies)
     result = TrainResult(method=name, backbone=backbone.name, cells=[*cells, *workload.refused], trials=trials)
     write_record(folder / "result.json", result)
     return result

@@ -8,8 +8,6 @@ Changed: the files hold decoded text, in which word pieces stick to the word bef
 tokenizer may cut them otherwise than the search did.
 """
 
-from typing import ClassVar
-
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, MethodSettings
 from softprompt.methods.base import METHODS, Method
@@ -23,7 +21,7 @@ class PublishedSettings(MethodSettings):
 @METHODS.register("autoprompt_published")
 class AutoPromptPublished(Method):
     seeded = False
-    learns_from: ClassVar[tuple[str, ...]] = ()
+    learns_from: tuple[str, ...] = ()
     settings_model = PublishedSettings
     settings: PublishedSettings
 

@@ -50,7 +50,7 @@ class Method:
     state: ClassVar[State] = "frozen"
     seeded: ClassVar[bool] = True
     chooses_template_on_dev: ClassVar[bool] = False
-    learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
+    learns_from: tuple[str, ...] = ("train", "dev")
     settings_model: ClassVar[type[MethodSettings]] = NoSettings
     draws_as: ClassVar[str] = ""
 
@@ -85,6 +85,10 @@ class Method:
         """The backbone as this method uses it."""
         return backbone
 
+    def unit_of(self, task: Task) -> str:
+        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        return task.suite if task.suite == "lama" else task.key
+
     def trainable(self, setup: Setup) -> Trainable:  # noqa: ARG002 - untrained methods have nothing to build
         """A fresh set of parameters; empty for methods that ask in words only."""
         return Trainable()
@@ -104,10 +108,10 @@ class TrainedMethod(Method):
     settings_model = TrainedMethodSettings
 
     def unit_of(self, task: Task) -> str:
-        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        """Tasks of one suite that are answered in the same form are one unit, where they train together."""
         if self.together:
             return task.suite if task.answer_form == "label" else f"{task.suite}/{task.answer_form}"
-        return task.suite if task.suite == "lama" else task.key
+        return super().unit_of(task)
 
     def further_texts(self, task: Task, kind: Kind) -> Sequence[str]:  # noqa: ARG002 - most methods read nothing else
         """What it trains on beside the first of its `templates`, so that a change of it trains anew."""

@@ -1,7 +1,5 @@
 """Control: always the commonest answer of the training split. What any method has to beat."""
 
-from typing import ClassVar
-
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Method
@@ -11,7 +9,7 @@ from softprompt.tasks.task import Task, Template
 @METHODS.register("majority")
 class Majority(Method):
     seeded = False
-    learns_from: ClassVar[tuple[str, ...]] = ("train",)
+    learns_from: tuple[str, ...] = ("train",)
 
     def uses_head(self, task: Task) -> bool:
         return bool(task.labels)
