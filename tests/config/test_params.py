@@ -41,7 +41,7 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'verbalizer' or 'head'"),
         ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
         ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
-        ("run.methods", ["p_tunning"], "run.methods names 'p_tunning', which has no section; known: .*p_tuning"),
+        ("run.trained", ["p_tunning"], "run.trained names 'p_tunning', which has no section; known: .*p_tuning"),
         ("run.backbones", ["bert"], "run.backbones names 'bert', which has no section; known: tiny_bert"),
         ("budget", "big", "budget names 'big', which has no section; known: paper, small, smoke"),
         ("budgets.small.trials", 1, "budgets.small.trials is 1: .*greater than or equal to 2"),

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from helpers.paths import REAL
-from helpers.profiles import profile_content
+from helpers.profiles import listed, profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("real_data")
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
     content: dict[str, Any] = profile_content("facts")
-    content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
+    content["run"] |= listed(["majority", "manual", "p_tuning", "p_tuning_subject_first"])
     content["suites"]["lama"] |= {"path": str(REAL), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}
     content["seeds"] = [0]

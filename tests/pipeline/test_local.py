@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from helpers.paths import REAL, ROOT
-from helpers.profiles import profile_content
+from helpers.profiles import listed, profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
@@ -42,7 +42,7 @@ def cut(backbones: dict[str, Path], folder: Path) -> Params:
     content: dict[str, Any] = profile_content("local")
     content["run"] |= {
         "backbones": list(backbones),
-        "methods": ["majority", "manual", "fine_tuning", "p_tuning"],
+        **listed(["majority", "manual", "fine_tuning", "p_tuning"]),
     }
     content["suites"] = {
         "lama": {"source": "local", "path": str(REAL), "tasks": ["P279", "P19"]},
