@@ -10,7 +10,6 @@ tokenizer may cut them otherwise than the search did.
 
 from typing import ClassVar
 
-from softprompt.backbones.backbone import Backbone
 from softprompt.config import Frozen, Kind
 from softprompt.methods.base import METHODS, Method
 from softprompt.tasks.task import Task, Template
@@ -31,7 +30,7 @@ class AutoPromptPublished(Method):
         wanted = f"trigger-{self.settings.triggers}"
         return tuple(prompt for prompt in task.discrete if prompt.id == wanted and kind in prompt.kinds)
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        if not self.templates(task, backbone.kind):
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        if not self.templates(task, kind):
             return f"{task.key} has no trigger in prompts/autoprompt/{self.settings.triggers}.jsonl"
-        return super().inapplicable(task, backbone)
+        return super().inapplicable_by_kind(task, backbone, kind)
