@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlparse
 from sqlalchemy import Engine, event
 
 from softprompt.quiet import keep_quiet
-from softprompt.reporting.collect import collect
+from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.runs import Run, report_run, result_runs, trial_runs
 

@@ -1,4 +1,4 @@
-"""The report on families of templates and on what the pretraining text told, against numbers worked out by hand."""
+"""The report on families of templates and on the facts that the pretraining text states, against numbers by hand."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from softprompt.reporting.collect import Manifest
-from softprompt.reporting.families import family_table, told_lines, told_report
+from softprompt.reporting.analysis.collect import Manifest, read_pretraining
+from softprompt.reporting.rendering.manual_templates import family_table, stated_facts_lines
+from softprompt.results import StatedFacts
 from softprompt.tasks.load import DEFINITIONS, read_definition
 
 SCORES = [  # relation, template, P@1
@@ -18,33 +19,39 @@ SCORES = [  # relation, template, P@1
     ("P36", "lama", 0.4),
     ("P36", "pararel-1", 0.3),
 ]
-TOLD = {"P19": ["lama", "pararel-2"], "P36": ["lama", "pararel-1"]}
+STATED = {"P19": ["lama", "pararel-2"], "P36": ["lama", "pararel-1"]}
 
 
-def report_of(told: pd.DataFrame) -> Any:
+def report_of(stated: pd.DataFrame) -> Any:
     place = {"suite": "lama", "backbone": "bert", "split": "test", "metric": "p_at_1", "chosen_on_dev": False}
     rows = [place | {"task": task, "template": template, "value": value} for task, template, value in SCORES]
     context = SimpleNamespace(backbones=("bert", "gpt2"))
-    wordings = {task: [{"id": "lama", "text": "{subject} is {mask}", "source": "here"}] for task in TOLD}
-    definitions = {task: read_definition(DEFINITIONS / "lama.yaml", "lama", task, wordings[task]) for task in TOLD}
+    wordings = {task: [{"id": "lama", "text": "{subject} is {mask}", "source": "here"}] for task in STATED}
+    definitions = {task: read_definition(DEFINITIONS / "lama.yaml", "lama", task, wordings[task]) for task in STATED}
     collected = SimpleNamespace(manifests={"lama": Manifest("lama", {}, "", definitions, {})})
-    return SimpleNamespace(templates=pd.DataFrame(rows), told=told, context=context, collected=collected)
+    return SimpleNamespace(templates=pd.DataFrame(rows), stated_facts=stated, context=context, collected=collected)
 
 
 def cells_of(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
 
 
-def told_table(folder: Path) -> pd.DataFrame:
-    rows = [(relation, template, 0.5, 30) for relation, templates in TOLD.items() for template in templates]
+def read_stated(folder: Path, *backbones: str) -> pd.DataFrame:
+    return read_pretraining(folder, "stated_facts.csv", StatedFacts, backbones)
+
+
+def stated_table(folder: Path) -> pd.DataFrame:
+    rows = [(relation, template, 0.5, 30) for relation, templates in STATED.items() for template in templates]
     rows[0] = ("P19", "lama", 1.0, 90)
     (folder / "bert").mkdir()
-    pd.DataFrame(rows, columns=["relation", "template", "p_at_1", "n"]).to_csv(folder / "bert/told.csv", index=False)
-    return told_report(folder, ("bert", "gpt2"))
+    pd.DataFrame(rows, columns=["relation", "template", "p_at_1", "n"]).to_csv(
+        folder / "bert/stated_facts.csv", index=False
+    )
+    return read_stated(folder, "bert", "gpt2")
 
 
-def test_families_are_means_over_relations_apart_by_what_was_told(tmp_path: Path) -> None:
-    table = cells_of(family_table(report_of(told_table(tmp_path)), "lama"))
+def test_families_are_means_over_relations_apart_by_what_the_text_states(tmp_path: Path) -> None:
+    table = cells_of(family_table(report_of(stated_table(tmp_path)), "lama"))
     assert [row[:4] for row in table] == [
         ["lama", "yes", "2", "60.0"],
         ["lpaqa-mine", "no", "1", "50.0"],
@@ -54,9 +61,9 @@ def test_families_are_means_over_relations_apart_by_what_was_told(tmp_path: Path
     assert {row[4] for row in table} == {"–"}  # gpt2 has no score
 
 
-def test_without_a_text_of_facts_families_are_not_told_apart(tmp_path: Path) -> None:
-    report = report_of(told_report(tmp_path, ("bert",)))
-    assert told_lines(report) == []
+def test_without_a_text_of_facts_families_are_not_distinguished(tmp_path: Path) -> None:
+    report = report_of(read_stated(tmp_path, "bert"))
+    assert stated_facts_lines(report) == []
     table = cells_of(family_table(report, "lama"))
     assert [row[:4] for row in table] == [
         ["lama", "–", "2", "60.0"],
@@ -65,6 +72,6 @@ def test_without_a_text_of_facts_families_are_not_told_apart(tmp_path: Path) -> 
     ]
 
 
-def test_the_share_of_told_facts_weighs_wordings_by_their_facts(tmp_path: Path) -> None:
-    (line,) = told_lines(report_of(told_table(tmp_path)))
+def test_the_share_of_stated_facts_weighs_wordings_by_their_facts(tmp_path: Path) -> None:
+    (line,) = stated_facts_lines(report_of(stated_table(tmp_path)))
     assert line.startswith("**bert** knows 75.0 % of the 180 facts and wordings")
