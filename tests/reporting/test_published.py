@@ -13,8 +13,8 @@ from helpers.synthetic_results import World
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.collect import Manifest, describe_suite
-from softprompt.reporting.published import is_comparable, read_published, standard_wordings
+from softprompt.reporting.analysis.collect import Manifest, describe_suite
+from softprompt.reporting.rendering.published import is_comparable, read_published, standard_wordings
 from softprompt.tasks.load import load_task
 
 SUPERGLUE = ("boolq", "cb", "copa", "multirc", "rte", "wic", "wsc")
@@ -133,7 +133,7 @@ def test_frozen_and_tuned_weights_are_never_compared(real: Real) -> None:
         {"source": "hub", "settings": {"train_limit": 32}},
         {"source": "local", "settings": {"vocabulary": "29k", "text": {"withheld": 0.1}}},
     ],
-    ids=["generated", "test sampled", "train sampled", "told as text"],
+    ids=["generated", "test sampled", "train sampled", "stated in a text"],
 )
 def test_generated_or_sampled_data_is_never_compared(tmp_path: Path, manifest: dict[str, object]) -> None:
     assert not [page for page in pages(tmp_path, WORLD, REPOS, **manifest).values() if "Published numbers" in page]

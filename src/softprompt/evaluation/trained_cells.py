@@ -18,7 +18,8 @@ from softprompt.inputs.task_data import encode_split
 from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
-from softprompt.results import Cell, TrainResult
+from softprompt.result_files import read_train_result
+from softprompt.results import Cell
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
 
@@ -54,7 +55,7 @@ class TrainedCells:
         self.method: Method = build_method(name, params.methods[name])
         self.backbone = self.method.prepared_backbone(backbone)
         folder = paths.train(params.run.folder_of(name), backbone.name)
-        result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
+        result = read_train_result(folder / "result.json")
         self.store = FleetStore(folder)
         self.cells: dict[tuple[str, str], list[Cell]] = {}
         for cell in result.cells:

@@ -71,14 +71,24 @@ class Method:
 
     def inapplicable(self, task: Task, backbone: Backbone) -> str:
         """Why this method cannot meet this task on this backbone, or nothing."""
+        return self.inapplicable_by_kind(task, backbone.name, backbone.kind) or self.inapplicable_by_model(
+            task, backbone
+        )
+
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        """What is wrong with the task or the kind of backbone, or nothing; `backbone` is a name, for the message."""
         if task.answer_form == "tagging" and not self.uses_head(task):
             return f"{task.key} labels every word, which takes a classification head; this method answers in words"
-        if task.answer_form == "tagging" and backbone.kind == "seq2seq":
-            return f"{task.key} labels every word, and only the decoder of {backbone.name} is read, which writes none"
+        if task.answer_form == "tagging" and kind == "seq2seq":
+            return f"{task.key} labels every word, and only the decoder of {backbone} is read, which writes none"
+        if not self.templates(task, kind):
+            return f"{task.key} has no template for {kind} backbones"
+        return ""
+
+    def inapplicable_by_model(self, task: Task, backbone: Backbone) -> str:
+        """What the loaded backbone lacks for this method and task, or nothing."""
         if not self.uses_head(task) and not backbone.has_lm_head:
             return f"{backbone.name} has no language-model head to answer with"
-        if not self.templates(task, backbone.kind):
-            return f"{task.key} has no template for {backbone.kind} backbones"
         return ""
 
     def prepared_backbone(self, backbone: Backbone) -> Backbone:

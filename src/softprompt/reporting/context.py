@@ -11,7 +11,7 @@ BASELINES = ("manual", "manual_best")
 
 @dataclass(frozen=True)
 class ReportContext:
-    """The planned grid, in the order of params.yaml, and its budget. Cells outside are ignored, holes inside named."""
+    """The planned grid, in the order of params.yaml, and its budget. Cells outside are ignored, gaps inside named."""
 
     profile: str
     suites: tuple[str, ...]

@@ -12,10 +12,10 @@ import pandas as pd
 
 from softprompt.data.prepared import fingerprint
 from softprompt.files import sha256_of_file
-from softprompt.reporting.collect import Collected, Trial
-from softprompt.reporting.curves import mean_curves
-from softprompt.reporting.frames import groups_of, rows_of, select
-from softprompt.reporting.summary import cell_scores
+from softprompt.reporting.analysis.collect import Collected, Trial
+from softprompt.reporting.analysis.curves import mean_curves
+from softprompt.reporting.analysis.frames import groups_of, rows_of, select
+from softprompt.reporting.analysis.summary import cell_scores
 from softprompt.results import Cell
 
 MIB = 1024**2

@@ -9,7 +9,8 @@ from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.paths import Paths
-from softprompt.results import Cell, TrainResult
+from softprompt.result_files import read_train_result
+from softprompt.results import Cell
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
@@ -38,7 +39,7 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     path = paths.train(params.run.folder_of(method), backbone) / "result.json"
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `dvc repro {stage_of(params, method, backbone)}` first")
-    cells = TrainResult.model_validate_json(path.read_bytes()).cells
+    cells = read_train_result(path).cells
     for cell in cells:
         if (f"{cell.suite}/{cell.task}", cell.seed) == (task, seed):
             if cell.status != "done":

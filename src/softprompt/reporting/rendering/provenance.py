@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from softprompt.reporting.collect import Collected, Manifest
-from softprompt.reporting.markdown import counted, joined
+from softprompt.reporting.analysis.collect import Collected, Manifest
+from softprompt.reporting.rendering.markdown import counted, joined
 from softprompt.results import Cell
 from softprompt.tasks.load import LAMA
 

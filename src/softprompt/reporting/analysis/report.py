@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from softprompt.reporting.collect import Collected
-from softprompt.reporting.comparisons import (
+from softprompt.reporting.analysis.collect import Collected, read_pretraining
+from softprompt.reporting.analysis.comparisons import (
     against_best,
     compare,
     control_pairs,
@@ -14,18 +14,18 @@ from softprompt.reporting.comparisons import (
     key_pairs,
     places_of,
 )
+from softprompt.reporting.analysis.curves import mean_curves
+from softprompt.reporting.analysis.gaps import Gap, find_gaps
+from softprompt.reporting.analysis.hyperparameters import chosen_settings
+from softprompt.reporting.analysis.summary import cell_scores, headline_scores, suite_means, task_means
+from softprompt.reporting.analysis.wordings import template_scores, template_spread
 from softprompt.reporting.context import ReportContext
-from softprompt.reporting.curves import mean_curves, pretraining_report
-from softprompt.reporting.families import told_report
-from softprompt.reporting.gaps import Gap, find_gaps
-from softprompt.reporting.hyperparameters import chosen_settings
-from softprompt.reporting.summary import cell_scores, headline_scores, suite_means, task_means
-from softprompt.reporting.wordings import template_scores, template_spread
+from softprompt.results import KnownFacts, PretrainingLoss, StatedFacts
 
 
 @dataclass(frozen=True)
 class Report:
-    """One frame a question; the columns are told where each is made."""
+    """One frame a question; its columns are described where it is made."""
 
     context: ReportContext
     collected: Collected
@@ -41,8 +41,8 @@ class Report:
     settings: pd.DataFrame
     curves: pd.DataFrame
     losses: pd.DataFrame
-    facts: pd.DataFrame
-    told: pd.DataFrame
+    known_facts: pd.DataFrame
+    stated_facts: pd.DataFrame
 
 
 def build_report(collected: Collected, context: ReportContext, pretraining: Path | None) -> Report:
@@ -54,7 +54,6 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
     headline_tasks = {suite: manifest.headline_tasks for suite, manifest in collected.manifests.items()}
     comparisons = compare(pairs, example_means(collected.examples), headline_tasks)
     templates = template_scores(collected.scores, collected.cells)
-    losses, facts = pretraining_report(pretraining, context.backbones)
     return Report(
         context=context,
         collected=collected,
@@ -69,7 +68,7 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         spread=template_spread(templates, collected),
         settings=chosen_settings(collected.cells),
         curves=mean_curves(collected.cells),
-        losses=losses,
-        facts=facts,
-        told=told_report(pretraining, context.backbones),
+        losses=read_pretraining(pretraining, "loss.csv", PretrainingLoss, context.backbones),
+        known_facts=read_pretraining(pretraining, "facts.csv", KnownFacts, context.backbones),
+        stated_facts=read_pretraining(pretraining, "stated_facts.csv", StatedFacts, context.backbones),
     )

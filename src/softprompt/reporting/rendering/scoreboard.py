@@ -1,12 +1,12 @@
 """The tables of scores: methods down, backbones or tasks across, the best bold, what ties with it marked."""
 
-from softprompt.reporting.collect import Manifest
-from softprompt.reporting.comparisons import ALL_TASKS, table_family, tasks_family
-from softprompt.reporting.frames import rows_of, select
-from softprompt.reporting.gaps import without_answer
-from softprompt.reporting.markdown import DAGGER, DASH, NOT_APPLICABLE, joined, percent, table, with_margin
-from softprompt.reporting.report import Report
-from softprompt.reporting.summary import in_headline
+from softprompt.reporting.analysis.collect import Manifest
+from softprompt.reporting.analysis.comparisons import ALL_TASKS, table_family, tasks_family
+from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.gaps import without_answer
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.summary import in_headline
+from softprompt.reporting.rendering.markdown import DAGGER, DASH, NOT_APPLICABLE, joined, percent, table, with_margin
 from softprompt.results import Cell
 
 

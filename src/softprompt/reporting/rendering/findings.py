@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from softprompt.reporting.comparisons import ALPHA
-from softprompt.reporting.frames import rows_of, select
-from softprompt.reporting.gaps import Gap
-from softprompt.reporting.markdown import interval, joined, p_value, percent, points, table
-from softprompt.reporting.report import Report
-from softprompt.reporting.wordings import WIDE
+from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.gaps import Gap
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.statistics import ALPHA, CONFIDENCE
+from softprompt.reporting.analysis.wordings import WIDE
+from softprompt.reporting.rendering.markdown import interval, joined, p_value, percent, points, table, whole_percent
 
 OPPONENTS = {"manual": "the mean manual template", "manual_best": "the best one chosen on dev"}
 CONTROL_NAMES = {
@@ -37,7 +37,14 @@ def control_table(report: Report) -> str:
         own, majority = (suite_mean(report, row.backbone, name, row.split) for name in (row.method, "majority"))
         scores = [percent(own), percent(majority)]
         rows.append([CONTROL_NAMES[row.method], row.backbone, *scores, difference, p_value(row.p_holm)])
-    header = ["control", "backbone", "P@1", "majority", "difference (95 % interval)", "p (Holm)"]
+    header = [
+        "control",
+        "backbone",
+        "P@1",
+        "majority",
+        f"difference ({whole_percent(CONFIDENCE)} interval)",
+        "p (Holm)",
+    ]
     return table(header, rows, left=2) if rows else ""
 
 
@@ -68,7 +75,7 @@ def spread_lines(report: Report, suite: str) -> list[str]:
 
 
 def dropped_lines(report: Report, suite: str) -> list[str]:
-    """A line a backbone that cannot be asked for every test example."""
+    """A line a backbone that cannot answer every test example."""
     reasons = {"not_one_token": "not one token", "outside_vocabulary": "not in the restricted vocabulary"}
     lines = []
     for backbone in report.context.backbones:
@@ -110,7 +117,7 @@ def suite_mean(report: Report, backbone: str, method: str, split: str) -> float 
 def _against(report: Report, row: Any) -> str:
     """`+12.3 points (95 % interval +8.1 to +16.5; p < 0.001) against the mean manual template at 72.7`"""
     other = percent(suite_mean(report, row.backbone, row.against, "test"))
-    numbers = f"95 % interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
+    numbers = f"{whole_percent(CONFIDENCE)} interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
     verdict = "" if row.p_holm < ALPHA else "; not distinguishable"
     return f"{points(row.effect)} points ({numbers}{verdict}) against {OPPONENTS[row.against]} at {other}"
 

@@ -6,11 +6,11 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
-from softprompt.reporting.frames import rows_of, select
-from softprompt.reporting.plots import NEUTRAL, PERCENTAGES, STYLE, legend_above, look_of, panels, to_svg
-from softprompt.reporting.prompt_contents import shares_by_place
-from softprompt.reporting.report import Report
-from softprompt.reporting.wordings import template_headlines
+from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.wordings import template_headlines
+from softprompt.reporting.rendering.plots import NEUTRAL, PERCENTAGES, STYLE, legend_above, look_of, panels, to_svg
+from softprompt.reporting.rendering.trained_prompts import shares_by_place
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ def draw_curves(report: Report, suite: str) -> Drawing | None:
 
 def draw_pretraining(report: Report) -> Drawing | None:
     """What a backbone knows before any method touches it: every wording of every relation, by split of the facts."""
-    if report.losses.empty or report.facts.empty:
+    if report.losses.empty or report.known_facts.empty:
         return None
-    backbones = list(dict.fromkeys(report.facts["backbone"]))
-    splits = sorted(report.facts["split"].unique())
+    backbones = list(dict.fromkeys(report.known_facts["backbone"]))
+    splits = sorted(report.known_facts["split"].unique())
     figure, (left, right) = panels(("pretraining loss", "facts known by wording"), height=2.8, share_y=False)
     for number, backbone in enumerate(backbones):
         loss = select(report.losses, backbone=backbone)
@@ -108,18 +108,18 @@ def draw_pretraining(report: Report) -> Drawing | None:
     left.legend(frameon=False)
     places = [(backbone, split) for backbone in backbones for split in splits]
     for x, (backbone, split) in enumerate(places):
-        known = 100 * select(report.facts, backbone=backbone, split=split)["p_at_1"]
+        known = 100 * select(report.known_facts, backbone=backbone, split=split)["p_at_1"]
         right.plot([x] * len(known), known, "o", color=NEUTRAL, markersize=4, alpha=0.5)
         right.plot(x, known.mean(), "_", color="black", markersize=16, markeredgewidth=2)
     right.set_xticks(range(len(places)), [f"{backbone} {split}" for backbone, split in places], rotation=45, ha="right")
     right.set_xlim(-0.5, len(places) - 0.5)
     right.set(ylim=PERCENTAGES, ylabel="P@1 (%)")
-    return Drawing("pretraining", to_svg(figure), report.facts)
+    return Drawing("pretraining", to_svg(figure), report.known_facts)
 
 
 def draw_pool_usage(report: Report) -> Drawing | None:
     """Mean share of a pool's most used prompt, its second and so on, beside even use; a panel a backbone."""
-    data = shares_by_place(report.collected.prompts.usage)
+    data = shares_by_place(report.collected.pool_usage)
     if data.empty:
         return None
     methods = [method for method in report.context.rows() if method in set(data["method"])]

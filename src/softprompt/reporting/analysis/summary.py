@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from softprompt.reporting.collect import Collected
-from softprompt.reporting.frames import groups_of, rows_at, rows_of
-from softprompt.reporting.statistics import mean_interval
+from softprompt.reporting.analysis.collect import Collected
+from softprompt.reporting.analysis.frames import groups_of, rows_at, rows_of
+from softprompt.reporting.analysis.statistics import mean_interval
 from softprompt.tasks.metrics import METRICS
 
 PLACE = ["suite", "task", "backbone", "method", "state", "seed", "split"]

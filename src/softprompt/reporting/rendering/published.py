@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from softprompt.reporting.collect import Manifest
-from softprompt.reporting.frames import rows_at, rows_of, select
-from softprompt.reporting.markdown import DASH, percent, points, table, with_margin
-from softprompt.reporting.report import Report
-from softprompt.reporting.statistics import mean_interval
-from softprompt.reporting.summary import in_headline
-from softprompt.reporting.wordings import template_headlines
+from softprompt.reporting.analysis.collect import Manifest
+from softprompt.reporting.analysis.frames import rows_at, rows_of, select
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.statistics import mean_interval
+from softprompt.reporting.analysis.summary import in_headline
+from softprompt.reporting.analysis.wordings import template_headlines
+from softprompt.reporting.rendering.markdown import DASH, percent, points, table, with_margin
 from softprompt.tasks.load import LAMA, OFFICIAL_RELATIONS
 
 CHECKED = "yes"
@@ -64,7 +64,7 @@ def published_table(report: Report, suite: str) -> str:
 
 
 def is_comparable(manifest: Manifest) -> bool:
-    """Whether the suite is the published one with all its rows: neither generated, nor a sample, nor told as text."""
+    """Whether the suite is the published one with all its rows: not generated, not sampled, not stated in our text."""
     settings = manifest.content.get("settings", {})
     changed = any(settings.get(key) is not None for key in ("train_limit", "test_limit", "split_seed", "text"))
     return manifest.content["source"] != "embedded" and not changed and not _has_part_of_boolq(manifest)
@@ -88,11 +88,10 @@ def vocabulary_of(manifest: Manifest) -> str:
 
 def _placed(suite: str, manifest: Manifest) -> pd.DataFrame:
     """The suite's published numbers at our split and vocabulary; where several say the same, the checked one."""
-    every = read_published()
-    kept = select(every, suite=suite, vocabulary=vocabulary_of(manifest))
-    kept = kept[kept["split"].isin(PUBLIC_SPLITS)]
-    kept = kept.assign(unchecked=kept["verified"] != CHECKED).sort_values("unchecked", kind="stable")
-    return kept.drop_duplicates(["paper", "task", "method_name", "repo", "state", "metric_name", "score"])
+    rows = select(read_published(), suite=suite, vocabulary=vocabulary_of(manifest))
+    rows = rows[rows["split"].isin(PUBLIC_SPLITS)]
+    rows = rows.assign(unchecked=rows["verified"] != CHECKED).sort_values("unchecked", kind="stable")
+    return rows.drop_duplicates(["paper", "task", "method_name", "repo", "state", "metric_name", "score"])
 
 
 def _ours(report: Report, row: Any, backbone: str) -> Ours | None:

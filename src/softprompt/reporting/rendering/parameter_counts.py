@@ -1,9 +1,13 @@
-"""How many parameters a method trains and keeps, as closed forms, and what sources say beside what this suite does.
+"""How many parameters a method trains and keeps: of this run, as closed forms, and as sources give them beside ours.
 
 Letters: P prompt vectors, D word-embedding size, H hidden size, L layers, M middle size of an MLP, T tasks.
 """
 
 from dataclasses import dataclass
+
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.rendering.markdown import DASH, table
+from softprompt.reporting.rendering.scoreboard import state_of
 
 
 def prompt_vectors(length: int, size: int) -> int:
@@ -125,3 +129,42 @@ def _shared() -> list[SourceCount]:
         SourceCount("PEFT code", "MPT, 100 vectors, 6 tasks, rank 1", "T5-base (D 768)",
                     "P x D + T x (P + D); one task's prompt is kept", None, tasks, tasks, prompt_vectors(100, 768)),
     ]  # fmt: skip
+
+
+def run_parameters(report: Report) -> str:
+    """A row a backbone and method with a finished cell; a range where cells differ, by their heads or lengths."""
+    rows = []
+    for backbone in report.context.backbones:
+        for method in report.context.rows():
+            cells = [cell for cell in report.collected.cells_of(backbone, method) if cell.status == "done"]
+            if cells:
+                counts = [
+                    _range([cell.parameters_trained for cell in cells]),
+                    _range([cell.parameters_kept for cell in cells]),
+                ]
+                rows.append([backbone, f"`{method}`", state_of(report, method), *counts])
+    return table(["backbone", "method", "backbone weights", "trained", "kept"], rows, left=3)
+
+
+def source_parameters() -> str:
+    """A row a count that a source gives."""
+    rows = [
+        [
+            count.source,
+            count.method,
+            count.backbone,
+            count.convention,
+            DASH if count.published is None else f"{count.published:,}",
+            f"{count.by_convention:,}",
+            f"{count.trained:,}",
+            f"{count.kept:,}",
+        ]
+        for count in source_counts()
+    ]
+    header = ["source", "method", "backbone", "its convention", "its count", "recounted", "ours trained", "ours kept"]
+    return table(header, rows, left=4)
+
+
+def _range(counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from softprompt.reporting.analysis.frames import groups_of, rows_of
+from softprompt.reporting.analysis.statistics import ALPHA, holm, paired_difference
 from softprompt.reporting.context import ReportContext
-from softprompt.reporting.frames import groups_of, rows_of
-from softprompt.reporting.statistics import holm, paired_difference
 
 COLUMNS = [
     "family", "suite", "task", "backbone", "method", "split", "against", "effect", "low", "high", "p", "p_holm",
@@ -15,7 +15,6 @@ COLUMNS = [
 ]  # fmt: skip
 EXAMPLE_KEYS = ["suite", "task", "backbone", "method", "split", "id", "group"]
 ALL_TASKS = "all"
-ALPHA = 0.05
 ExampleMeans = dict[tuple[str, str, str, str], pd.DataFrame]
 
 
@@ -98,7 +97,7 @@ def tasks_family(suite: str) -> str:
 
 
 def places_of(comparisons: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
-    """(family, task, backbone, method) -> `best` or `tie`, for what is not distinguishable from the best at 5 %.
+    """(family, task, backbone, method) -> `best` or `tie`, for what is not distinguishable from the best at ALPHA.
 
     The best has the highest score, an F1 perhaps; the paired test counts correct answers. Where it speaks against the
     best, it does not set the best apart.

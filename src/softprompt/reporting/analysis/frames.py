@@ -8,10 +8,10 @@ import pandas as pd
 
 def select(frame: pd.DataFrame, **place: object) -> pd.DataFrame:
     """The rows whose columns equal the values given, such as suite="lama", split="test"."""
-    kept = pd.Series(True, index=frame.index)
+    matching = pd.Series(True, index=frame.index)
     for column, value in place.items():
-        kept &= frame[column] == value
-    return frame[kept]
+        matching &= frame[column] == value
+    return frame[matching]
 
 
 def rows_at(frame: pd.DataFrame, columns: list[str], places: Collection[tuple[str, ...]]) -> pd.DataFrame:

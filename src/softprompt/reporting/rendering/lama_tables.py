@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from softprompt.reporting.frames import groups_of, rows_of, select
-from softprompt.reporting.markdown import DASH, counted, percent, table
-from softprompt.reporting.report import Report
+from softprompt.reporting.analysis.frames import groups_of, rows_of, select
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.rendering.markdown import DASH, counted, percent, table
 
 METRICS = ("p_at_1", "p_at_10", "mrr")
 SPLITS = ("train", "dev", "test")

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from softprompt.reporting.collect import Collected
-from softprompt.reporting.summary import in_score
+from softprompt.reporting.analysis.collect import Collected
+from softprompt.reporting.analysis.summary import in_score
 from softprompt.results import Cell
 
 WIDE = 0.15  # a spread worth naming: points of P@1 between the best and the worst wording of one relation

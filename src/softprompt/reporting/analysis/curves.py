@@ -1,7 +1,6 @@
-"""Learning curves averaged over tasks and seeds, and what pretraining reported."""
+"""Learning curves averaged over tasks and seeds."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,21 +27,8 @@ def mean_curves(cells: list[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def pretraining_report(pretraining: Path | None, backbones: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Loss curves and facts known by template, with a `backbone` column; empty where nothing was pretrained here."""
-    losses = [pd.DataFrame(columns=["backbone", "step", "loss"])]
-    facts = [pd.DataFrame(columns=["backbone", "relation", "template", "split", "p_at_1", "n"])]
-    for backbone in backbones if pretraining else ():
-        folder = Path(str(pretraining)) / backbone
-        if (folder / "loss.csv").is_file():
-            losses.append(pd.read_csv(folder / "loss.csv").assign(backbone=backbone))
-        if (folder / "facts.csv").is_file():
-            facts.append(pd.read_csv(folder / "facts.csv", dtype={"template": str}).assign(backbone=backbone))
-    return _stack(losses), _stack(facts)
-
-
 def _filled(cell: Cell, steps: list[int], field: str) -> list[float]:
-    """The curve at all steps: its latest finite value, before the first look the first. A loss may have run away."""
+    """The curve at all steps: its latest finite value, before the first evaluation the first. A loss may diverge."""
     curve = [(point.step, float(getattr(point, field))) for point in cell.curve]
     known = {step: value for step, value in curve if math.isfinite(value)}
     values, latest = [], next(iter(known.values()), math.nan)
@@ -50,9 +36,3 @@ def _filled(cell: Cell, steps: list[int], field: str) -> list[float]:
         latest = known.get(step, latest)
         values.append(latest)
     return values
-
-
-def _stack(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    columns = list(frames[0].columns)
-    filled = [frame[columns] for frame in frames if not frame.empty]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]

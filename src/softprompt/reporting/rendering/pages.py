@@ -3,9 +3,12 @@
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from softprompt.reporting.comparisons import table_family, tasks_family
-from softprompt.reporting.families import family_table, told_lines
-from softprompt.reporting.findings import (
+from softprompt.reporting.analysis.comparisons import table_family, tasks_family
+from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.hyperparameters import ranges_in_words
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.statistics import ALPHA, CONFIDENCE
+from softprompt.reporting.rendering.findings import (
     control_table,
     control_verdict,
     dropped_lines,
@@ -14,23 +17,25 @@ from softprompt.reporting.findings import (
     key_lines,
     spread_lines,
 )
-from softprompt.reporting.frames import rows_of, select
-from softprompt.reporting.hyperparameters import ranges_in_words
-from softprompt.reporting.lama_tables import lama_tables, probe_sentence
-from softprompt.reporting.markdown import DAGGER, counted, table
-from softprompt.reporting.parameter_tables import run_parameters, source_parameters
-from softprompt.reporting.prompt_page import SHOWN_VECTORS, nearest_table, usage_table
-from softprompt.reporting.provenance import data_lines, overlap_lines, run_lines
-from softprompt.reporting.published import MARK, published_table
-from softprompt.reporting.report import Report
-from softprompt.reporting.scoreboard import (
+from softprompt.reporting.rendering.lama_tables import lama_tables, probe_sentence
+from softprompt.reporting.rendering.manual_templates import (
+    family_table,
+    spread_table,
+    stated_facts_lines,
+    wording_table,
+)
+from softprompt.reporting.rendering.markdown import DAGGER, counted, table, whole_percent
+from softprompt.reporting.rendering.parameter_counts import run_parameters, source_parameters
+from softprompt.reporting.rendering.provenance import data_lines, overlap_lines, run_lines
+from softprompt.reporting.rendering.published import MARK, published_table
+from softprompt.reporting.rendering.scoreboard import (
     control_split_table,
     headline_table,
     lama_metric_table,
     score_words,
     task_table,
 )
-from softprompt.reporting.wording_tables import spread_table, wording_table
+from softprompt.reporting.rendering.trained_prompts import SHOWN_VECTORS, nearest_table, usage_table
 
 SHOWN_GAPS = 12
 TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE", "extra": "Example set"}
@@ -64,8 +69,8 @@ def render_readme(report: Report) -> str:
         gaps=gaps[:SHOWN_GAPS],
         hidden_gaps=len(gaps) - SHOWN_GAPS,
         provenance=data_lines(report.collected) + run_lines(report.collected.cells),
-        pretrained=not (report.losses.empty or report.facts.empty),
-        prompts=bool(report.collected.prompts),
+        pretrained=not (report.losses.empty or report.known_facts.empty),
+        prompts=report.collected.has_prompts,
     )
 
 
@@ -89,7 +94,7 @@ def render_suite(report: Report, suite: str) -> str:
         wordings=wording_table(report, suite),
         spread=spread_table(report, suite),
         families=family_table(report, suite) if suite == "lama" else "",
-        told=told_lines(report) if suite == "lama" else [],
+        stated_facts=stated_facts_lines(report) if suite == "lama" else [],
         withheld=control_split_table(report, suite, "withheld"),
         published=published_table(report, suite),
         mark=MARK,
@@ -142,8 +147,9 @@ def caption(report: Report, suite: str) -> str:
     seeds = counted(len(report.context.seeds), "seed")
     comparisons = counted(family_size(report, table_family(suite)), "comparison")
     return (
-        f"{what}; ± is half of the 95 % interval over {seeds}, absent where no seed plays a part. "
-        f"Bold: best of the column. {DAGGER}: not distinguishable from it at 5 % "
+        f"{what}; ± is half of the {whole_percent(CONFIDENCE)} interval over {seeds}, "
+        "absent where no seed plays a part. "
+        f"Bold: best of the column. {DAGGER}: not distinguishable from it at {whole_percent(ALPHA)} "
         f"(paired: {paired}; Holm over {comparisons})."
     )
 
@@ -154,7 +160,9 @@ def family_size(report: Report, family: str) -> int:
 
 
 def _render(name: str, report: Report, **values: object) -> str:
-    return _environment().get_template(name).render(context=report.context, counted=counted, dagger=DAGGER, **values)
+    levels = {"confidence": whole_percent(CONFIDENCE), "alpha": whole_percent(ALPHA)}
+    common = {"context": report.context, "counted": counted, "dagger": DAGGER}
+    return _environment().get_template(name).render(**common, **levels, **values)
 
 
 def _environment() -> Environment:

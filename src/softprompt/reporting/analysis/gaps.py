@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from softprompt.reporting.collect import Collected
+from softprompt.reporting.analysis.collect import Collected
 from softprompt.reporting.context import ReportContext
 
 REASON_LENGTH = 160
@@ -22,7 +22,10 @@ class Gap:
 
 
 def find_gaps(collected: Collected, context: ReportContext) -> list[Gap]:
-    """Every hole of the grid, joined where status, place and reason agree. A method's seeds are those of its cells."""
+    """Every planned cell without a score, joined where status, place and reason agree.
+
+    A method's seeds are those of its cells.
+    """
     scored, unanswerable = set(_scored(collected)), without_answer(collected)
     cells = {(cell.suite, cell.task, cell.backbone, cell.method, cell.seed): cell for cell in collected.cells}
     joined: dict[tuple[str, str, str, str, str], list[str]] = defaultdict(list)
@@ -62,7 +65,7 @@ def _planned(collected: Collected, context: ReportContext) -> list[tuple[str, st
 
 
 def without_answer(collected: Collected) -> set[tuple[str, str, str]]:
-    """(suite, task, backbone) whose test split has no fact that the backbone can be asked for."""
+    """(suite, task, backbone) whose test split has no fact that the backbone can answer."""
     counts = collected.coverage
     empty = counts[(counts["split"] == "test") & (counts["kept"] == 0)]
     return set(empty[["suite", "task", "backbone"]].itertuples(index=False, name=None))

@@ -6,16 +6,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from softprompt.data.manifest import MANIFEST
 from softprompt.data.prepared import read_manifest
-from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
 from softprompt.reporting.context import ReportContext
-from softprompt.reporting.prompt_contents import PromptContents, read_prompt_contents
-from softprompt.results import Cell, Coverage, Prediction, Score, TrainResult, TrialRecord
+from softprompt.result_files import empty_table, read_table, read_train_result
+from softprompt.results import (
+    Cell,
+    Coverage,
+    NearestToken,
+    PoolUsage,
+    Prediction,
+    Record,
+    Score,
+    TrainResult,
+    TrialRecord,
+)
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
@@ -66,8 +75,8 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Collected:
-    """All results inside the planned grid. `scores` has a row per Score, `examples` a row per Prediction, `coverage` a
-    row per backbone, LAMA task and split."""
+    """All results inside the planned grid. `examples` has a row a Prediction, of the columns in EXAMPLE; of the other
+    tables each has the columns of its record."""
 
     cells: list[Cell]
     trials: list[Trial]
@@ -75,7 +84,13 @@ class Collected:
     examples: pd.DataFrame
     coverage: pd.DataFrame
     manifests: dict[str, Manifest]
-    prompts: PromptContents = field(default_factory=PromptContents)
+    nearest_tokens: pd.DataFrame = field(default_factory=lambda: empty_table(NearestToken))
+    pool_usage: pd.DataFrame = field(default_factory=lambda: empty_table(PoolUsage))
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether evaluation found trained prompts to describe."""
+        return not (self.nearest_tokens.empty and self.pool_usage.empty)
 
     def cells_of(self, backbone: str, method: str) -> list[Cell]:
         """The cells of one stage."""
@@ -92,27 +107,38 @@ class Collected:
 def collect(results: Path, prepared: Path, context: ReportContext) -> Collected:
     """Everything under `results/` that lies in the planned grid; what is absent is found later, by `gaps`."""
     train = read_train_results(results, context)
-    folders = [results / "evaluate" / backbone for backbone in context.backbones]
+
+    def evaluated(name: str, record: type[Record], columns: list[str] | None = None) -> pd.DataFrame:
+        tables = [read_table(results / "evaluate" / backbone / name, record) for backbone in context.backbones]
+        return _in_grid(_concat([table[columns] if columns else table for table in tables]), context)
+
     return Collected(
         cells=[cell for result in train for cell in result.cells if cell.suite in context.suites],
         trials=[Trial(result.method, result.backbone, trial) for result in train for trial in result.trials],
-        scores=_in_grid(_concat([read_scores(folder / "scores.csv") for folder in folders]), context),
-        examples=_in_grid(_concat([read_examples(folder / "predictions.parquet") for folder in folders]), context),
-        coverage=_covered([read_coverage(folder / "coverage.csv") for folder in folders], context),
+        scores=evaluated("scores.csv", Score),
+        examples=evaluated("predictions.parquet", Prediction, EXAMPLE),
+        coverage=evaluated("coverage.csv", Coverage),
         manifests={suite: describe_suite(prepared, suite) for suite in context.suites},
-        prompts=read_prompt_contents(results, context),
+        nearest_tokens=evaluated("nearest_tokens.csv", NearestToken),
+        pool_usage=evaluated("pool_usage.csv", PoolUsage),
     )
 
 
 def read_train_results(results: Path, context: ReportContext) -> list[TrainResult]:
     """The result of every planned (backbone, method) that was trained, in grid order."""
-    found = []
-    for backbone in context.backbones:
-        for method in context.methods:
-            path = results / "train" / backbone / method / "result.json"
-            if path.is_file():
-                found.append(_parse_train_result(path))
-    return found
+    folders = [results / "train" / backbone / method for backbone in context.backbones for method in context.methods]
+    return [read_train_result(path) for folder in folders if (path := folder / "result.json").is_file()]
+
+
+def read_pretraining(
+    pretraining: Path | None, name: str, record: type[Record], backbones: tuple[str, ...]
+) -> pd.DataFrame:
+    """The file of that name of every backbone, which a column `backbone` tells apart; empty without pretraining."""
+    columns = ["backbone", *record.model_fields]
+    if pretraining is None:
+        return pd.DataFrame(columns=columns)
+    tables = [read_table(pretraining / backbone / name, record).assign(backbone=backbone) for backbone in backbones]
+    return _concat(tables)[columns]
 
 
 def describe_suite(prepared: Path, suite: str) -> Manifest:
@@ -127,60 +153,11 @@ def describe_suite(prepared: Path, suite: str) -> Manifest:
     return Manifest(suite, content, sha256_of_file(folder / MANIFEST), definitions, types)
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """A backbone's `scores.csv`; empty where it was not evaluated."""
-    columns = list(Score.model_fields)
-    if not path.is_file():
-        return pd.DataFrame(columns=columns)
-    frame = pd.read_csv(path, dtype={"template": str, "task": str}, keep_default_na=False)
-    if list(frame.columns) != columns:
-        raise UserError(f"{path}: columns are {list(frame.columns)}, expected {columns}; run `dvc repro` again")
-    return frame.astype({"value": float, "n_examples": int, "seed": int, "higher_is_better": bool})
-
-
-def read_examples(path: Path) -> pd.DataFrame:
-    """The columns of a backbone's `predictions.parquet` that comparisons need; empty where it was not evaluated."""
-    if not path.is_file():
-        return pd.DataFrame(columns=EXAMPLE)
-    frame = pd.read_parquet(path)
-    missing = [column for column in Prediction.model_fields if column not in frame.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]!r} is missing; run `dvc repro evaluate` again")
-    return frame[EXAMPLE]
-
-
-def read_coverage(path: Path) -> pd.DataFrame:
-    """A backbone's `coverage.csv`; empty where it was not evaluated."""
-    columns = list(Coverage.model_fields)
-    if not path.is_file():
-        return pd.DataFrame(columns=columns)
-    frame = pd.read_csv(path, dtype={"task": str})
-    if list(frame.columns) != columns:
-        raise UserError(f"{path}: columns are {list(frame.columns)}, expected {columns}; run `dvc repro` again")
-    return frame
-
-
-def _parse_train_result(path: Path) -> TrainResult:
-    try:
-        return TrainResult.model_validate_json(path.read_text())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: field {field!r}: {first['msg']}; delete it and run `dvc repro` again") from error
-
-
 def _in_grid(frame: pd.DataFrame, context: ReportContext) -> pd.DataFrame:
-    inside = (
-        frame["suite"].isin(context.suites)
-        & frame["backbone"].isin(context.backbones)
-        & frame["method"].isin(context.methods)
-    )
-    return frame[inside].reset_index(drop=True)
-
-
-def _covered(frames: list[pd.DataFrame], context: ReportContext) -> pd.DataFrame:
-    frame = _concat(frames)
-    return frame[frame["suite"].isin(context.suites)].reset_index(drop=True)
+    """The rows of suites, backbones and methods in the plan; not every table has all three columns."""
+    planned = {"suite": context.suites, "backbone": context.backbones, "method": context.methods}
+    inside = [frame[column].isin(names) for column, names in planned.items() if column in frame]
+    return frame[np.logical_and.reduce(inside)].reset_index(drop=True)
 
 
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -15,6 +15,11 @@ def percent(value: float | None) -> str:
     return f"{100 * value + 0.0:.1f}".replace("-0.0", "0.0")
 
 
+def whole_percent(share: float) -> str:
+    """`95 %`, of a level of confidence or significance."""
+    return f"{100 * share:.0f} %"
+
+
 def points(value: float) -> str:
     """A difference of shares in percentage points, always signed."""
     text = f"{100 * value:+.1f}"

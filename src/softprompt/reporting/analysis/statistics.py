@@ -15,14 +15,15 @@ from scipy import stats
 
 from softprompt.seeding import numpy_generator
 
-LEVEL = 0.95
+CONFIDENCE = 0.95  # of every interval
+ALPHA = round(1 - CONFIDENCE, 6)  # of every test
 RESAMPLES = 2000
 CHUNK_VALUES = 4_000_000  # resampled cluster numbers held in memory at once
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval; `low` and `high` are None where one value says nothing about the spread."""
+    """A mean with its interval; `low` and `high` are None where one value says nothing about the spread."""
 
     mean: float
     low: float | None
@@ -32,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired effect with its 95 % interval and two-sided p; no interval where a stratum has one cluster."""
+    """A paired effect with its interval and two-sided p; no interval where a stratum has one cluster."""
 
     effect: float
     low: float | None
@@ -97,7 +98,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _t_quantile(freedom: int) -> float:
-    return float(stats.t.ppf(0.5 + LEVEL / 2, freedom))
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
 
 
 def _p_value(effect: float, error: float, freedom: int) -> float:
