@@ -45,7 +45,7 @@ def publish(
 
     collected = collect(results, prepared, context)
     runs = {
-        RESULTS: [*result_runs(collected, results, prepared, context.profile), report_run(reports, context.profile)],
+        RESULTS: [*result_runs(collected, results, prepared, context), report_run(reports, context.profile)],
         TRIALS: list(trial_runs(collected.trials, context.profile)),
     }
     tags = {PROFILE: context.profile} | ({COMMIT: git_commit} if git_commit else {})

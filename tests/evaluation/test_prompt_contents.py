@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from softprompt.prompts.parts import Trainable
 
 from helpers import synthetic_results as synthetic
 from helpers.paths import ROOT
@@ -18,7 +19,6 @@ from softprompt.files import write_atomically
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import load_task_data
 from softprompt.paths import Paths
-from softprompt.prompts.parts import Trainable
 from softprompt.prompts.pool import draw, new_keyed_pool
 from softprompt.prompts.soft_prompt import PromptEncoder
 from softprompt.reporting.aggregate import aggregate

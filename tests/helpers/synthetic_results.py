@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from softprompt.config import Budget
+from softprompt.config import Budget, Run
 from softprompt.files import write_atomically
 from softprompt.reporting.context import ReportContext
 from softprompt.results import (
@@ -75,9 +75,7 @@ def context_of(world: World, profile: str = "embedded") -> ReportContext:
     """The report on the whole of a world."""
     return ReportContext(
         profile=profile,
-        suites=tuple(world.tasks),
-        backbones=world.backbones,
-        methods=world.methods,
+        run=Run(suites=tuple(world.tasks), backbones=world.backbones, trained=world.methods),
         budget_name="small",
         budget=Budget(
             trials=world.trials, steps=100 * world.evaluations, batch_size=8, eval_every=100, patience=world.evaluations
@@ -295,8 +293,8 @@ def _trials(method: str, world: World) -> list[TrialRecord]:
 
 def _save_prompt(folder: Path, cell: Cell) -> None:
     if cell.method in ("p_tuning", "prompt_tuning"):
-        (folder / "prompts").mkdir(parents=True, exist_ok=True)
-        save_file({"prompt": torch.zeros(6, 64)}, folder / "prompts" / f"{cell.key}.safetensors")
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        save_file({"prompt.vectors": torch.zeros(6, 64)}, folder / "parts" / f"{cell.key}.safetensors")
 
 
 def _write_evaluation(

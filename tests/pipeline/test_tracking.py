@@ -120,10 +120,10 @@ def test_learning_curve_has_its_steps_and_the_latest_is_shown(published, client)
     assert run.data.metrics["dev/score"] == pytest.approx(expected[max(expected)])
 
 
-def test_prompts_and_the_report_are_artifacts(published, client):
+def test_trained_parts_and_the_report_are_artifacts(published, client):
     run = run_named(client, "p_tuning tiny_bert lama/P1")
-    names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "prompts")]
-    assert names == [f"prompts/seed_{seed}.safetensors" for seed in SMALL.seeds]
+    names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "parts")]
+    assert names == [f"parts/seed_{seed}.safetensors" for seed in SMALL.seeds]
     report = run_named(client, "report")
     shown = Path(client.download_artifacts(report.info.run_id, "plots/scores_lama.svg"))
     assert shown.read_bytes() == (published / "reports/plots/scores_lama.svg").read_bytes()

@@ -126,7 +126,11 @@ def collect(results: Path, prepared: Path, context: ReportContext) -> Collected:
 
 def read_train_results(results: Path, context: ReportContext) -> list[TrainResult]:
     """The result of every planned (backbone, method) that was trained, in grid order."""
-    folders = [results / "train" / backbone / method for backbone in context.backbones for method in context.methods]
+    folders = [
+        results / "train" / backbone / context.run.folder_of(method)
+        for backbone in context.backbones
+        for method in context.methods
+    ]
     return [read_train_result(path) for folder in folders if (path := folder / "result.json").is_file()]
 
 
