@@ -23,7 +23,8 @@ keep_quiet()
 from peft import PromptTuningConfig, TaskType, get_peft_model  # noqa: E402 - after keep_quiet
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments  # noqa: E402
 
-from softprompt.backbones.backbone import Backbone, with_fused_activation  # noqa: E402
+from softprompt.backbones.backbone import Backbone  # noqa: E402
+from softprompt.backbones.forward import with_fused_activation  # noqa: E402
 from softprompt.config import Budget, Recipe  # noqa: E402
 from softprompt.files import write_atomically  # noqa: E402
 from softprompt.inputs.batches import Split, one_row_each  # noqa: E402

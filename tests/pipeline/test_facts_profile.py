@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from helpers.paths import ROOT
-from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
 from softprompt.data import prepared

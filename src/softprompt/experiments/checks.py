@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from softprompt.backbones.architectures import ARCHITECTURES
 from softprompt.config import BackboneSettings, Params
 from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
@@ -20,6 +21,7 @@ def load_checked_params(path: Path) -> Params:
         for backbone in params.run.backbones
         for fault in _faults(name, methods[name], backbone, params)
     ]
+    faults += _unknown_architectures(params)
     faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
         raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
@@ -70,6 +72,15 @@ def _outside_range(name: str, method: Method, settings: BackboneSettings) -> lis
                 f"a valid value lies between {searched.low} and {searched.high}"
             )
     return faults
+
+
+def _unknown_architectures(params: Params) -> list[str]:
+    return [
+        f"backbones.{name}.architecture.type is {settings.architecture.type!r}, which cannot be pretrained here; "
+        f"write one of {', '.join(ARCHITECTURES)}"
+        for name, settings in params.backbones.items()
+        if settings.architecture and settings.architecture.type not in ARCHITECTURES
+    ]
 
 
 def _unknown_tasks(params: Params) -> list[str]:

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parent.parent
 CORE = (
     "backbones/attention.py",
     "backbones/backbone.py",
+    "backbones/forward.py",
+    "backbones/loading.py",
     "methods/base.py",
     "seeding.py",
     "tasks/candidates.py",
