@@ -19,7 +19,7 @@ class Record(BaseModel):
 
 
 class CurvePoint(Record):
-    """One look at the dev split: `train_loss` is the mean since the last look."""
+    """One evaluation on dev: `train_loss` is the mean since the one before."""
 
     step: int
     train_loss: float
@@ -94,7 +94,7 @@ class Cell(Record):
 
 
 class TrialRecord(Record):
-    """One hyper-parameter setting of a study, as told to Optuna."""
+    """One hyper-parameter setting of a study, as reported to Optuna."""
 
     study: str  # suite, suite/task or suite/answer form
     number: int
@@ -193,6 +193,33 @@ class PoolUsage(Record):
     seed: int
     prompt: int
     share: float  # mean over dev; a cell's shares add up to 1
+
+
+class PretrainingLoss(Record):
+    """A row of a backbone's `loss.csv`: nats a token, mean since the last row."""
+
+    step: int
+    loss: float
+
+
+class KnownFacts(Record):
+    """A row of a backbone's `facts.csv`: how many facts of a split it knows through one manual template."""
+
+    relation: str
+    template: str
+    split: str
+    p_at_1: float
+    n: int
+
+
+class StatedFacts(Record):
+    """A row of a backbone's `stated_facts.csv`: how many facts it knows through the very template in which its
+    pretraining text states them."""
+
+    relation: str
+    template: str
+    p_at_1: float
+    n: int  # facts stated in it
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from softprompt.prompts.parts import Trainable
 
 from helpers import synthetic_results as synthetic
 from helpers.paths import ROOT
@@ -18,13 +19,12 @@ from softprompt.files import write_atomically
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import load_task_data
 from softprompt.paths import Paths
-from softprompt.prompts.parts import Trainable
 from softprompt.prompts.pool import draw, new_keyed_pool
 from softprompt.prompts.soft_prompt import PromptEncoder
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.prompt_contents import effective_prompts, read_prompt_contents, shares_by_place, usage_summary
-from softprompt.reporting.prompt_page import as_code
-from softprompt.results import Cell, TrainResult, write_record
+from softprompt.reporting.rendering.trained_prompts import as_code, effective_prompts, shares_by_place, usage_summary
+from softprompt.result_files import read_table
+from softprompt.results import Cell, PoolUsage, TrainResult, write_record
 from softprompt.tasks.load import load_task
 
 METHODS = ("manual", "fine_tuning", "prompt_tuning", "prompt_pool_topk")
@@ -154,10 +154,10 @@ def test_a_report_shows_words_and_pools(tmp_path: Path) -> None:
 
 
 def test_a_table_of_another_form_is_refused(tmp_path: Path) -> None:
-    context = synthetic.context_of(synthetic.World())
-    write_atomically(tmp_path / "evaluate/tiny_bert/pool_usage.csv", "suite,share\nlama,1\n")
+    path = tmp_path / "pool_usage.csv"
+    write_atomically(path, "suite,share\nlama,1\n")
     with pytest.raises(UserError, match=r"pool_usage.csv: columns are \['suite', 'share'\]"):
-        read_prompt_contents(tmp_path, context)
+        read_table(path, PoolUsage)
 
 
 def test_marks_that_end_a_cell_are_written_otherwise() -> None:

@@ -10,23 +10,28 @@ from pathlib import Path
 
 from helpers.paths import ROOT
 from softprompt.experiments.imports import PACKAGE, imported_files
-from softprompt.methods import METHODS
+from softprompt.methods import METHODS, TrainedMethod
 
-STAGES = ("prepare", "backbone", "train", "evaluate", "aggregate", "publish")
+STAGES = ("prepare", "backbone", "untrained", "train", "evaluate", "aggregate", "publish")
 ANY_METHOD = "src/softprompt/methods/${item.method}.py"
 
 
 def files_of_stage(stage: str) -> set[Path]:
     """Python files and data files of the package. Not followed: what parses flags and turns errors into messages."""
     roots = [ROOT / "stages" / f"{stage}.py"]
-    if stage in ("train", "evaluate"):  # which find their methods by name
-        roots += method_files()
-    python = imported_files(roots, without=["stage.py"])
+    if stage in ("untrained", "train", "evaluate"):  # which find their methods by name
+        roots += method_files(stage)
+    python = imported_files(roots, without=["stage.py", "methods/__init__.py"])
+    if any("methods" in path.parts for path in roots):
+        python.add(PACKAGE / "methods" / "__init__.py")
     return python | {path for path in data_files() if any(_reads(module, path) for module in python)}
 
 
-def method_files() -> list[Path]:
-    return [PACKAGE / "methods" / f"{name}.py" for name in METHODS]
+def method_files(stage: str) -> list[Path]:
+    """The own files of all methods that a stage may run."""
+    kinds = {"untrained": (False,), "train": (True,)}.get(stage, (False, True))
+    names = [name for name, method in METHODS.items() if issubclass(method, TrainedMethod) in kinds]
+    return [PACKAGE / "methods" / f"{name}.py" for name in names]
 
 
 def deps_of_stage(stage: str) -> list[str]:
@@ -34,7 +39,7 @@ def deps_of_stage(stage: str) -> list[str]:
     files = files_of_stage(stage)
     extra = []
     if stage == "train":
-        files -= set(method_files())
+        files -= set(method_files(stage))
         extra = [ANY_METHOD]
     inside = {path for path in files if path.is_relative_to(PACKAGE)}
     named = [_from_root(path) for path in (*_folded(PACKAGE, inside), *(files - inside))]
@@ -46,7 +51,7 @@ def expanded(deps: list[str]) -> set[Path]:
     found: set[Path] = set()
     for dep in deps:
         if dep == ANY_METHOD:
-            found |= set(method_files())
+            found |= set(method_files("train"))
         elif (ROOT / dep).is_dir():
             found |= {path for path in all_files() if path.is_relative_to(ROOT / dep)}
         else:
@@ -65,10 +70,12 @@ def data_files() -> list[Path]:
 
 
 def _reads(module: Path, data: Path) -> bool:
-    """Whether a module names a data file that lies beside or below it, or the folder that holds it."""
-    if not data.is_relative_to(module.parent):
+    """Whether a module names a data file of its part of the package, or a folder of nothing but data that holds it."""
+    part = PACKAGE / data.relative_to(PACKAGE).parts[0]
+    if not module.is_relative_to(part):
         return False
-    return bool(_texts_in(module) & set(data.relative_to(module.parent).parts))
+    folders = {folder.name for folder in data.parents if folder.is_relative_to(part) and not any(folder.rglob("*.py"))}
+    return bool(_texts_in(module) & {data.name, *folders})
 
 
 @cache

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from softprompt.prompts.parts import Parts
 from torch import Tensor
 
 from helpers.paths import ROOT
+from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.superglue import FOLDERS
 from softprompt.experiments.checks import load_checked_params
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import prediction_table
@@ -20,7 +21,6 @@ from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
-from softprompt.prompts.parts import Parts
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from softprompt.prompts.parts import gather
 
 from helpers.backbones import WORLD, tiny_backbone
 from helpers.profiles import profile_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings
-from softprompt.data.extra import TAGS
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
@@ -29,10 +29,10 @@ from softprompt.inputs.tagging import encode_tagged, majority_tags, tag_names
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.paths import Paths
-from softprompt.prompts.parts import gather
 from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.entities import entities_of, entity_f1, token_accuracy
+from softprompt.tasks.entities import entities_of
 from softprompt.tasks.load import load_task
+from softprompt.tasks.metrics import entity_f1, token_accuracy
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
@@ -41,6 +41,7 @@ from softprompt.usage.cells import TrainedCell
 from softprompt.usage.predict import predict
 
 SECTIONS = profile_params("multitask").methods
+TAGS = load_task("extra", "ner", Path()).labels
 READ_BY_WORD = ("bert", "roberta", "albert", "gpt2")
 tags = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), min_size=1, max_size=8)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import MultitaskPromptTuningConfig
 from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
+from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 
 from helpers.paths import ROOT
@@ -21,7 +22,6 @@ from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.multitask_prompt_mpt import FactoredPrompt, joined
-from softprompt.prompts.parts import gather, restored
 from softprompt.prompts.selector import Selector
 from softprompt.results import CurvePoint
 from softprompt.tasks.load import load_task

@@ -12,6 +12,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from softprompt.prompts.parts import gather
 from torch import Tensor
 
 from helpers.paths import ROOT
@@ -24,7 +25,6 @@ from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.methods.ipet import labelled_texts, labellers
-from softprompt.prompts.parts import gather
 from softprompt.tasks.load import DEFINITIONS, load_task, read_definition
 from softprompt.tasks.task import Pattern
 from softprompt.training.fleet import Fleet

@@ -130,7 +130,7 @@ def test_a_backbone_decay_without_its_rate_is_refused(tmp_path: Path) -> None:
 
 def short_params(name: str, backbone: Backbone) -> Params:
     params = load_checked_params(EMBEDDED)
-    run = params.run.model_copy(update={"suites": ("fewglue",), "methods": (name,)})
+    run = params.run.model_copy(update={"suites": ("fewglue",), "untrained": (), "trained": (name,)})
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
     section = {**params.methods[name], "paper": {}}
     section["search"] = {**section["search"], "learning_rate": {"low": 1e-3, "high": 1e-2}}

@@ -9,10 +9,10 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
-from helpers.profiles import profile_content
-from softprompt.backbones.backbone import load_backbone
+from helpers.paths import REAL
+from helpers.profiles import listed, profile_content
 from softprompt.backbones.checkpoint import checkpoint_path
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
 from softprompt.data import prepared
@@ -26,16 +26,14 @@ from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
 
-DATA = ROOT.parent / "shared" / "data"
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data")
+pytestmark = pytest.mark.usefixtures("real_data")
 
 
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
     content: dict[str, Any] = profile_content("facts")
-    content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
-    content["suites"]["lama"] |= {"path": str(DATA), "tasks": tasks}
+    content["run"] |= listed(["majority", "manual", "p_tuning", "p_tuning_subject_first"])
+    content["suites"]["lama"] |= {"path": str(REAL), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}
     content["seeds"] = [0]
     content["device"] |= {"workers": 1}
@@ -65,9 +63,9 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
         for backbone in params.run.backbones:
             for method in params.run.methods:
                 assert {(task, backbone, method, split) for split in ("test", "withheld")} <= cells
-    told = pd.read_csv(paths.pretraining("facts_bert") / "told.csv")
+    stated = pd.read_csv(paths.pretraining("facts_bert") / "stated_facts.csv")
     lines = (paths.suite("lama") / "text" / "facts.jsonl").read_text().splitlines()
-    assert told["n"].sum() == sum(json.loads(line)["label"] in vocabulary(paths) for line in lines)
+    assert stated["n"].sum() == sum(json.loads(line)["label"] in vocabulary(paths) for line in lines)
     page = (paths.reports / "lama.md").read_text()
     assert "**facts_bert** knows" in page
     for family in ("| lama |", "| pararel |", "| lpaqa-mine |", "| lpaqa-paraphrase |"):

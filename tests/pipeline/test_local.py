@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
-from helpers.profiles import profile_content
-from softprompt.backbones.backbone import load_backbone
+from helpers.paths import REAL, ROOT
+from helpers.profiles import listed, profile_content
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
 from softprompt.data.prepare import prepare_suite
@@ -23,11 +23,10 @@ from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
 
-DATA = ROOT.parent / "shared" / "data"
 CAUSAL = ROOT.parent / "shared" / "models" / "tinystories-656k"
 
 pytestmark = [
-    pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data"),
+    pytest.mark.usefixtures("real_data"),
     pytest.mark.skipif(not CAUSAL.is_dir(), reason="the causal model is not at ../shared/models"),
 ]
 
@@ -43,12 +42,12 @@ def cut(backbones: dict[str, Path], folder: Path) -> Params:
     content: dict[str, Any] = profile_content("local")
     content["run"] |= {
         "backbones": list(backbones),
-        "methods": ["majority", "manual", "fine_tuning", "p_tuning"],
+        **listed(["majority", "manual", "fine_tuning", "p_tuning"]),
     }
     content["suites"] = {
-        "lama": {"source": "local", "path": str(DATA), "tasks": ["P279", "P19"]},
-        "superglue": {"source": "local", "path": str(DATA), "tasks": ["cb"], "train_limit": 40, "test_limit": 16},
-        "fewglue": {"source": "local", "path": str(DATA), "tasks": ["rte"], "test_limit": 16},
+        "lama": {"source": "local", "path": str(REAL), "tasks": ["P279", "P19"]},
+        "superglue": {"source": "local", "path": str(REAL), "tasks": ["cb"], "train_limit": 40, "test_limit": 16},
+        "fewglue": {"source": "local", "path": str(REAL), "tasks": ["rte"], "test_limit": 16},
     }
     content["budgets"]["smoke"] |= {"steps": 4, "eval_every": 2, "batch_size": 2}
     content["device"] |= {"workers": 1}

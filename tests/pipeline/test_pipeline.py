@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from helpers.paths import ROOT
+from helpers.profiles import listed
 
 DVC = [sys.executable, "-m", "dvc"]
 TRAIN = Path("results/train/tiny_bert/p_tuning")
@@ -28,7 +29,7 @@ def small_params() -> dict[str, Any]:
     params["run"] = {
         "suites": ["lama", "superglue"],
         "backbones": ["tiny_bert"],
-        "methods": ["majority", "manual", "manual_best", "fine_tuning", "p_tuning"],
+        **listed(["majority", "manual", "manual_best", "fine_tuning", "p_tuning"]),
     }
     params["suites"]["lama"]["tasks"] = ["P19", "P36"]
     params["suites"]["superglue"] |= {"tasks": ["rte"], "train_limit": 60, "test_limit": 40}

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.backbones import tiny_backbone
 from helpers.paths import ROOT
-from helpers.profiles import profile_params
-from softprompt.backbones.architectures import CLASSES, build_model
+from helpers.profiles import listed, profile_params
+from softprompt.backbones.architectures import ARCHITECTURES, build_model
 from softprompt.config import Architecture, BackboneSettings, Params
 from softprompt.config.profiles import profile_text
 from softprompt.errors import UserError
@@ -58,7 +58,7 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
     methods = ["majority", "manual", "random_prompt", "fine_tuning", "p_tuning", "multitask_prompt_mpt"]
     params = params_of(
         tmp_path,
-        run={"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], "methods": methods},
+        run={"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], **listed(methods)},
         suites={"lama": {"source": "embedded", "tasks": ["P19", "P36"]}, "superglue": {"source": "embedded"}},
         seeds=[0, 1, 2],
         budget="smoke",
@@ -86,7 +86,7 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
         assert stage.member_steps == sum(member.curve[-1].step for member in members.values()), stage
 
 
-@pytest.mark.parametrize("model_type", sorted(CLASSES))
+@pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
 def test_the_size_of_a_pretrained_backbone_is_about_that_of_the_model(model_type: str, prepared: Path) -> None:
     architecture = Architecture(
         type=model_type, hidden_size=128, heads=4, layers=3, feed_forward_size=512, vocabulary_size=400, positions=64
@@ -208,7 +208,7 @@ def test_a_backbone_meets_the_suites_that_are_named_for_it(tmp_path: Path) -> No
 def test_cells_outside_of_the_named_suites_say_so(prepared: Path, tmp_path: Path) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
     content["tiny_bert"]["suites"] = ["lama"]
-    run = {"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], "methods": ["majority"]}
+    run = {"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], **listed(["majority"])}
     params = params_of(tmp_path, backbones=content, run=run)
     for suite in ("lama", "superglue"):
         shutil.copytree(prepared / suite, tmp_path / "data/prepared" / suite)
@@ -220,7 +220,7 @@ def test_cells_outside_of_the_named_suites_say_so(prepared: Path, tmp_path: Path
 
 
 def test_tuning_without_room_is_not_applicable(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = {"suites": ["lama"], "backbones": ["tiny_bert"], "methods": ["fine_tuning"]}
+    run = {"suites": ["lama"], "backbones": ["tiny_bert"], **listed(["fine_tuning"])}
     params = params_of(tmp_path, run=run)
     shutil.copytree(prepared / "lama", tmp_path / "data/prepared/lama")
     monkeypatch.setattr("softprompt.backbones.memory.main_memory_bytes", lambda: 1000)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from softprompt.prompts.parts import gather
 from torch import Tensor
 
 from helpers.paths import ROOT
@@ -16,7 +17,6 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import METHODS, TrainedMethod, build_method
-from softprompt.prompts.parts import gather
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork

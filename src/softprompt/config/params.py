@@ -42,7 +42,17 @@ class Run(Frozen):
 
     suites: tuple[str, ...]
     backbones: tuple[str, ...]
-    methods: tuple[str, ...]
+    untrained: tuple[str, ...] = ()  # methods that train nothing, all in one stage a backbone
+    trained: tuple[str, ...]  # methods that train, each in a stage of its own
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All methods, untrained ones first."""
+        return (*self.untrained, *self.trained)
+
+    def folder_of(self, method: str) -> str:
+        """Where a method's results lie among those of its backbone."""
+        return f"untrained/{method}" if method in self.untrained else method
 
 
 class Params(Frozen):
@@ -80,7 +90,8 @@ class Params(Frozen):
         _refuse_unknown("budget", (self.budget,), self.budgets)
         _refuse_unknown("run.suites", self.run.suites, self.suites)
         _refuse_unknown("run.backbones", self.run.backbones, self.backbones)
-        _refuse_unknown("run.methods", self.run.methods, self.methods)
+        _refuse_unknown("run.untrained", self.run.untrained, self.methods)
+        _refuse_unknown("run.trained", self.run.trained, self.methods)
         refuse_misplaced(self.suites)
         for name, backbone in self.backbones.items():
             _refuse_unknown(f"backbones.{name}.suites", backbone.suites or (), self.suites)

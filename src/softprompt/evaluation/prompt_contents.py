@@ -68,8 +68,7 @@ def cosines_to_words(vectors: Float[Tensor, "N D"], words: Float[Tensor, "V D"])
 
 def pool_usage(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> Iterator[PoolUsage]:
     """How much of what a cell's dev examples draw comes from each prompt of its pool; nothing of other methods."""
-    cells = [cell for cell in cells if PromptPool.name in trained.loaded(cell)]
-    if not cells:
+    if PromptPool.name not in trained.loaded(cells[0]):
         return
     pools = [trained.loaded(cell).part(PromptPool) for cell in cells]
     shares = mean_shares(pools, _dev_splits(trained, task, cells), trained.backbone, trained.params)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from softprompt.backbones.architectures import ARCHITECTURES
 from softprompt.config import BackboneSettings, Params
 from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
@@ -24,6 +25,8 @@ def checked(params: Params, place: str) -> Params:
         for backbone in params.run.backbones
         for fault in _faults(name, methods[name], backbone, params)
     ]
+    faults += _misplaced(params, methods)
+    faults += _unknown_architectures(params)
     faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
         raise UserError("\n".join(f"{place}: {fault}" for fault in faults))
@@ -35,6 +38,22 @@ def _built(params: Params, place: str) -> dict[str, Method]:
         return {name: build_method(name, section) for name, section in params.methods.items()}
     except UserError as error:
         raise UserError("\n".join(f"{place}: {fault}" for fault in str(error).splitlines())) from None
+
+
+def _misplaced(params: Params, methods: dict[str, Method]) -> list[str]:
+    trains = {name: isinstance(methods[name], TrainedMethod) for name in params.run.methods}
+    return [
+        *(
+            f"run.untrained names {name}, which trains; put it into run.trained"
+            for name in params.run.untrained
+            if trains[name]
+        ),
+        *(
+            f"run.trained names {name}, which trains nothing; put it into run.untrained"
+            for name in params.run.trained
+            if not trains[name]
+        ),
+    ]
 
 
 def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:
@@ -63,6 +82,15 @@ def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettin
     return [
         f"methods.{name}: prompt_length may be {longest}, but backbones.{backbone} has {positions} positions; "
         f"at most {positions // 2} leave room for the input"
+    ]
+
+
+def _unknown_architectures(params: Params) -> list[str]:
+    return [
+        f"backbones.{name}.architecture.type is {settings.architecture.type!r}, which cannot be pretrained here; "
+        f"write one of {', '.join(ARCHITECTURES)}"
+        for name, settings in params.backbones.items()
+        if settings.architecture and settings.architecture.type not in ARCHITECTURES
     ]
 
 

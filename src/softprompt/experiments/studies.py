@@ -8,6 +8,7 @@ from softprompt.config import Kind, MethodSettings, Tuning
 from softprompt.experiments.code_version import tuning_version
 from softprompt.experiments.jobs import content_key
 from softprompt.experiments.tuning import Study
+from softprompt.results import TrialRecord
 
 
 def open_study(
@@ -23,3 +24,13 @@ def open_study(
         }
     )
     return Study(folder / f"{name.replace('/', '-')}-{key}.json", name, settings, kind, tuning)
+
+
+def trial_records(study: Study) -> list[TrialRecord]:
+    """The scored trials of a study, as results have them."""
+    return [
+        TrialRecord(
+            study=study.name, number=trial.number, settings=dict(trial.settings), dev_score=score, paper=trial.is_paper
+        )
+        for trial, score in study.scores()
+    ]

@@ -8,7 +8,7 @@ from softprompt.experiments.cell_factory import scalars
 from softprompt.experiments.code_version import code_version, metric_version
 from softprompt.experiments.jobs import Job, content_key
 from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.studies import open_study
+from softprompt.experiments.studies import open_study, trial_records
 from softprompt.experiments.tuning import Study, Trial
 from softprompt.experiments.workload import Workload
 from softprompt.inputs.task_data import TaskData
@@ -36,7 +36,7 @@ def train_cells(workload: Workload, method: TrainedMethod, studies: Path) -> tup
     with Progress(f"{workload.factory.name} on {workload.factory.backbone.name}", members) as progress:
         stage.tune(units, progress)
         cells = stage.report(units, progress)
-    return cells, [record for unit in units for record in _trial_records(unit)]
+    return cells, [record for unit in units for record in trial_records(unit.study)]
 
 
 class _TrainedStage:
@@ -154,16 +154,3 @@ class _TrainedStage:
             fleet=member.fleet,
             cost=member.cost,
         )
-
-
-def _trial_records(unit: Unit) -> list[TrialRecord]:
-    return [
-        TrialRecord(
-            study=unit.name,
-            number=trial.number,
-            settings=dict(trial.settings),
-            dev_score=score,
-            paper=trial.is_paper,
-        )
-        for trial, score in unit.study.scores()
-    ]

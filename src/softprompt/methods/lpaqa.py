@@ -18,7 +18,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.outputs import Predictions
@@ -58,10 +57,10 @@ class Lpaqa(TrainedMethod):
         first, *others = different([*manual, *(prompt.text for prompt in prompts)])
         return (Template(id="lpaqa", text=first, source="LPAQA", kinds=(kind,), others=tuple(others)),)
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        if not self._prompts(task, backbone.kind):
-            return f"{task.key} has no mined or paraphrased prompts that a {backbone.kind} backbone can be asked"
-        return super().inapplicable(task, backbone)
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        if not self._prompts(task, kind):
+            return f"{task.key} has no mined or paraphrased prompts that a {kind} backbone can be asked"
+        return super().inapplicable_by_kind(task, backbone, kind)
 
     def trainable(self, setup: Setup) -> Trainable:
         (template,) = self.templates(setup.task, setup.backbone.kind)

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.loading import load_configured
 from softprompt.config import Params
 from softprompt.data.validation import one_of
-from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.paths import Paths
-from softprompt.results import Cell, TrainResult
+from softprompt.result_files import read_train_result
+from softprompt.results import Cell
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
@@ -35,10 +36,10 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     """
     one_of([method], params.run.methods, what="method of the run")
     one_of([backbone], params.run.backbones, what="backbone of the run")
-    path = paths.train(method, backbone) / "result.json"
+    path = paths.train(params.run.folder_of(method), backbone) / "result.json"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run `dvc repro train@{method}-{backbone}` first")
-    cells = TrainResult.model_validate_json(path.read_bytes()).cells
+        raise UserError(f"{path}: no such file; run `dvc repro {stage_of(params, method, backbone)}` first")
+    cells = read_train_result(path).cells
     for cell in cells:
         if (f"{cell.suite}/{cell.task}", cell.seed) == (task, seed):
             if cell.status != "done":
@@ -50,22 +51,24 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     )
 
 
+def stage_of(params: Params, method: str, backbone: str) -> str:
+    """The pipeline's stage that makes a method's cells."""
+    return f"untrained@{backbone}" if method in params.run.untrained else f"train@{method}-{backbone}"
+
+
 def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
     """The cell with its backbone.
 
     Raises UserError where what it kept from training is gone, or the backbone is no longer the one it was trained on.
     """
-    settings = params.backbones[cell.backbone]
-    device = choose_device(params.device, threads=params.device.workers)
-    folder = paths.backbone(cell.backbone)
-    backbone = load_backbone(cell.backbone, settings.kind, folder, device, dtype=settings.dtype)
+    backbone = load_configured(params, cell.backbone, paths, threads=params.device.workers)
     trained = TrainedCells(params, cell.method, backbone, paths)
-    again = f"run `dvc repro train@{cell.method}-{cell.backbone}`"
+    again = f"run `dvc repro {stage_of(params, cell.method, cell.backbone)}`"
     saved = trained.store.parts_path(cell.key)
     if cell.parameters_kept and not saved.is_file():
         raise UserError(f"{saved}: no such file; expected what the cell saved from training; {again}")
     if cell.provenance.get("backbone") != trained.backbone.revision:
-        raise UserError(f"{folder}: not the backbone that {cell.method} was trained on; {again}")
+        raise UserError(f"{paths.backbone(cell.backbone)}: not the backbone that {cell.method} was trained on; {again}")
     return TrainedCell(cell, load_task(cell.suite, cell.task, paths.prepared), backbone, trained)
 
 

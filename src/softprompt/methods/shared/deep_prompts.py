@@ -24,8 +24,8 @@ class DeepPrompts(TrainedMethod):
     def uses_head(self, task: Task) -> bool:
         return self.settings.answer == "head" and (bool(task.labels) or task.answer_form == "candidates")
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        return super().inapplicable(task, backbone) or cannot_join(backbone)
+    def inapplicable_by_model(self, task: Task, backbone: Backbone) -> str:
+        return super().inapplicable_by_model(task, backbone) or cannot_join(backbone)
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)
