@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from softprompt.backbones import make
-from softprompt.backbones.key import code_digest, imported_files
 from softprompt.backbones.make import make_backbone
 from softprompt.config import BackboneSettings, Device
 from softprompt.paths import Paths
@@ -116,15 +115,3 @@ def test_a_copied_model_takes_the_place_of_a_pretrained_one(paths: Paths, tmp_pa
     make_backbone("tiny", local, paths, DEVICE)
     assert list(paths.pretraining("tiny").iterdir()) == []
     assert (paths.backbone("tiny") / "model.safetensors").is_file()
-
-
-def test_the_key_follows_imports_and_ignores_prose(tmp_path: Path) -> None:
-    files = imported_files("backbones/pretraining.py")
-    assert {"backbones/pretraining.py", "backbones/packing.py", "backbones/architectures.py", "seeding.py"} <= files
-    assert not files & {"backbones/snapshots.py", "backbones/attention.py", "evaluation/knowledge.py"}
-    code = 'def double(x):\n    """{0}"""\n    return {1} * x  # {0}\n'
-    digests = []
-    for text, factor in (("Twice.", 2), ("Two times.", 2), ("Twice.", 3)):
-        (tmp_path / "double.py").write_text(code.format(text, factor))
-        digests.append(code_digest(tmp_path / "double.py"))
-    assert digests[0] == digests[1] != digests[2]
