@@ -76,9 +76,9 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         ("methods.p_tuning_v2.search.answer", ["head"], r"search names answer, which cannot be searched here"),
         ("methods.in_context.search", {"examples": [8]}, r"examples has a value and stands in search too"),
         (
-            "methods.p_tuning.search.learning_rate",
+            "methods.p_tuning.search.prompt_length",
             None,
-            r"paper.masked and search must name the same settings.*learning",
+            "paper.masked and search must name the same settings.*prompt_len",
         ),
         ("methods.lpaqa.search", {}, r"methods.lpaqa: key learning_rate is missing; write a value such as"),
         ("methods.p_tuning.paper.masked.encoder", "mlp", r"paper.masked and search must name the same .*has encoder"),

@@ -1,5 +1,6 @@
 """A changed line of code reaches the key of every result that hangs on it, and of no other."""
 
+import ast
 import importlib
 import shutil
 import sys
@@ -9,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from softprompt import source_code
 from softprompt.experiments import code_version as versions
-from softprompt.experiments import imports
-from softprompt.experiments.imports import PACKAGE, imported_files
 from softprompt.methods import METHODS
+from softprompt.source_code import PACKAGE, imported_files
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package's sources in a folder of their own, from which digests are taken."""
     folder = tmp_path / "softprompt"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(imports, "PACKAGE", folder)
+    monkeypatch.setattr(source_code, "PACKAGE", folder)
     for name, path in (("PACKAGE", "."), ("MEMBERS", "experiments/members.py"), ("TUNING", "experiments/tuning.py")):
         monkeypatch.setattr(versions, name, folder / path)
     yield folder
@@ -28,7 +29,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for remembered in (versions.code_version, versions.tuning_version, imports._imports_of):
+    for remembered in (versions.code_version, versions.tuning_version, source_code._imports_of):
         remembered.cache_clear()
 
 
@@ -76,7 +77,7 @@ def test_docstrings_and_comments_are_no_code(tmp_path: Path) -> None:
     dumped = []
     for text in texts:
         path.write_text(text)
-        dumped.append(versions.ast.dump(versions.code_of(path)))
+        dumped.append(ast.dump(source_code.code_of(path)))
     assert dumped[0] == dumped[1]
 
 

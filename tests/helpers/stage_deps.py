@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from helpers.paths import ROOT
-from softprompt.experiments.imports import PACKAGE, imported_files
 from softprompt.methods import METHODS, TrainedMethod
+from softprompt.source_code import PACKAGE, imported_files
 
 STAGES = ("prepare", "backbone", "untrained", "train", "evaluate", "aggregate", "publish")
 ANY_METHOD = "src/softprompt/methods/${item.method}.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from softprompt.prompts.parts import NO_WORD, Parts, gather
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
@@ -16,7 +17,6 @@ from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.autoprompt import AutoPrompt
-from softprompt.prompts.parts import NO_WORD, Parts, gather
 from softprompt.prompts.soft_prompt import PromptEncoder
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from softprompt.prompts.parts import Parts, gather, restored
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
@@ -14,7 +15,6 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.lpaqa import Lpaqa, different, one_hot_logits
-from softprompt.prompts.parts import Parts, gather, restored
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from peft import PrefixTuningConfig, TaskType, get_peft_model
+from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 from transformers import (
     AttentionInterface,
@@ -26,7 +27,6 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
-from softprompt.prompts.parts import gather, restored
 from softprompt.prompts.prefix import PrefixEncoder, new_prefix, row_prefixes
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet

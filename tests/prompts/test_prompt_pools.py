@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
@@ -15,7 +16,6 @@ from softprompt.inputs.batches import Batch, Pool, Split, one_row_each
 from softprompt.inputs.encoding import encode_texts
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
-from softprompt.prompts.parts import gather, restored
 from softprompt.prompts.pool import PromptPool, draw, new_attention_pool, new_keyed_pool
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
