@@ -78,7 +78,7 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         (
             "methods.p_tuning.search.prompt_length",
             None,
-            "paper.masked and search must name the same settings.*prompt_len",
+            r"paper.\w+ and search must name .* has prompt_length",
         ),
         ("methods.lpaqa.search", {}, r"methods.lpaqa: key learning_rate is missing; write a value such as"),
         ("methods.p_tuning.paper.masked.encoder", "mlp", r"paper.masked and search must name the same .*has encoder"),
