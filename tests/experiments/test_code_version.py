@@ -60,7 +60,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ("experiments/tuning.py", {"tuning"}),
         ("tasks/metrics.py", set()),
         ("experiments/runner.py", set()),
-        ("reporting/pages.py", set()),
+        ("reporting/aggregate.py", set()),
         ("config/params.py", set()),
     ],
 )
