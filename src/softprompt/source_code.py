@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parent
 def imported_files(roots: Iterable[Path], *, without: Iterable[str] = ()) -> set[Path]:
     """The roots and all files of the package that they import, themselves or through others.
 
-    Imports inside functions count, those for type checkers do not. `without` names files and folders of the package
+    Imports inside functions count, those for type checkers do not. A package that goes through its own folder with
+    `pkgutil.iter_modules` imports all modules in it. `without` names files and folders of the package
     that are neither counted nor followed, such as `config` or `tasks/metrics.py`.
     """
     barred = [PACKAGE / name for name in without]
@@ -38,6 +39,8 @@ def _imports_of(path: Path) -> frozenset[Path]:
             if node.level:
                 raise ValueError(f"{path}:{node.lineno} imports relatively; write the package's name")
             modules |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Attribute) and node.attr == "iter_modules":
+            return frozenset(path.parent.glob("*.py"))
     return frozenset(file for module in modules for file in files_of(module))
 
 

@@ -11,6 +11,7 @@ from helpers.paths import ROOT
 from softprompt.errors import UserError
 from softprompt.experiments import checks
 from softprompt.experiments.checks import load_checked_params
+from softprompt.methods import build_method
 
 
 def changed(tmp_path: Path, keys: str, value: Any) -> Path:
@@ -34,10 +35,55 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
     [
         ("sedes", [1], "unknown key sedes .* valid keys here: .*seeds"),
         ("methods.p_tuning.lenght", 3, r"methods.p_tuning: unknown key lenght \(value 3\); valid keys here: .*encoder"),
-        ("methods.p_tuning.prompt_length", {"low": 9, "high": 3}, "upside down: low 9 is above high 3; write low: 3"),
-        ("methods.p_tuning.learning_rate", {"low": -1.0, "high": 1.0}, "learning_rate.low is -1.0: .*greater than 0"),
+        (
+            "methods.p_tuning.search.prompt_length",
+            {"low": 9, "high": 3},
+            r"p_tuning: search.prompt_length: the range is upside down: low 9 is above high 3; write low: 3",
+        ),
+        (
+            "methods.p_tuning.search.learning_rate",
+            {"low": -1.0, "high": 1.0},
+            r"search.learning_rate allows -1.0: .*greater than 0",
+        ),
+        (
+            "methods.p_tuning.search.learning_rate",
+            {"low": 0.0, "high": 1.0, "log": True},
+            r"search.learning_rate: log needs low above 0, found 0.0",
+        ),
+        ("methods.p_tuning.search.learning_rate", 5, r"search.learning_rate is 5: Input should be a valid dictionary"),
+        ("methods.p_tuning.search.learning_rate", {"low": 1.0}, r"key search.learning_rate.high is missing"),
+        (
+            "methods.p_tuning.search.prompt_length",
+            {"low": 2, "high": 2.5},
+            r"search.prompt_length allows 2.5: .*integer",
+        ),
+        (
+            "methods.p_tuning.search.prompt_length",
+            {"low": 0, "high": 2},
+            r"search.prompt_length allows 0: .*than or equal",
+        ),
+        (
+            "methods.prompt_tuning.search.initialisation",
+            ["word"],
+            r"initialisation has a value and stands in search too",
+        ),
+        (
+            "methods.p_tuning.search.lenght",
+            [1],
+            r"search names lenght, which cannot be searched .* that can: .*encoder",
+        ),
+        ("methods.p_tuning.search.recipe", [1], r"search names recipe, which cannot be searched here"),
+        ("methods.p_tuning_v2.search.answer", ["head"], r"search names answer, which cannot be searched here"),
+        ("methods.in_context.search", {"examples": [8]}, r"examples has a value and stands in search too"),
+        (
+            "methods.p_tuning.search.prompt_length",
+            None,
+            "paper.masked and search must name the same settings.*prompt_len",
+        ),
+        ("methods.lpaqa.search", {}, r"methods.lpaqa: key learning_rate is missing; write a value such as"),
+        ("methods.p_tuning.paper.masked.encoder", "mlp", r"paper.masked and search must name the same .*has encoder"),
         ("methods.p_tuning.encoder", "gru", "encoder is 'gru': .*'lstm', 'mlp' or 'identity'"),
-        ("methods.p_tuning.prompt_length.high", 100, "at most 64 leave room for the input"),
+        ("methods.p_tuning.search.prompt_length.high", 100, "at most 64 leave room for the input"),
         ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'verbalizer' or 'head'"),
         ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
         ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
@@ -79,8 +125,41 @@ def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
 
 
 def test_a_prefix_may_be_longer_than_the_positions_because_it_takes_none(tmp_path: Path) -> None:
-    params = load_checked_params(changed(tmp_path, "methods.p_tuning_v2.prompt_length.high", 200))
-    assert params.methods["p_tuning_v2"]["prompt_length"]["high"] == 200
+    params = load_checked_params(changed(tmp_path, "methods.p_tuning_v2.search.prompt_length.high", 200))
+    assert params.methods["p_tuning_v2"]["search"]["prompt_length"]["high"] == 200
+
+
+def test_a_choice_that_a_setting_cannot_be_is_refused(tmp_path: Path) -> None:
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())["methods"]["p_tuning"] | {"paper": {}}
+    del section["encoder"]
+    section["search"]["encoder"] = ["lstm", "gru"]
+    with pytest.raises(UserError, match=r"search.encoder allows 'gru': Input should be 'lstm', 'mlp' or 'identity'"):
+        load_checked_params(changed(tmp_path, "methods.p_tuning", section))
+
+
+@pytest.mark.parametrize(
+    ("method", "search", "types"),
+    [
+        ("p_tuning", {"encoder": ["mlp", "lstm"], "learning_rate": {"low": 1, "high": 2}}, (str, float)),
+        ("prompt_pool", {"pool_size": {"low": 2, "high": 9}, "learning_rate": {"low": 0.1, "high": 0.2}}, (int, float)),
+        ("pet", {"temperature": {"low": 1, "high": 4}, "backbone_learning_rate": [1.0e-5, 1]}, (float, float)),
+        ("in_context", {"examples": {"low": 1, "high": 8}}, (int,)),
+        ("p_tuning_v2", {"reparametrisation": [True, False]}, (bool,)),
+    ],
+)
+def test_any_setting_can_be_searched_in_its_own_type(
+    tmp_path: Path, method: str, search: dict[str, Any], types: tuple[type, ...]
+) -> None:
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())["methods"][method]
+    kept = {key: value for key, value in section.items() if key not in (*search, "paper", "search")}
+    if method != "in_context":
+        kept |= {"learning_rate": 0.01} if "learning_rate" not in search else {}
+    params = load_checked_params(changed(tmp_path, f"methods.{method}", kept | {"search": search}))
+    settings = build_method(method, params.methods[method]).settings
+    assert tuple(type(getattr(settings, name)) for name in search) == types
+    chosen = settings.with_values({name: settings.values_of(name)[-1] for name in search})
+    assert [getattr(chosen, name) for name in search] == [settings.values_of(name)[-1] for name in search]
+    assert chosen.search == {}
 
 
 @pytest.mark.parametrize("source", ["local", "hub", "official"])

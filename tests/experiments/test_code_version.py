@@ -1,62 +1,135 @@
-"""That a change of any file which a trained number depends on is seen, by DVC and by the key of the result."""
+"""A changed line of code reaches the key of every result that hangs on it, and of no other."""
 
 import ast
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
-from helpers.paths import ROOT
-from softprompt.experiments.code_version import CORE, PACKAGE
+from softprompt import source_code
+from softprompt.experiments import code_version as versions
 from softprompt.methods import METHODS
+from softprompt.source_code import PACKAGE, imported_files
 
-CALCULATING = (
-    "backbones/a",
-    "backbones/backbone",
-    "backbones/forward",
-    "backbones/loading",
-    "methods/",
-    "seeding",
-    "tasks/",
-    "training/",
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package's sources in a folder of their own, from which digests are taken."""
+    folder = tmp_path / "softprompt"
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(source_code, "PACKAGE", folder)
+    for name, path in (("PACKAGE", "."), ("MEMBERS", "experiments/members.py"), ("TUNING", "experiments/tuning.py")):
+        monkeypatch.setattr(versions, name, folder / path)
+    yield folder
+    forget()
+
+
+def forget() -> None:
+    for remembered in (versions.code_version, versions.tuning_version, source_code._imports_of):
+        remembered.cache_clear()
+
+
+def versions_after(path: Path, line: str) -> dict[str, str]:
+    path.write_text(path.read_text() + f"\n{line}\n")
+    forget()
+    return all_versions()
+
+
+def all_versions() -> dict[str, str]:
+    return {name: versions.code_version(name) for name in METHODS} | {"tuning": versions.tuning_version()}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("methods/p_tuning.py", {"p_tuning"}),
+        ("methods/shared/pattern_ensembles.py", {"pet", "ipet"}),
+        ("training/triggers.py", {"autoprompt"}),
+        ("training/loop.py", set(METHODS)),
+        ("experiments/members.py", set(METHODS)),
+        ("seeding.py", {*METHODS, "tuning"}),
+        ("experiments/tuning.py", {"tuning"}),
+        ("tasks/metrics.py", set()),
+        ("experiments/runner.py", set()),
+        ("reporting/pages.py", set()),
+        ("config/params.py", set()),
+    ],
 )
-# Imported, but no number hangs on it: what it reads or plans is itself in the key, or it only names and stores.
-NEUTRAL = {
-    "tasks/data_section.py",
-    "tasks/definition_checks.py",
-    "tasks/load.py",
-    "tasks/template_families.py",
-    "experiments/jobs.py",
-    "experiments/store.py",
-    "backbones/architectures.py",
-}
+def test_a_changed_file_reaches_the_keys_of_what_imports_it(copy: Path, file: str, expected: set[str]) -> None:
+    forget()
+    before = all_versions()
+    assert changed(before, versions_after(copy / file, "FURTHER = 1")) == expected
+    before = all_versions()
+    assert changed(before, versions_after(copy / file, "# a remark")) == set()
 
 
-def watched_by_dvc(method: str) -> list[Path]:
-    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"]
-    return [ROOT / dep.replace("${item.method}", method) for dep in stage["deps"] if dep.startswith("src/")]
+def test_docstrings_and_comments_are_no_code(tmp_path: Path) -> None:
+    texts = ('"""One."""\ndef f():\n    """Two."""\n    return 1\n', "def f():  # three\n    return 1\n")
+    path = tmp_path / "some.py"
+    dumped = []
+    for text in texts:
+        path.write_text(text)
+        dumped.append(ast.dump(source_code.code_of(path)))
+    assert dumped[0] == dumped[1]
 
 
-def read_by(name: str, found: set[str]) -> set[str]:
-    """The package's files that one of them imports, itself or through others."""
-    for node in ast.walk(ast.parse((PACKAGE / name).read_text())):
-        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
-        imported = f"{module.removeprefix('softprompt.').replace('.', '/')}.py"
-        if module.startswith("softprompt.") and (PACKAGE / imported).is_file() and imported not in found:
-            found.add(imported)
-            read_by(imported, found)
-    return found
+def test_imports_of_functions_count_and_those_for_type_checkers_do_not() -> None:
+    found = imported_files([PACKAGE / "methods" / "base.py"])
+    assert PACKAGE / "config" / "parsing.py" in found
+    members = imported_files([PACKAGE / "experiments" / "members.py"])
+    assert PACKAGE / "experiments" / "jobs.py" not in members
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_all_code_of_a_method_is_in_its_key_and_watched_by_dvc(method: str) -> None:
-    own = f"methods/{method}.py"
-    keyed = {own, *METHODS[method].further_code, *CORE}
-    calculating = {
-        name for name in read_by(own, {own}) | read_by("experiments/runner.py", set()) if name.startswith(CALCULATING)
-    }
-    assert calculating - keyed <= NEUTRAL
-    watched = watched_by_dvc(method)
-    for name in keyed:
-        assert (PACKAGE / name).is_file()
-        assert any((PACKAGE / name).is_relative_to(place) for place in watched), name
+def module_of(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of metrics in a file of its own."""
+    name = f"metrics_{len(list(folder.iterdir()))}"
+    (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+METRIC = '''
+HALF = 0.5
+OTHER = 3
+def halved(value):
+    return value * HALF
+def score(predictions):
+    """Some number."""
+    return halved(len(predictions))
+def another(predictions):
+    return OTHER
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("HALF = 0.5", "HALF = 0.25", False),
+        ("value * HALF", "HALF * value", False),
+        ("halved(len", "halved(1 + len", False),
+        ("OTHER = 3", "OTHER = 4", True),
+        ("return OTHER", "return 0", True),
+        ("Some number", "Some other number", True),
+    ],
+)
+def test_a_metric_is_keyed_by_its_function_and_what_that_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, same: bool
+) -> None:
+    found = []
+    for text in (METRIC, METRIC.replace(old, new)):
+        module = module_of(tmp_path, text, monkeypatch)
+        metric = versions.METRICS["accuracy"].__class__("some", True, module.score)
+        monkeypatch.setitem(versions.METRICS, "some", metric)
+        versions.metric_version.cache_clear()
+        found.append(versions.metric_version("some").split())
+        del sys.modules[module.__name__]
+    assert (found[0] == found[1]) == same

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from softprompt.prompts.parts import gather
 
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
@@ -19,7 +20,6 @@ from softprompt.inputs.encoding import encode_texts, tokenize
 from softprompt.inputs.task_data import TaskData, encode_split, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, fresh_trainable
-from softprompt.prompts.parts import gather
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
 from softprompt.training.demonstrations import CONTENT_FREE, fitting_tokens, solved

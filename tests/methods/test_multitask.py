@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Device
+from softprompt.config import Budget
 from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
-from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import load_task_data
@@ -52,8 +51,7 @@ def jobs_of(group: str) -> list[Job]:
             identity=f"{group}-{task}",
             task=f"lama/{task}",
             seed=0,
-            learning_rate=rate,
-            prompt_length=length,
+            settings={"learning_rate": rate, "prompt_length": length},
             tokens=0,
             reading="label words",
             group=group,
@@ -67,8 +65,7 @@ def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, *group
         f"lama/{name}": load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
         for name in TASKS
     }
-    runner = FleetRunner(method, data, BUDGET, Device(), FleetStore(prepared / "nowhere"))
-    return runner.build_members([job for group in groups for job in jobs_of(group)])
+    return build_members(method, data, [job for group in groups for job in jobs_of(group)])
 
 
 def shared_of(member: Member) -> nn.Parameter:

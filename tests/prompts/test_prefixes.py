@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from peft import PrefixTuningConfig, TaskType, get_peft_model
+from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 from transformers import (
     AttentionInterface,
@@ -26,13 +27,12 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
-from softprompt.prompts.parts import gather, restored
 from softprompt.prompts.prefix import PrefixEncoder, new_prefix, row_prefixes
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
-SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": {"low": 1e-4, "high": 1e-2}}
+SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": 1e-3}
 REFERENCE = "written_out"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
@@ -15,7 +16,6 @@ from softprompt.inputs.batches import Batch, Pool, Split, one_row_each
 from softprompt.inputs.encoding import encode_texts
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
-from softprompt.prompts.parts import gather, restored
 from softprompt.prompts.pool import PromptPool, draw, new_attention_pool, new_keyed_pool
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.load import load_task
@@ -222,11 +222,11 @@ def test_a_pool_that_cannot_fill_the_prompt_is_refused() -> None:
         "pool_size": 3,
         "vectors_each": 2,
         "matching_weight": 1.0,
-        "prompt_length": {"low": 2, "high": 7},
-        "learning_rate": {"low": 0.01, "high": 0.1},
+        "search": {"prompt_length": {"low": 2, "high": 7}},
+        "learning_rate": 0.01,
         "recipe": {"optimizer": "adam"},
     }
-    with pytest.raises(UserError, match=r"prompt_length.high is 7, but .* is 6; write high: 6 or less"):
+    with pytest.raises(UserError, match=r"prompt_length may be 7, but .* is 6; write 6 or less"):
         build_method("prompt_pool_topk", section)
 
 

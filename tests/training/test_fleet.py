@@ -83,9 +83,7 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_a_member_trains_in_a_fleet_as_it_does_alone(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_a_member_trains_in_a_fleet_as_it_does_alone(name: str, backbone: Backbone, prepared: Path) -> None:
     method = method_named(name)
     data = data_of(method, backbone, prepared)
     together = train(backbone, members_of(method, backbone, prepared), method, data)
@@ -97,9 +95,7 @@ def test_a_member_trains_in_a_fleet_as_it_does_alone(
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_frozen_training_leaves_the_backbone_as_it_was(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_frozen_training_leaves_the_backbone_as_it_was(name: str, backbone: Backbone, prepared: Path) -> None:
     method = method_named(name)
     before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
     members = members_of(method, backbone, prepared)
@@ -114,7 +110,7 @@ def test_frozen_training_leaves_the_backbone_as_it_was(
 
 @pytest.mark.parametrize("name", DESCENDING)
 def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+    name: str, backbone: Backbone, prepared: Path
 ) -> None:
     method = method_named(name)
     member = members_of(method, backbone, prepared)[0]
@@ -130,7 +126,7 @@ def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+    name: str, backbone: Backbone, prepared: Path
 ) -> None:
     method = method_named(name)
     for member, (_, length, _) in zip(members_of(method, backbone, prepared), SETTINGS, strict=True):
@@ -150,7 +146,7 @@ def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prepared: Path) -> None:
     method = method_named(name)
     members = members_of(method, backbone, prepared)
     fleet = Fleet(backbone, [member.space for member in members])
@@ -165,7 +161,7 @@ def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prep
         torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
 
 
-def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prepared: Path) -> None:
     method = method_named("manual_fine_tuning")
     outcomes = []
     for _ in range(2):

@@ -62,8 +62,9 @@ def _find_definition(path: Path, name: str, found: dict[tuple[Path, str], str]) 
         original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
         for home in files_of(str(node.module)):
             _find_definition(home, original, found)
+    registering = {used for decorator in getattr(node, "decorator_list", ()) for used in ast.walk(decorator)}
     for used in ast.walk(node):
-        if isinstance(used, ast.Name):
+        if isinstance(used, ast.Name) and used not in registering:
             _find_definition(path, used.id, found)
 
 

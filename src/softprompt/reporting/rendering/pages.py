@@ -167,7 +167,7 @@ def _render(name: str, report: Report, **values: object) -> str:
 
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("softprompt.reporting"),
+        loader=PackageLoader("softprompt.reporting", "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,117 @@
+"""The train stage: done again it changes no byte, cut off it goes on to the same bytes; any setting can be searched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.backbones import WORLD
+from helpers.paths import ROOT
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget, Params, SuiteSettings
+from softprompt.data.prepare import prepare_suite
+from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.train import train_method
+from softprompt.methods import build_method
+from softprompt.paths import Paths
+from softprompt.results import TrainResult
+
+BUDGET = Budget(trials=5, steps=4, batch_size=4, eval_every=2, patience=3)
+RATE = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/prepared of FewGLUE's RTE in the small world."""
+    folder = tmp_path_factory.mktemp("few")
+    prepare_suite("fewglue", SuiteSettings(source="embedded", tasks=("rte",), test_limit=10), WORLD, folder / "fewglue")
+    return folder
+
+
+def small(name: str, section: dict[str, Any]) -> Params:
+    """The default profile cut down to one method; keys of its section replaced."""
+    params = load_checked_params(ROOT / "params.yaml")
+    own = {**params.methods[name], "paper": {}, **section}
+    return params.model_copy(
+        update={
+            "run": params.run.model_copy(update={"suites": ("fewglue",), "methods": (name,)}),
+            "budgets": {params.budget: BUDGET},
+            "tuning": params.tuning.model_copy(update={"batch": 2}),
+            "seeds": (0,),
+            "device": params.device.model_copy(update={"workers": 1}),
+            "methods": {**params.methods, name: {key: value for key, value in own.items() if value is not None}},
+        }
+    )
+
+
+def train(name: str, section: dict[str, Any], backbone: Backbone, few: Path, folder: Path) -> TrainResult:
+    if not (folder / "data").is_dir():
+        (folder / "data").mkdir()
+        (folder / "data" / "prepared").symlink_to(few)
+    params = small(name, section)
+    params = params.model_copy(update={"backbones": {backbone.name: params.backbones["tiny_bert"]}})
+    return train_method(params, name, build_method(name, params.methods[name]), backbone, Paths(folder))
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_stage_that_runs_again_changes_no_byte(bert: Backbone, few: Path, tmp_path: Path) -> None:
+    train("prompt_tuning", {}, bert, few, tmp_path)
+    before = bytes_below(tmp_path / "results")
+    assert any("studies/" in name for name in before)
+    train("prompt_tuning", {}, bert, few, tmp_path)
+    assert bytes_below(tmp_path / "results") == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_a_study_file_that_was_cut_off_leads_to_the_same_bytes(
+    share: float, bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    train("prompt_tuning", {}, bert, few, tmp_path)
+    before = bytes_below(tmp_path / "results")
+    (study,) = (tmp_path / "results").rglob("studies/*.json")
+    study.write_bytes(study.read_bytes()[: int(share * study.stat().st_size)])
+    train("prompt_tuning", {}, bert, few, tmp_path)
+    assert bytes_below(tmp_path / "results") == before
+
+
+@pytest.mark.parametrize(
+    ("method", "section", "name"),
+    [
+        ("prompt_tuning", {"initialisation": None, "search": {"initialisation": ["random", "vocabulary"], **RATE}}, ""),
+        ("prompt_pool", {"pool_size": None, "search": {"pool_size": {"low": 2, "high": 5}, **RATE}}, ""),
+        ("pet", {"temperature": None, "search": {"temperature": {"low": 1.0, "high": 4.0}, **RATE}}, ""),
+        (
+            "p_tuning_tuned",
+            {
+                "backbone_learning_rate": None,
+                "learning_rate": 1e-3,
+                "search": {"backbone_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}},
+            },
+            "",
+        ),
+    ],
+)
+def test_what_is_searched_is_what_trains(
+    method: str, section: dict[str, Any], name: str, bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    """Every trial has its own value, the best one's is the cell's, and the cell's parts were made with it."""
+    if "prompt_length" not in section["search"] and method != "pet":
+        section = {**section, "prompt_length": 3}
+    name = next(iter(section["search"]))
+    backbone = bert.with_model(bert.model.float()) if method == "pet" else bert
+    result = train(method, section, backbone, few, tmp_path)
+    assert {cell.status for cell in result.cells} == {"done"}, [cell.reason for cell in result.cells]
+    values = [trial.settings[name] for trial in result.trials]
+    assert len(values) == BUDGET.trials
+    assert len(set(values)) > 1
+    best = max(result.trials, key=lambda trial: (trial.dev_score, -trial.number))
+    for cell in result.cells:
+        assert cell.chosen == best.settings
+        assert cell.settings[name] == best.settings[name]
+        assert list(cell.settings) == sorted(cell.settings)
+        if method == "prompt_pool":
+            size = bert.embedding_size
+            assert cell.parameters_kept == int(best.settings[name]) * 3 * size + size * size + size
