@@ -15,7 +15,7 @@ from softprompt.config import Budget, Params, Recipe, SuiteSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
-from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.inputs.label_space import keep_answerable
@@ -23,7 +23,7 @@ from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.paths import Paths
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
 from softprompt.training.member import Member
@@ -58,7 +58,7 @@ def member(backbone: Backbone, prepared: Path, length: int = 3) -> Member:
 @pytest.mark.parametrize("length", [1, 5])
 def test_the_wide_encoder_has_as_many_parameters_as_the_few_shot_code(size: int, length: int) -> None:
     with torch.device("meta"):
-        encoder = PromptEncoder(torch.empty(length, size), "wide_lstm")
+        encoder = SoftPrompt(torch.empty(length, size), "wide_lstm")
     trained = sum(parameter.numel() for parameter in encoder.parameters())
     assert trained == length * size + 43 * size**2 + 34 * size
     assert (size, length) != (128, 1) or trained == 708_992
@@ -67,8 +67,7 @@ def test_the_wide_encoder_has_as_many_parameters_as_the_few_shot_code(size: int,
 def test_the_encoder_is_wide_where_the_few_shot_code_asks_and_narrow_on_lama(bert: Backbone, prepared: Path) -> None:
     method, widths = method_named(METHOD), {}
     for suite, name in (("superglue", "rte"), ("lama", "P19")):
-        prompt = fresh_trainable(method, load_task(suite, name, prepared), bert, 2, "member").prompt
-        assert prompt is not None
+        prompt = fresh_trainable(method, load_task(suite, name, prepared), bert, 2, "member").part(SoftPrompt)
         assert prompt.lstm is not None
         widths[suite] = prompt.lstm.hidden_size
     assert widths == {"superglue": bert.embedding_size, "lama": bert.embedding_size // 2}
@@ -89,7 +88,7 @@ def test_one_step_moves_prompt_and_backbone_each_at_its_own_rate(backbone: Backb
     schedule.step()
     for name, parameter in one.trainable.named_parameters():
         assert parameter.grad is not None
-        of_backbone = name.startswith("model.")
+        of_backbone = name.startswith("weights.")
         rate_here = rate if of_backbone else one.learning_rate
         shrunk = before[name] * (1 - rate_here * (decay if of_backbone and parameter.ndim > 1 else 0))
         expected = shrunk - rate_here * parameter.grad / (parameter.grad.abs() + 1e-8)
@@ -173,7 +172,8 @@ def test_a_restored_cell_answers_as_it_did_at_its_best_look_on_dev(
         task = load_task(suite, task_name, paths.prepared)
         answers = trained.label_space_of(task)
         dev = keep_answerable(answers, load_split(folder, task_name, "dev"))
-        for cell, frame in zip(cells, trained.predictions(task, answers, dev, "dev", cells), strict=True):
+        requests = list(trained.requests(ScoredSplit(task, answers, dev, "dev")))
+        for cell, frame in zip(cells, trained.predict(requests), strict=True):
             assert METRICS[task.metrics[0]](frame) == pytest.approx(cell.dev_score), (task.key, cell.seed)
             best = [look.dev_score for look in cell.curve if look.step == cell.best_step]
             assert best == [cell.dev_score]

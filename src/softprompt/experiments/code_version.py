@@ -1,5 +1,6 @@
 """Which code a trained number depends on, so that a changed method or loop is trained anew and nothing else is."""
 
+import inspect
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +39,7 @@ CORE = (
 
 @cache
 def code_version(method: str) -> str:
-    """Digest over the method's file, what else it names, and the training core."""
-    own = (f"methods/{method}.py", *METHODS[method].further_code)
-    return " ".join(sha256_of_file(PACKAGE / name)[:12] for name in (*own, *CORE))
+    """Digest over the file that defines the method, what else it names, and the training core."""
+    own = Path(inspect.getfile(METHODS[method]))
+    further = (PACKAGE / name for name in (*METHODS[method].further_code, *CORE))
+    return " ".join(sha256_of_file(path)[:12] for path in (own, *further))
