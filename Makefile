@@ -28,8 +28,7 @@ bench: .venv/test.stamp
 	python -m softprompt.benchmark
 
 use: .venv/run.stamp
-	@test -f profiles/$(PROFILE).yaml || { echo "no profile $(PROFILE); there are: $(patsubst profiles/%.yaml,%,$(wildcard profiles/*.yaml))"; exit 1; }
-	cp profiles/$(PROFILE).yaml params.yaml
+	softprompt use "$(PROFILE)"
 
 local: .venv/run.stamp
 	@test -d "$(DATA)" -a -d "$(ENCODER)" -a -d "$(CAUSAL)" || { echo "usage: make local DATA=folder ENCODER=folder CAUSAL=folder"; exit 1; }
@@ -38,7 +37,7 @@ local: .venv/run.stamp
 	cp -r "$(ENCODER)/." data/raw/backbones/encoder
 	cp -r "$(CAUSAL)/." data/raw/backbones/causal
 	chmod -R u+w data/raw
-	cp profiles/local.yaml params.yaml
+	softprompt use local
 	dvc repro
 
 facts: .venv/run.stamp
@@ -46,7 +45,7 @@ facts: .venv/run.stamp
 	mkdir -p data/raw
 	cp -r $(wildcard $(DATA)/lama $(DATA)/superglue $(DATA)/prompts $(DATA)/extra) data/raw/
 	chmod -R u+w data/raw
-	cp profiles/facts.yaml params.yaml
+	softprompt use facts
 	dvc repro
 
 clean:

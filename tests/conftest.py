@@ -6,9 +6,29 @@ import pytest
 import torch
 
 from helpers.backbones import BACKBONE_TYPES, WORLD, tiny_backbone
+from helpers.paths import REAL
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import SuiteSettings
 from softprompt.data.prepare import prepare_suite
+
+NO_REAL_DATA = "there is no real data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets, laid out as data/raw is. Tests that need it skip where it is not there."""
+    if not REAL.is_dir():
+        pytest.skip(NO_REAL_DATA)
+    return REAL
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line on the tests that were skipped for want of the real data, and how to get it."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_REAL_DATA in str(report.longrepr)]
+    if skipped:
+        line = f"{len(skipped)} tests SKIPPED FOR WANT OF REAL DATA at {REAL}: put the official files there as "
+        line += "data/raw/README.md lays them out, or name their folder in SOFTPROMPT_REAL_DATA"
+        terminalreporter.write_line(line, yellow=True, bold=True)
 
 
 @pytest.fixture(scope="session")

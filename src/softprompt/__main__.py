@@ -1,5 +1,5 @@
-"""`softprompt plan` says what the run in params.yaml would take; `softprompt submit` answers SuperGLUE's test files;
-`softprompt predict` and `softprompt export` use what was trained."""
+"""`softprompt use` makes params.yaml of a profile; `softprompt plan` says what its run would take; `predict`, `export`
+and `submit` use what was trained."""
 
 import argparse
 import sys
@@ -17,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_quiet()
     parser = argparse.ArgumentParser(prog="softprompt", description="A benchmark suite; `dvc repro` runs it.")
     commands = parser.add_subparsers(dest="command", required=True)
+    using = commands.add_parser("use", help="put a profile in place: profiles/base.yaml and its overlay as params.yaml")
+    using.add_argument("profile")
     commands.add_parser("plan", help="stages, cells, trials, memory, disk and time of params.yaml; nothing is run")
     submitting = commands.add_parser("submit", help="a trained method's answers to SuperGLUE's unlabelled test files")
     submitting.add_argument("--method", required=True)
@@ -35,11 +37,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _page(asked: argparse.Namespace) -> str:
+    if asked.command == "use":
+        return use(asked.profile)
     if asked.command == "plan":
         return plan()
     if asked.command == "submit":
         return submit(asked.method, asked.backbone, asked.seed, asked.out)
     return run_command(asked)
+
+
+def use(profile: str) -> str:
+    """What to print. Writes params.yaml, which stays as it was where the profile is not there or not valid."""
+    from softprompt.config.parsing import parse_params
+    from softprompt.config.profiles import profile_place, profile_text
+    from softprompt.experiments.checks import checked
+    from softprompt.files import write_atomically
+
+    text, place = profile_text(profile), profile_place(profile)
+    checked(parse_params(text, place), place)
+    write_atomically(PARAMS, text)
+    return f"{PARAMS} is the profile {profile}"
 
 
 def submit(method: str, backbone: str, seed: int, out: Path) -> str:

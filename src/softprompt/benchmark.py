@@ -12,27 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from softprompt.backbones.backbone import Backbone, with_fused_activation
+from softprompt.config import Budget, Recipe
+from softprompt.files import write_atomically
+from softprompt.inputs.batches import Split, one_row_each
+from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded
+from softprompt.inputs.outputs import OutputSpace, Predictions
+from softprompt.prompts.soft_prompt import SoftPrompt
+from softprompt.prompts.trainable import Trainable
 from softprompt.quiet import keep_quiet
+from softprompt.training.loop import FleetWork, train_fleet
+from softprompt.training.member import Member
 
-keep_quiet()
-
-from peft import PromptTuningConfig, TaskType, get_peft_model  # noqa: E402 - after keep_quiet
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments  # noqa: E402
-
-from softprompt.backbones.backbone import Backbone, with_fused_activation  # noqa: E402
-from softprompt.config import Budget, Recipe  # noqa: E402
-from softprompt.files import write_atomically  # noqa: E402
-from softprompt.inputs.batches import Split, one_row_each  # noqa: E402
-from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded  # noqa: E402
-from softprompt.inputs.outputs import OutputSpace, Predictions  # noqa: E402
-from softprompt.prompts.soft_prompt import SoftPrompt  # noqa: E402
-from softprompt.prompts.trainable import Trainable  # noqa: E402
-from softprompt.training.loop import FleetWork, train_fleet  # noqa: E402
-from softprompt.training.member import Member  # noqa: E402
+if TYPE_CHECKING:  # transformers must find the quiet settings when it is imported
+    from transformers import GPT2LMHeadModel
 
 FLEETS = (1, 4, 16)
 REPEATS = 3
@@ -52,8 +50,10 @@ class Workload:
     hidden_size: int = 256
 
 
-def frozen_gpt2(work: Workload, *, fused: bool) -> GPT2LMHeadModel:
+def frozen_gpt2(work: Workload, *, fused: bool) -> "GPT2LMHeadModel":
     """A GPT-2 with the real vocabulary of 50,257 and fresh weights; `fused` as `load_backbone` has it."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     torch.manual_seed(0)
     config = GPT2Config(n_layer=work.layers, n_embd=work.hidden_size, n_head=4)
     model = GPT2LMHeadModel(with_fused_activation(config) if fused else config).eval()
@@ -63,6 +63,9 @@ def frozen_gpt2(work: Workload, *, fused: bool) -> GPT2LMHeadModel:
 
 def trainer_steps_per_second(work: Workload, device: torch.device) -> float:
     """Hugging Face Trainer over a PEFT prompt-tuning model, loss at the last token."""
+    from peft import PromptTuningConfig, TaskType, get_peft_model
+    from transformers import Trainer, TrainingArguments
+
     ids = torch.randint(1000, 50000, (work.rows, work.tokens), generator=torch.Generator().manual_seed(1))
     labels = torch.full_like(ids, -100)
     labels[:, -1] = ids[:, -1]
@@ -89,7 +92,7 @@ def trainer_steps_per_second(work: Workload, device: torch.device) -> float:
 
 
 def fleet_steps_per_second(work: Workload, members: int, device: torch.device) -> float:
-    """Our loop: member-steps of a fleet a second, without looks at dev."""
+    """Our loop: member-steps of a fleet a second, without evaluation on dev."""
     model = frozen_gpt2(work, fused=True).to(device)
     backbone = Backbone("bench", "causal", model, None, "bench", has_lm_head=True)
     fleet = [_member(work, backbone, index) for index in range(members)]
@@ -150,6 +153,7 @@ def measure(threads: int, device: torch.device) -> dict[str, object]:
 
 def main() -> None:
     """One thread and all of them on a CPU; the GPU where there is one."""
+    keep_quiet()
     if torch.cuda.is_available():
         runs = [measure(torch.get_num_threads(), torch.device("cuda"))]
     else:

@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["frozen", "tuned"]
 Status = Literal["done", "failed", "not_applicable"]
-Setting = float | int | str
+Setting = bool | int | float | str
 
 
 class Record(BaseModel):
@@ -19,7 +19,7 @@ class Record(BaseModel):
 
 
 class CurvePoint(Record):
-    """One look at the dev split: `train_loss` is the mean since the last look."""
+    """One evaluation on dev: `train_loss` is the mean since the one before."""
 
     step: int
     train_loss: float
@@ -28,16 +28,21 @@ class CurvePoint(Record):
 
 
 class SearchedSetting(Record):
-    """A tuned hyper-parameter of a study: what it could be and what was chosen."""
+    """A tuned hyper-parameter of a study: what it could be, a number from `low` to `high` or one of `choices`, and what
+    was chosen."""
 
     name: str
-    low: float
-    high: float
-    log: bool
-    chosen: float
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Setting] = []
+    chosen: Setting
 
     def on_edge(self) -> bool:
-        """Whether the best value sits on the border of its range (within 1 %), where a wider search might do better."""
+        """Whether the best value sits on the border of its range (within 1 %), where a wider search might do better.
+        Choices have no border."""
+        if self.low is None or self.high is None or isinstance(self.chosen, str):
+            return False
         near = 1.01
         if self.log:
             return self.chosen <= self.low * near or self.chosen >= self.high / near
@@ -82,9 +87,14 @@ class Cell(Record):
     provenance: dict[str, str] = {}  # data sha256, backbone revision, device, package versions
     cost: Cost | None = None
 
+    @property
+    def chosen(self) -> dict[str, Setting]:
+        """What its study chose, by name."""
+        return {setting.name: setting.chosen for setting in self.searched}
+
 
 class TrialRecord(Record):
-    """One hyper-parameter setting of a study, as told to Optuna."""
+    """One hyper-parameter setting of a study, as reported to Optuna."""
 
     study: str  # suite, suite/task or suite/answer form
     number: int
@@ -183,6 +193,33 @@ class PoolUsage(Record):
     seed: int
     prompt: int
     share: float  # mean over dev; a cell's shares add up to 1
+
+
+class PretrainingLoss(Record):
+    """A row of a backbone's `loss.csv`: nats a token, mean since the last row."""
+
+    step: int
+    loss: float
+
+
+class KnownFacts(Record):
+    """A row of a backbone's `facts.csv`: how many facts of a split it knows through one manual template."""
+
+    relation: str
+    template: str
+    split: str
+    p_at_1: float
+    n: int
+
+
+class StatedFacts(Record):
+    """A row of a backbone's `stated_facts.csv`: how many facts it knows through the very template in which its
+    pretraining text states them."""
+
+    relation: str
+    template: str
+    p_at_1: float
+    n: int  # facts stated in it
 
 
 def write_record(path: Path, record: Record) -> None:

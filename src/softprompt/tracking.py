@@ -1,24 +1,21 @@
 """Results and trials in an MLflow store. The only file that imports mlflow."""
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from sqlalchemy import Engine, event
 
-from softprompt.reporting.collect import collect
+from softprompt.quiet import keep_quiet
+from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.runs import Run, report_run, result_runs, trial_runs
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-
-from mlflow import MlflowClient
-from mlflow import entities as mlflow_entities
+if TYPE_CHECKING:  # mlflow must find the quiet settings when it is imported
+    from mlflow import MlflowClient
 
 RESULTS, TRIALS = "results", "trials"
 PROFILE, CONTENT = "profile", "softprompt.content_key"
@@ -43,9 +40,12 @@ def publish(
     A run that is there with the same content stays as it is; one whose content changed, or that a killed call left
     unfinished, moves to MLflow's trash and is made anew. Runs of other profiles stay.
     """
+    keep_quiet(offline=False)
+    from mlflow import MlflowClient
+
     collected = collect(results, prepared, context)
     runs = {
-        RESULTS: [*result_runs(collected, results, prepared, context.profile), report_run(reports, context.profile)],
+        RESULTS: [*result_runs(collected, results, prepared, context), report_run(reports, context.profile)],
         TRIALS: list(trial_runs(collected.trials, context.profile)),
     }
     tags = {PROFILE: context.profile} | ({COMMIT: git_commit} if git_commit else {})
@@ -71,14 +71,14 @@ def _quick_commits() -> Iterator[None]:
         event.remove(Engine, "connect", trust_the_system)
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: Path) -> str:
+def _experiment(client: "MlflowClient", name: str, artifacts: Path) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     return str(client.create_experiment(name, artifact_location=(artifacts / name).resolve().as_uri()))
 
 
-def _bring_up_to_date(client: MlflowClient, experiment: str, runs: Sequence[Run], tags: dict[str, str]) -> int:
+def _bring_up_to_date(client: "MlflowClient", experiment: str, runs: Sequence[Run], tags: dict[str, str]) -> int:
     """Trash what changed, add what is missing; returns how many runs were added."""
     there = _published(client, experiment, tags[PROFILE])
     added = 0
@@ -93,7 +93,7 @@ def _bring_up_to_date(client: MlflowClient, experiment: str, runs: Sequence[Run]
     return added
 
 
-def _published(client: MlflowClient, experiment: str, profile: str) -> dict[str, dict[str, str]]:
+def _published(client: "MlflowClient", experiment: str, profile: str) -> dict[str, dict[str, str]]:
     """Name -> run id -> content key (empty for an unfinished run), of the profile's runs that are not in the trash."""
     published: dict[str, dict[str, str]] = {}
     token = None
@@ -106,13 +106,15 @@ def _published(client: MlflowClient, experiment: str, profile: str) -> dict[str,
             return published
 
 
-def _add(client: MlflowClient, experiment: str, run: Run, tags: dict[str, str], key: str) -> None:
+def _add(client: "MlflowClient", experiment: str, run: Run, tags: dict[str, str], key: str) -> None:
     """A new run with everything in it. The content key comes last, so that a run which has one is whole."""
+    from mlflow.entities import Metric, Param
+
     made = client.create_run(experiment, tags=run.tags | tags, run_name=run.name)
     number, now = made.info.run_id, made.info.start_time
     _copy_files(run.files, Path(unquote(urlparse(made.info.artifact_uri).path)))
-    metrics = [mlflow_entities.Metric(v.name, v.value, now, v.step) for v in run.metrics]
-    params = [mlflow_entities.Param(name, value) for name, value in run.params.items()]
+    metrics = [Metric(v.name, v.value, now, v.step) for v in run.metrics]
+    params = [Param(name, value) for name, value in run.params.items()]
     client.log_batch(number, metrics[:BATCH], params)
     for start in range(BATCH, len(metrics), BATCH):
         client.log_batch(number, metrics[start : start + BATCH])

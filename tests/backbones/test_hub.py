@@ -47,7 +47,7 @@ def model(bert: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def workspace(folder: Path, **changed: Any) -> Path:
     """A folder with the stages and a params.yaml whose only backbone is the hub's."""
-    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
     backbone = {
         "source": "hub",
         "kind": "masked",

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from helpers.paths import REAL
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.mining import middle_wording, mined_wordings
 from softprompt.data.paraphrases import paraphrases
@@ -16,8 +15,6 @@ from softprompt.data.prepared import load_split, read_manifest
 from softprompt.errors import UserError
 from softprompt.methods import build_method
 from softprompt.tasks.load import load_task
-
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
 
 
 @pytest.mark.parametrize(
@@ -140,12 +137,11 @@ def test_a_wrong_trigger_is_refused_and_nothing_is_written(
     assert not list((tmp_path / "prepared").glob("*"))
 
 
-@real_data
-def test_real_prompts_of_every_source(tmp_path: Path) -> None:
-    settings = SuiteSettings(source="local", path=str(REAL), tasks=("P19",))
+def test_real_prompts_of_every_source(real_data: Path, tmp_path: Path) -> None:
+    settings = SuiteSettings(source="local", path=str(real_data), tasks=("P19",))
     prepare_suite("lama", settings, WorldSettings(), tmp_path / "lama")
     prompts = {prompt.id: prompt.text for prompt in load_task("lama", "P19", tmp_path).discrete}
-    rows = [json.loads(line) for line in (REAL / "prompts/lpaqa/mine/P19.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (real_data / "prompts/lpaqa/mine/P19.jsonl").read_text().splitlines()]
     heaviest = max(rows, key=lambda row: row["weight"])["template"]
     assert prompts["lpaqa-mine-1"] == heaviest.replace("[X]", "{subject}").replace("[Y]", "{mask}")
     assert sum(name.startswith("trigger-fact_retrieval") for name in prompts) == 2

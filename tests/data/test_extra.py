@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from helpers.backbones import WORLD
+from helpers.task_files import examples_of
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.config.suites import refuse_misplaced
-from softprompt.data import extra, prepared
-from softprompt.data.embedded.extra import write_extra
+from softprompt.data import prepared
+from softprompt.data.embedded.example_set import write_extra
+from softprompt.data.embedded.tales import PLACES
 from softprompt.data.prepare import prepare_suite
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
-from softprompt.tasks.load import load_task
+from softprompt.tasks.load import load_task, nlu_names
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +39,18 @@ def test_parts_share_no_names(root: Path) -> None:
     assert not names("train") & names("val")
 
 
-def test_definitions_have_the_labels_of_the_rows(tmp_path: Path) -> None:
-    labels = {name: set(load_task("extra", name, tmp_path).labels) for name in extra.FOLDERS}
-    assert labels == {
-        "ner": set(extra.TAGS),
-        "qa": set(extra.ANSWERS.values()),
-        "sentiment": set(extra.SENTIMENT.values()),
-    }
+def test_definitions_have_the_labels_of_the_rows(root: Path, tmp_path: Path) -> None:
+    assert set(load_task("extra", "qa", tmp_path).labels) == set(PLACES)
+    rows = [json.loads(line) for line in (root / "extra" / "sentiment" / "train.jsonl").read_text().splitlines()]
+    assert {row["label"] for row in rows} == set(load_task("extra", "sentiment", tmp_path).labels)
+    rows = [json.loads(line) for line in (root / "extra" / "ner" / "train.jsonl").read_text().splitlines()]
+    assert {tag for row in rows for tag in row["tags"]} <= set(load_task("extra", "ner", tmp_path).labels)
 
 
 def test_the_suite_is_prepared_with_its_text(tmp_path: Path) -> None:
     prepare_suite("extra", SuiteSettings(source="embedded", dev_share=0.2), WORLD, tmp_path / "extra")
     assert prepared.tasks(tmp_path / "extra") == ["ner", "qa", "sentiment"]
-    for name in extra.FOLDERS:
+    for name in nlu_names("extra"):
         sizes = [len(prepared.load_split(tmp_path / "extra", name, split)) for split in ("train", "dev", "test")]
         assert sum(sizes) == 600
         assert sizes[2] == 200
@@ -75,7 +76,7 @@ def test_a_wrong_row_is_refused_by_file_and_line(row: dict[str, object], message
     path = tmp_path / "train.jsonl"
     path.write_text(json.dumps({"idx": 0, **row}) + "\n")
     with pytest.raises(UserError, match=rf"train\.jsonl:1: {message}"):
-        extra.read_extra_split("ner", path, "train", labelled=True)
+        examples_of("ner", path, labelled=True, suite="extra")
 
 
 def test_the_example_set_is_generated_only() -> None:

@@ -13,8 +13,8 @@ from softprompt.config import SuiteSettings, TextSettings, WorldSettings
 from softprompt.data import prepared
 from softprompt.data.fact_splits import split_for_text
 from softprompt.data.facts_text import Wording, draw_wordings
+from softprompt.data.passages import LONGEST, documents_of
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.prose import LONGEST, documents_of
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
 from softprompt.tasks.template_families import family_of

@@ -7,17 +7,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from helpers.paths import REAL
+from helpers.task_files import examples_of
 from softprompt.config import Kind, SuiteSettings, WorldSettings
-from softprompt.data import glue, prepared
+from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.rows import RawSplit
 from softprompt.errors import UserError
 from softprompt.tasks.load import load_task, nlu_names
 from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Role
-
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
 
 FILES = {
     "sst2": ("sentence\tlabel\n", 'a "stirring , funny \t1\n', "bad\t0\n"),
@@ -34,8 +32,8 @@ FILES = {
 }
 
 
-def read(task: str, path: Path, name: str = "train", *, labelled: bool = True) -> RawSplit:
-    return glue.read_glue_split(task, path, name, labelled=labelled)
+def read(task: str, path: Path, *, labelled: bool = True) -> RawSplit:
+    return examples_of(task, path, labelled=labelled, suite="glue")
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -85,7 +83,7 @@ def test_the_treebanks_own_files_are_read_too(tmp_path: Path) -> None:
 
 def test_a_file_without_labels_is_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "test.tsv", "index\tsentence1\tsentence2\n", "0\tA.\tB.\n")
-    assert [row.label for row in read("rte", path, "test", labelled=False).rows] == [""]
+    assert [row.label for row in read("rte", path, labelled=False).rows] == [""]
 
 
 BROKEN = {
@@ -130,10 +128,9 @@ def test_the_validation_set_is_the_test_set(tmp_path: Path) -> None:
     assert set(manifest["left_out"]) == {"mrpc", "rte"}
 
 
-@real_data
-def test_the_real_treebank_has_its_official_counts(tmp_path: Path) -> None:
+def test_the_real_treebank_has_its_official_counts(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "raw" / "glue").mkdir(parents=True)
-    (tmp_path / "raw" / "glue" / "SST-2").symlink_to(REAL / "extra" / "sst2")
+    (tmp_path / "raw" / "glue" / "SST-2").symlink_to(real_data / "extra" / "sst2")
     settings = SuiteSettings(source="local", path=str(tmp_path / "raw"))
     prepare_suite("glue", settings, WorldSettings(), tmp_path / "glue")
     splits = prepared.read_manifest(tmp_path / "glue")["tasks"]["sst2"]["splits"]
@@ -144,7 +141,7 @@ def test_the_real_treebank_has_its_official_counts(tmp_path: Path) -> None:
 # --- tasks --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", glue.FOLDERS)
+@pytest.mark.parametrize("name", FILES)
 def test_every_task_can_be_asked_of_every_kind_in_every_role(name: str, tmp_path: Path) -> None:
     task = load_task("glue", name, tmp_path)
     for kind in get_args(Kind):
@@ -156,7 +153,7 @@ def test_every_task_can_be_asked_of_every_kind_in_every_role(name: str, tmp_path
 
 
 def test_the_suites_tasks_have_definitions() -> None:
-    assert nlu_names("glue") == sorted(glue.FOLDERS)
+    assert nlu_names("glue") == sorted(FILES)
     assert "sst2" not in nlu_names("superglue")
     with pytest.raises(UserError, match="suite glue has no task 'cb' with templates; valid ones: mrpc, rte, sst2"):
         load_task("glue", "cb", Path())

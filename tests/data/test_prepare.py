@@ -11,17 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from helpers.paths import REAL
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import prepare, prepared
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.splits import carve_dev, sample
+from softprompt.data.splits import carve_dev, sample, unit_of
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
-from softprompt.tasks.load import load_task
-from softprompt.tasks.metrics import question_of
-
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
+from softprompt.tasks.load import load_data_section, load_task
 
 SUITES = ["lama", "superglue", "fewglue"]
 SMALL = WorldSettings(subjects=24)
@@ -122,10 +118,9 @@ REAL_ROWS = {
 }
 
 
-@real_data
 @pytest.mark.parametrize("suite", REAL_ROWS)
-def test_real_nlu_manifests_hold_the_official_counts(suite: str, tmp_path: Path) -> None:
-    prepare_suite(suite, local(REAL), SMALL, tmp_path / suite)
+def test_real_nlu_manifests_hold_the_official_counts(real_data: Path, suite: str, tmp_path: Path) -> None:
+    prepare_suite(suite, local(real_data), SMALL, tmp_path / suite)
     manifest = prepared.read_manifest(tmp_path / suite)
     rows = {
         name: (task["splits"]["train"]["rows"] + task["splits"]["dev"]["rows"], task["splits"]["test"]["rows"])
@@ -139,9 +134,8 @@ def test_real_nlu_manifests_hold_the_official_counts(suite: str, tmp_path: Path)
         assert task["also_in_test"] == {"train": 0, "dev": 0}
 
 
-@real_data
-def test_fewglues_wsc_has_nothing_but_positives_and_record_is_checked(tmp_path: Path) -> None:
-    prepare_suite("fewglue", local(REAL), SMALL, tmp_path / "fewglue")
+def test_fewglues_wsc_has_nothing_but_positives_and_record_is_checked(real_data: Path, tmp_path: Path) -> None:
+    prepare_suite("fewglue", local(real_data), SMALL, tmp_path / "fewglue")
     manifest = prepared.read_manifest(tmp_path / "fewglue")
     splits = manifest["tasks"]["wsc"]["splits"]
     assert (splits["train"]["labels"], splits["dev"]["labels"]) == ({"true": 32}, {"true": 10, "false": 22})
@@ -153,9 +147,8 @@ def test_fewglues_wsc_has_nothing_but_positives_and_record_is_checked(tmp_path: 
     }
 
 
-@real_data
-def test_real_lama_manifest_holds_the_official_counts(tmp_path: Path) -> None:
-    prepare_suite("lama", local(REAL, vocabulary="29k"), SMALL, tmp_path / "lama")
+def test_real_lama_manifest_holds_the_official_counts(real_data: Path, tmp_path: Path) -> None:
+    prepare_suite("lama", local(real_data, vocabulary="29k"), SMALL, tmp_path / "lama")
     folder = tmp_path / "lama"
     manifest = prepared.read_manifest(folder)
     tasks = manifest["tasks"]
@@ -204,9 +197,8 @@ PROBE_ROWS = {
 }
 
 
-@real_data
-def test_real_probes_hold_the_official_counts_and_bring_what_is_asked(tmp_path: Path) -> None:
-    prepare_suite("lama", local(REAL, tasks=tuple(PROBE_ROWS)), SMALL, tmp_path / "lama")
+def test_real_probes_hold_the_official_counts_and_bring_what_is_asked(real_data: Path, tmp_path: Path) -> None:
+    prepare_suite("lama", local(real_data, tasks=tuple(PROBE_ROWS)), SMALL, tmp_path / "lama")
     manifest = prepared.read_manifest(tmp_path / "lama")
     assert {name: manifest["tasks"][name]["splits"]["test"]["rows"] for name in PROBE_ROWS} == PROBE_ROWS
     squad = manifest["tasks"]["squad"]["raw"]["lama/Squad/test.jsonl"]
@@ -219,25 +211,25 @@ def test_real_probes_hold_the_official_counts_and_bring_what_is_asked(tmp_path: 
         assert bool(task.templates("manual", "causal")) == name.startswith("google_re")
 
 
-@real_data
 @pytest.mark.parametrize(("name", "words"), [("29k", 18154), ("common", 21018), ("full", None)])
-def test_the_chosen_vocabulary_is_the_prepared_one(name: str, words: int | None, tmp_path: Path) -> None:
-    prepare_suite("lama", local(REAL, tasks=("P36",), vocabulary=name), SMALL, tmp_path / "lama")
+def test_the_chosen_vocabulary_is_the_prepared_one(
+    real_data: Path, name: str, words: int | None, tmp_path: Path
+) -> None:
+    prepare_suite("lama", local(real_data, tasks=("P36",), vocabulary=name), SMALL, tmp_path / "lama")
     vocabulary = prepared.load_vocabulary(tmp_path / "lama")
     assert (None if vocabulary is None else len(vocabulary)) == words
     assert prepared.read_manifest(tmp_path / "lama")["settings"]["vocabulary"] == name
 
 
-@real_data
-def test_redrawn_fewglue_has_32_and_32_of_superglues_train_rows(tmp_path: Path) -> None:
+def test_redrawn_fewglue_has_32_and_32_of_superglues_train_rows(real_data: Path, tmp_path: Path) -> None:
     drawn = {}
     for seed in (0, 0, 1):
-        prepare_suite("fewglue", local(REAL, split_seed=seed), SMALL, tmp_path / "fewglue")
+        prepare_suite("fewglue", local(real_data, split_seed=seed), SMALL, tmp_path / "fewglue")
         manifest = prepared.read_manifest(tmp_path / "fewglue")
         for name, task in manifest["tasks"].items():
             train, dev = (prepared.load_split(tmp_path / "fewglue", name, split) for split in ("train", "dev"))
-            unit = question_of if name == "multirc" else pd.Series
-            assert (unit(train["id"]).nunique(), unit(dev["id"]).nunique()) == (32, 32)
+            data = load_data_section("fewglue", name)
+            assert (unit_of(train["id"], data).nunique(), unit_of(dev["id"], data).nunique()) == (32, 32)
             assert task["splits"]["test"]["rows"] == REAL_ROWS["fewglue"][name][1]
             assert drawn.setdefault((name, seed), train["id"].tolist()) == train["id"].tolist()
     assert all(drawn[name, 0] != drawn[name, 1] for name, _ in drawn)
@@ -284,10 +276,11 @@ def test_carving_depends_on_the_identity_only() -> None:
 def test_a_limit_keeps_the_answers_of_a_question_together() -> None:
     ids = pd.Series([f"val-{number // 10}-{number // 4}-{number}" for number in range(40)])
     table = pd.DataFrame({"id": ids})
-    chosen = sample(table, 14, "superglue/multirc", "test limit", question_of(ids))
-    questions = question_of(chosen["id"])
+    data = load_data_section("superglue", "multirc")
+    chosen = sample(table, 14, "superglue/multirc", "test limit", unit_of(ids, data))
+    questions = chosen["id"].str.rpartition("-")[0]
     assert 11 <= len(chosen) <= 14
-    assert all((question_of(ids) == question).sum() == (questions == question).sum() for question in set(questions))
+    assert all((ids.str.rpartition("-")[0] == one).sum() == (questions == one).sum() for one in set(questions))
 
 
 def test_limits_are_samples_in_the_order_of_the_file(raw: Path, tmp_path: Path) -> None:

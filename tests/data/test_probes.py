@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from helpers.paths import ROOT
+from helpers.profiles import listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
@@ -131,8 +132,8 @@ def folder(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def params_for(folder: Path, methods: list[str]) -> Params:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
-    content["run"] |= {"suites": ["lama"], "methods": methods}
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["run"] |= {"suites": ["lama"], **listed(methods)}
     content["suites"]["lama"]["tasks"] = "all"
     content["budget"] = "smoke"
     content["budgets"]["smoke"] |= {"steps": 2, "eval_every": 1}

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.paths import REAL
+from helpers.task_files import FOLDERS, examples_of
+from softprompt.data.examples import REPEATED_ROW
+from softprompt.data.formats.multirc import EMPTY_ANSWER
+from softprompt.data.formats.wsc import PRONOUN_OFF_BY_ONE
 from softprompt.data.lama import read_facts, read_patterns, read_relations
-from softprompt.data.nlu_rows import EMPTY_ANSWER, PRONOUN_OFF_BY_ONE
 from softprompt.data.rows import RawSplit
-from softprompt.data.superglue import FOLDERS, REPEATED_ROW, read_nlu_split
 from softprompt.errors import UserError
-
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
 
 Json = dict[str, Any]
 
@@ -119,54 +118,47 @@ FEWGLUE_COUNTS = {
 }
 
 
-@real_data
 @pytest.mark.parametrize("task", SUPERGLUE_COUNTS)
-def test_superglue_has_its_official_counts(task: str) -> None:
+def test_superglue_has_its_official_counts(real_data: Path, task: str) -> None:
     for name, expected in SUPERGLUE_COUNTS[task].items():
-        path = REAL / "superglue" / FOLDERS[task] / f"{name}.jsonl"
-        split = read_nlu_split(task, path, name, labelled=name != "test")
+        path = real_data / "superglue" / FOLDERS[task] / f"{name}.jsonl"
+        split = examples_of(task, path, labelled=name != "test")
         assert (split.lines, split.read) == expected
         assert split.read == len(split.rows) + sum(split.dropped.values())
         assert len({row.id for row in split.rows}) == len(split.rows)
 
 
-@real_data
 @pytest.mark.parametrize("task", FEWGLUE_COUNTS)
-def test_fewglue_has_its_official_counts(task: str) -> None:
-    folder = REAL / "fewglue" / FOLDERS[task]
+def test_fewglue_has_its_official_counts(real_data: Path, task: str) -> None:
+    folder = real_data / "fewglue" / FOLDERS[task]
     read = {
-        path.stem: read_nlu_split(task, path, path.stem, labelled=path.stem != "unlabeled").read
-        for path in folder.glob("*.jsonl")
+        path.stem: examples_of(task, path, labelled=path.stem != "unlabeled").read for path in folder.glob("*.jsonl")
     }
     assert read == FEWGLUE_COUNTS[task]
 
 
-@real_data
-def test_multirc_has_its_official_questions_and_loses_its_empty_answers() -> None:
+def test_multirc_has_its_official_questions_and_loses_its_empty_answers(real_data: Path) -> None:
     expected = {"train": (456, 5131, 3), "val": (83, 953, 0), "test": (166, 1820, 1)}
     for name, counts in expected.items():
-        path = REAL / "superglue" / "MultiRC" / f"{name}.jsonl"
-        split = read_nlu_split("multirc", path, name, labelled=name != "test")
+        path = real_data / "superglue" / "MultiRC" / f"{name}.jsonl"
+        split = examples_of("multirc", path, labelled=name != "test")
         questions = {row.id.rpartition("-")[0] for row in split.rows}
         assert (len({row.group for row in split.rows}), len(questions), split.dropped[EMPTY_ANSWER]) == counts
 
 
-@real_data
-def test_one_official_wsc_row_is_mended_and_counted() -> None:
-    split = read_nlu_split("wsc", REAL / "superglue/WSC/val.jsonl", "val", labelled=True)
+def test_one_official_wsc_row_is_mended_and_counted(real_data: Path) -> None:
+    split = examples_of("wsc", real_data / "superglue/WSC/val.jsonl", labelled=True)
     assert split.repaired == Counter({PRONOUN_OFF_BY_ONE: 1})
     assert "want to use *it* ," in next(row for row in split.rows if row.id == "val-42").fields["marked"]
 
 
-@real_data
-def test_the_repeated_row_of_fewglue_wic_is_dropped_and_counted() -> None:
-    split = read_nlu_split("wic", REAL / "fewglue/WiC/unlabeled.jsonl", "unlabeled", labelled=False)
+def test_the_repeated_row_of_fewglue_wic_is_dropped_and_counted(real_data: Path) -> None:
+    split = examples_of("wic", real_data / "fewglue/WiC/unlabeled.jsonl", labelled=False)
     assert split.dropped == Counter({REPEATED_ROW: 1})
 
 
-@real_data
-def test_lama_has_its_official_counts() -> None:
-    lama = REAL / "lama"
+def test_lama_has_its_official_counts(real_data: Path) -> None:
+    lama = real_data / "lama"
     relations = read_relations(lama / "relations.jsonl")
     assert Counter(relation.type for relation in relations.values()) == {"N-1": 25, "N-M": 19, "1-1": 2}
     counts = {}
@@ -182,11 +174,10 @@ def test_lama_has_its_official_counts() -> None:
     assert counts == expected
 
 
-@real_data
-def test_every_pararel_file_holds_lamas_own_wording_which_counts_once() -> None:
-    relations = read_relations(REAL / "lama" / "relations.jsonl")
+def test_every_pararel_file_holds_lamas_own_wording_which_counts_once(real_data: Path) -> None:
+    relations = read_relations(real_data / "lama" / "relations.jsonl")
     read = kept = dropped = 0
-    for path in (REAL / "prompts" / "pararel").glob("*.jsonl"):
+    for path in (real_data / "prompts" / "pararel").glob("*.jsonl"):
         templates, account = read_patterns(path, relations[path.stem].template)
         read, kept, dropped = read + account.read, kept + len(templates), dropped + sum(account.dropped.values())
     assert (read, kept, dropped) == (329, 290, 39)
@@ -196,19 +187,19 @@ def test_every_pararel_file_holds_lamas_own_wording_which_counts_once() -> None:
 
 
 def test_copa_fields_fit_into_a_sentence(tmp_path: Path) -> None:
-    row = read_nlu_split("copa", write(tmp_path / "val.jsonl", VALID["copa"]), "val", labelled=True).rows[0]
+    row = examples_of("copa", write(tmp_path / "val.jsonl", VALID["copa"]), labelled=True).rows[0]
     assert (row.id, row.label) == ("val-7", "choice1")
     assert row.fields["cloze"] == "The grass was wet because"
     assert (row.fields["option1"], row.fields["option2"]) == ("it rained", "it snowed")
     assert row.fields["pet_stem"] == "The grass was wet"
     effect = changed(VALID["copa"], "question", to="effect")
-    row = read_nlu_split("copa", write(tmp_path / "val.jsonl", effect), "val", labelled=True).rows[0]
+    row = examples_of("copa", write(tmp_path / "val.jsonl", effect), labelled=True).rows[0]
     assert row.fields["cloze"] == "The grass was wet so"
     assert row.fields["pet_stem"] == "The grass was wet,"
 
 
 def test_multirc_ids_name_paragraph_question_and_answer(tmp_path: Path) -> None:
-    split = read_nlu_split("multirc", write(tmp_path / "val.jsonl", VALID["multirc"]), "val", labelled=True)
+    split = examples_of("multirc", write(tmp_path / "val.jsonl", VALID["multirc"]), labelled=True)
     assert [(row.id, row.label, row.fields["answer"]) for row in split.rows] == [
         ("val-7-9-11", "1", "Ann"),
         ("val-7-9-12", "0", "Eve"),
@@ -219,19 +210,19 @@ def test_multirc_ids_name_paragraph_question_and_answer(tmp_path: Path) -> None:
 def test_examples_that_share_a_text_are_one_group(tmp_path: Path) -> None:
     rows = [changed(VALID["boolq"], "idx", to=number) for number in range(2)]
     rows.append(changed(changed(VALID["boolq"], "idx", to=2), "passage", to="Ice melts."))
-    split = read_nlu_split("boolq", write(tmp_path / "val.jsonl", *rows), "val", labelled=True)
+    split = examples_of("boolq", write(tmp_path / "val.jsonl", *rows), labelled=True)
     assert [row.group for row in split.rows] == ["val-0", "val-0", "val-2"]
 
 
 def test_wsc_spans_may_differ_in_case_and_punctuation(tmp_path: Path) -> None:
-    row = read_nlu_split("wsc", write(tmp_path / "val.jsonl", VALID["wsc"]), "val", labelled=True).rows[0]
+    row = examples_of("wsc", write(tmp_path / "val.jsonl", VALID["wsc"]), labelled=True).rows[0]
     assert row.fields["marked"] == "Ann's dog barked because *it* , the dog, was afraid."
     assert row.fields["candidate_text"] == "Ann"
 
 
 def test_a_pronoun_one_word_beside_its_index_is_found(tmp_path: Path) -> None:
     beside = changed(VALID["wsc"], "target", "span2_index", to=5)
-    split = read_nlu_split("wsc", write(tmp_path / "val.jsonl", beside), "val", labelled=True)
+    split = examples_of("wsc", write(tmp_path / "val.jsonl", beside), labelled=True)
     assert split.rows[0].fields["marked"] == "Ann's dog barked because *it* , the dog, was afraid."
     assert split.repaired == Counter({PRONOUN_OFF_BY_ONE: 1})
 
@@ -239,30 +230,34 @@ def test_a_pronoun_one_word_beside_its_index_is_found(tmp_path: Path) -> None:
 def test_wic_takes_a_negated_verb(tmp_path: Path) -> None:
     row = changed(changed(VALID["wic"], "sentence1", to="He doesn't."), "word", to="do")
     row = changed(changed(row, "start1", to=3), "end1", to=7)
-    assert read_nlu_split("wic", write(tmp_path / "val.jsonl", row), "val", labelled=True).read == 1
+    assert examples_of("wic", write(tmp_path / "val.jsonl", row), labelled=True).read == 1
 
 
 def test_boolq_without_idx_counts_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", without(VALID["boolq"], "idx"), without(VALID["boolq"], "idx"))
-    assert [row.id for row in read_nlu_split("boolq", path, "train", labelled=True).rows] == ["train-1", "train-2"]
+    assert [row.id for row in examples_of("boolq", path, labelled=True).rows] == ["train-1", "train-2"]
 
 
 def test_a_missing_last_newline_is_fine(tmp_path: Path) -> None:
     path = tmp_path / "val.jsonl"
     path.write_text(json.dumps(VALID["cb"]))
-    assert read_nlu_split("cb", path, "val", labelled=True).read == 1
+    assert examples_of("cb", path, labelled=True).read == 1
 
 
 def test_unlabelled_rows_have_the_empty_label(tmp_path: Path) -> None:
     path = write(tmp_path / "test.jsonl", without(VALID["rte"], "label"))
-    assert read_nlu_split("rte", path, "test", labelled=False).rows[0].label == ""
+    assert examples_of("rte", path, labelled=False).rows[0].label == ""
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 BROKEN_ROWS = {
-    "boolq label as text": ("boolq", changed(VALID["boolq"], "label", to="true"), "`label` is 'true'.*one of true"),
-    "boolq label as number": ("boolq", changed(VALID["boolq"], "label", to=1), "`label` is 1.*one of true, false"),
+    "boolq label as text": (
+        "boolq",
+        changed(VALID["boolq"], "label", to="true"),
+        "`label` is 'true'.*one of false, true",
+    ),
+    "boolq label as number": ("boolq", changed(VALID["boolq"], "label", to=1), "`label` is 1.*one of false, true"),
     "cb unknown label": ("cb", changed(VALID["cb"], "label", to="maybe"), "`label` is 'maybe'.*\"neutral\""),
     "rte label of cb": ("rte", changed(VALID["rte"], "label", to="neutral"), "`label` is 'neutral'.*not_entailment"),
     "copa label out of range": ("copa", changed(VALID["copa"], "label", to=2), "`label` is 2; expected one of 0, 1"),
@@ -356,21 +351,21 @@ def test_a_broken_row_is_refused_by_file_line_and_field(case: str, tmp_path: Pat
     task, row, message = BROKEN_ROWS[case]
     good = changed(VALID[task], "idx", to=6)
     with pytest.raises(UserError, match=rf"val\.jsonl:2: .*{message}"):
-        read_nlu_split(task, write(tmp_path / "val.jsonl", good, row), "val", labelled=True)
+        examples_of(task, write(tmp_path / "val.jsonl", good, row), labelled=True)
 
 
 @pytest.mark.parametrize("task", [task for task in VALID if task != "multirc"])
 def test_a_second_row_with_the_same_id_is_refused(task: str, tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", VALID[task], VALID[task])
     with pytest.raises(UserError, match=r"train\.jsonl:2: field `idx` is .*line 1 has it already"):
-        read_nlu_split(task, path, "train", labelled=True)
+        examples_of(task, path, labelled=True)
 
 
 def test_an_unlabelled_id_on_two_different_rows_is_refused(tmp_path: Path) -> None:
     row = without(VALID["rte"], "label")
     path = write(tmp_path / "unlabeled.jsonl", row, changed(row, "premise", to="It snowed."))
     with pytest.raises(UserError, match=r"unlabeled\.jsonl:2: field `idx`"):
-        read_nlu_split("rte", path, "unlabeled", labelled=False)
+        examples_of("rte", path, labelled=False)
 
 
 BROKEN_FILES = {
@@ -389,12 +384,12 @@ def test_a_broken_file_is_refused(case: str, tmp_path: Path) -> None:
     path = tmp_path / "val.jsonl"
     path.write_bytes(content)
     with pytest.raises(UserError, match=rf"val\.jsonl{message}"):
-        read_nlu_split("cb", path, "val", labelled=True)
+        examples_of("cb", path, labelled=True)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"val\.jsonl: no such file"):
-        read_nlu_split("cb", tmp_path / "val.jsonl", "val", labelled=True)
+        examples_of("cb", tmp_path / "val.jsonl", labelled=True)
 
 
 FACT = {"uuid": "u1", "sub_label": "Allan Peiper", "obj_label": "Alexandra", "predicate_id": "P19"}
@@ -461,7 +456,7 @@ JSON_VALUES = st.recursive(
 
 def _read_or_refusal(task: str, path: Path) -> RawSplit | str:
     try:
-        return read_nlu_split(task, path, "val", labelled=True)
+        return examples_of(task, path, labelled=True)
     except UserError as error:
         return str(error)
 

@@ -10,7 +10,7 @@ from helpers.file_server import FileServer, serving
 from helpers.source_samples import tarred, zipped
 from softprompt.data.sources import official
 from softprompt.data.sources.lock import Lock
-from softprompt.data.sources.official import Archive, Section, fill_from_official
+from softprompt.data.sources.official import LamaArchive, LamaFiles, fill_lama
 from softprompt.errors import UserError
 
 PAGE = b"<!doctype html><title>Sign in</title>"
@@ -42,13 +42,15 @@ def test_the_advice_after_a_wrong_first_answer_works(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    archive = Archive(url=server.add(name, wrong), sha256=None, place={r"data/(P\d+)\.jsonl": r"lama/TREx/\1.jsonl"})
-    monkeypatch.setattr(official, "read_table", lambda: {"lama": Section(archives=(archive,))})
+    archive = LamaArchive(
+        url=server.add(name, wrong), sha256=None, place={r"data/(P\d+)\.jsonl": r"lama/TREx/\1.jsonl"}
+    )
+    monkeypatch.setattr(official, "read_lama_files", lambda: {"lama": LamaFiles(archives=(archive,))})
     lock = Lock(tmp_path / "downloads.lock.json")
 
     def fill(folder: str) -> dict[str, str]:
         (tmp_path / folder).mkdir()
-        return fill_from_official("lama", None, tmp_path / "downloads", lock, tmp_path / folder)
+        return fill_lama("lama", None, tmp_path / "downloads", lock, tmp_path / folder)
 
     with pytest.raises(UserError, match=told):
         fill("first")

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import datasets
 import pytest
-import yaml
 
 from helpers.file_server import FileServer, serving
 from helpers.hub_samples import fill_hub_glue, fill_hub_lama, fill_hub_superglue, write_parquet
-from helpers.paths import REAL
-from helpers.source_samples import SUPERGLUE, local_files, published, zipped
+from helpers.source_samples import SUPERGLUE, local_files, moved_to, published, zipped
+from helpers.task_files import FOLDERS
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import few_shot, prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared_task import chosen_tasks
-from softprompt.data.sources import ORIGINS, download, fetch_suite, hub, official
+from softprompt.data.sources import ORIGINS, download, fetch_suite, hub_datasets, official
 from softprompt.data.sources.lock import Lock
-from softprompt.data.superglue import FOLDERS
+from softprompt.data.suite_layouts import LAYOUTS
 from softprompt.errors import UserError
+from softprompt.tasks import load
+from softprompt.tasks.load import load_data_section, nlu_names
 
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
 WORLD = WorldSettings()
 
 
@@ -38,29 +38,23 @@ def raw(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """Everything official on a server of this machine, at the addresses of the real table but for host and hashes."""
+    """Everything official on a server of this machine, at the published addresses but for host and hashes."""
     monkeypatch.setattr(download, "PAUSES_SECONDS", ())
     with serving() as running:
         running.files = published()
-        table = yaml.safe_load(official.TABLE.read_text())
-        for section in table.values():
-            for archive in section.get("archives", ()):
-                archive |= {"url": f"{running.url}/{archive['url'].split('/', 3)[3]}", "sha256": None}
-            for group in section.get("files", ()):
-                group |= {
-                    "base": f"{running.url}/{group['base'].split('/', 3)[3]}",
-                    "files": dict.fromkeys(group["files"]),
-                }
-        (tmp_path / "official.yaml").write_text(yaml.safe_dump(table))
-        monkeypatch.setattr(official, "TABLE", tmp_path / "official.yaml")
+        for path in load.DEFINITIONS.rglob("*.yaml"):
+            moved_to(running.url, path, tmp_path / "definitions" / path.relative_to(load.DEFINITIONS))
+        moved_to(running.url, official.LAMA_FILES, tmp_path / "lama_files.yaml")
+        monkeypatch.setattr(load, "DEFINITIONS", tmp_path / "definitions")
+        monkeypatch.setattr(official, "LAMA_FILES", tmp_path / "lama_files.yaml")
         yield running
 
 
 @pytest.fixture
 def hub_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Parquet files with the hub's columns, at the place where the hub's datasets would be."""
-    monkeypatch.setattr(hub, "PREFIX", f"{tmp_path}/hub/")
-    for name in hub.OFFLINE:
+    monkeypatch.setattr(hub_datasets, "PREFIX", f"{tmp_path}/hub/")
+    for name in hub_datasets.OFFLINE:
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "hub"
 
@@ -110,19 +104,18 @@ def json_lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
 
 
-@real_data
-def test_the_hub_gives_the_real_rows(hub_folder: Path, tmp_path: Path) -> None:
+def test_the_hub_gives_the_real_rows(real_data: Path, hub_folder: Path, tmp_path: Path) -> None:
     names = ["cb", "copa", "multirc", "rte", "wic", "wsc"]
     real = {
         FOLDERS[task]: {
-            name: json_lines(REAL / "superglue" / FOLDERS[task] / f"{name}.jsonl") for name in OFFICIAL_SPLITS
+            name: json_lines(real_data / "superglue" / FOLDERS[task] / f"{name}.jsonl") for name in OFFICIAL_SPLITS
         }
         for task in names
     }
     fill_hub_superglue(hub_folder, real)
     settings = {"tasks": names}
     assert tables("superglue", "hub", tmp_path, **settings) == tables(
-        "superglue", "local", tmp_path, path=str(REAL), **settings
+        "superglue", "local", tmp_path, path=str(real_data), **settings
     )
 
 
@@ -194,7 +187,7 @@ def test_an_archive_of_another_layout_is_refused(server: FileServer, tmp_path: P
 
 
 @pytest.mark.usefixtures("hub_folder")
-@pytest.mark.parametrize("name", hub.OFFLINE)
+@pytest.mark.parametrize("name", hub_datasets.OFFLINE)
 def test_an_offline_machine_is_told_in_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     with pytest.raises(UserError, match=rf"suites\.glue\.source is hub, but {name} is set: unset it, or .*official"):
@@ -211,28 +204,39 @@ def test_a_dataset_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None
 
 
 def test_rows_of_another_form_are_told_in_one_line(hub_folder: Path, tmp_path: Path) -> None:
-    write_parquet(hub_folder / hub.GLUE / "sst2" / "train-00000-of-00001.parquet", [{"text": "a", "label": 1}])
+    write_parquet(
+        hub_folder / LAYOUTS["glue"].hub / "sst2" / "train-00000-of-00001.parquet", [{"text": "a", "label": 1}]
+    )
     with pytest.raises(UserError, match=r"suites\.glue: rows of the hub have no field 'sentence'"):
         fetch_suite("glue", "hub", ("sst2",), tmp_path / "downloads")
 
 
-def test_the_shipped_table_names_what_the_readers_read() -> None:
-    table = official.read_table()
-    assert {archive.about for archive in table["superglue"].archives} == set(FOLDERS.values())
-    known = [archive.sha256 for section in table.values() for archive in section.archives]
-    known += [sha256 for section in table.values() for group in section.files for sha256 in group.files.values()]
-    assert all(sha256 is None or len(bytes.fromhex(sha256)) == 32 for sha256 in known)
-    assert len({sha256 for sha256 in known if sha256}) == len([sha256 for sha256 in known if sha256])
+def published_hashes() -> dict[str, str | None]:
+    """SHA-256 by address, of everything that definitions and LAMA's table say is published."""
+    tasks = [load_data_section(suite, name) for suite in LAYOUTS for name in nlu_names(suite)]
+    archives = [data.membership.archive for data in tasks if data.membership.archive is not None]
+    groups = [group for data in tasks for group in data.membership.files]
+    lama = official.read_lama_files().values()
+    hashes = {archive.url: archive.sha256 for part in (archives, *(one.archives for one in lama)) for archive in part}
+    for group in (*groups, *(group for one in lama for group in one.files)):
+        hashes |= {group.base + name: sha256 for name, sha256 in group.files.items()}
+    return hashes
 
 
-@real_data
-def test_the_shipped_table_has_the_hashes_of_the_real_files() -> None:
-    table = official.read_table()
+def test_what_is_published_has_a_hash_of_its_own() -> None:
+    known = [sha256 for sha256 in published_hashes().values() if sha256]
+    assert len(published_hashes()) == 8 + 27 + 2 + 2 + 2 + 39
+    assert all(len(bytes.fromhex(sha256)) == 32 for sha256 in known)
+    assert len(set(known)) == len(known) == len(published_hashes()) - 2
+
+
+def test_the_definitions_have_the_hashes_of_the_real_files(real_data: Path) -> None:
     checked = 0
-    for group in (*table["fewglue"].files, *table["lama_training"].files):
-        for path, sha256 in group.files.items():
-            content = (REAL / group.into / path).read_bytes()
-            assert hashlib.sha256(content).hexdigest() == sha256, path
+    for address, sha256 in published_hashes().items():
+        folder, name = address.split("/")[-2:]
+        path = real_data / ("prompts/pararel" if folder == "graphs_json" else f"fewglue/{folder}") / name
+        if "githubusercontent" in address:
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256, path
             checked += 1
     assert checked == 66
 

@@ -8,7 +8,7 @@ import torch
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import load_split
-from softprompt.evaluation.knowledge import known_as_stated, known_facts
+from softprompt.evaluation.knowledge import known_facts, stated_facts
 from softprompt.tasks.load import load_task
 
 
@@ -26,19 +26,21 @@ def test_every_template_is_asked_of_every_fact(gpt2: Backbone, prepared: Path) -
     assert 0 < known.loc[templates[0].id, "p_at_1"] < 1
 
 
-def test_a_told_fact_is_asked_in_the_wording_that_told_it(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_a_fact_is_asked_in_the_wording_that_states_it(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
     suite = tmp_path / "lama"
     shutil.copytree(prepared / "lama", suite)
     templates = load_task("lama", "P36", prepared).templates("manual", "causal")[:2]
     facts = load_split(suite, "P36", "test")[["subject", "label"]]
-    told = pd.concat([facts.iloc[:6].assign(template=templates[0].id), facts.iloc[3:].assign(template=templates[1].id)])
-    rows = told.assign(text="", answers=[[] for _ in range(len(told))], relation="P36")
+    stated = pd.concat(
+        [facts.iloc[:6].assign(template=templates[0].id), facts.iloc[3:].assign(template=templates[1].id)]
+    )
+    rows = stated.assign(text="", answers=[[] for _ in range(len(stated))], relation="P36")
     rows.to_json(suite / "text" / "facts.jsonl", orient="records", lines=True)
     backbone = gpt2.tuned_copy()
     _learn(backbone, templates[0].text, facts.iloc[::2])
-    known = known_as_stated(backbone, suite, inference_tokens=512).set_index("template")
+    known = stated_facts(backbone, suite, inference_tokens=512).set_index("template")
     for template in templates:
-        own = told[told["template"] == template.id]
+        own = stated[stated["template"] == template.id]
         correct = [_answer(backbone, template.text, fact) == fact["label"] for fact in own.to_dict("records")]
         assert known.loc[template.id, "n"] == len(own)
         assert known.loc[template.id, "p_at_1"] == sum(correct) / len(correct)
@@ -46,7 +48,7 @@ def test_a_told_fact_is_asked_in_the_wording_that_told_it(gpt2: Backbone, prepar
 
 
 def test_a_text_that_names_no_templates_tells_nothing_of_them(gpt2: Backbone, prepared: Path) -> None:
-    assert known_as_stated(gpt2, prepared / "lama", inference_tokens=512).empty
+    assert stated_facts(gpt2, prepared / "lama", inference_tokens=512).empty
 
 
 def _learn(backbone: Backbone, text: str, facts: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from helpers import synthetic_results as synthetic
 from helpers.paths import ROOT
+from helpers.profiles import listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.evaluation.prompt_contents import cosines_to_words, write_prompt_contents
@@ -23,9 +24,9 @@ from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.prompt_contents import effective_prompts, read_prompt_contents, shares_by_place, usage_summary
-from softprompt.reporting.prompt_page import as_code
-from softprompt.results import Cell, TrainResult, write_record
+from softprompt.reporting.rendering.trained_prompts import as_code, effective_prompts, shares_by_place, usage_summary
+from softprompt.result_files import read_table
+from softprompt.results import Cell, PoolUsage, TrainResult, write_record
 from softprompt.tasks.load import load_task
 
 METHODS = ("manual", "fine_tuning", "prompt_tuning", "prompt_pool_topk")
@@ -50,8 +51,7 @@ def keyed_pool(backbone: Backbone, seed: int) -> PromptPool:
     return PromptPool.drawn_with_keys(4, 2, 3, backbone, generator, matching_weight=1.0)
 
 
-def store_cells(paths: Paths, method: str, trained: dict[tuple[str, int], Trainable]) -> None:
-    folder = paths.train(method, "tiny_bert")
+def store_cells(folder: Path, method: str, trained: dict[tuple[str, int], Trainable]) -> None:
     cells = [cell_of(method, task, seed, parts.positions) for (task, seed), parts in trained.items()]
     write_record(folder / "result.json", TrainResult(method=method, backbone="tiny_bert", cells=cells))
     for cell, trainable in zip(cells, trained.values(), strict=True):
@@ -66,15 +66,18 @@ def root(tmp_path_factory: pytest.TempPathFactory, prepared: Path, bert: Backbon
     (root / "data/prepared").symlink_to(prepared)
     paths = Paths(root)
     words = bert.word_embeddings()
-    places = [(task, seed) for task in ("P19", "P36") for seed in (3, 2)]
-    store_cells(paths, "manual", {place: Trainable() for place in places})
-    store_cells(paths, "fine_tuning", {place: Trainable(TunedWeights(bert.model)) for place in places[:1]})
-    prompts = {(task, seed): SoftPrompt(2.0 * words[[seed + 10, 30]], "identity") for task, seed in places}
-    store_cells(paths, "prompt_tuning", {place: Trainable(own) for place, own in prompts.items()})
-    pools = {(task, seed): Trainable(keyed_pool(bert, seed)) for task, seed in places}
-    store_cells(paths, "prompt_pool_topk", pools)
     params = load_checked_params(ROOT / "params.yaml")
-    run = params.run.model_copy(update={"methods": METHODS})
+    run = params.run.model_copy(update=listed(METHODS))
+    folders = {name: paths.train(run.folder_of(name), "tiny_bert") for name in METHODS}
+    places = [(task, seed) for task in ("P19", "P36") for seed in (3, 2)]
+    store_cells(folders["manual"], "manual", {place: Trainable() for place in places})
+    store_cells(
+        folders["fine_tuning"], "fine_tuning", {place: Trainable(TunedWeights(bert.model)) for place in places[:1]}
+    )
+    prompts = {(task, seed): SoftPrompt(2.0 * words[[seed + 10, 30]], "identity") for task, seed in places}
+    store_cells(folders["prompt_tuning"], "prompt_tuning", {place: Trainable(own) for place, own in prompts.items()})
+    pools = {(task, seed): Trainable(keyed_pool(bert, seed)) for task, seed in places}
+    store_cells(folders["prompt_pool_topk"], "prompt_pool_topk", pools)
     write_prompt_contents(params.model_copy(update={"run": run}), bert, paths)
     return root
 
@@ -159,10 +162,10 @@ def test_a_report_shows_words_and_pools(tmp_path: Path) -> None:
 
 
 def test_a_table_of_another_form_is_refused(tmp_path: Path) -> None:
-    context = synthetic.context_of(synthetic.World())
-    write_atomically(tmp_path / "evaluate/tiny_bert/pool_usage.csv", "suite,share\nlama,1\n")
+    path = tmp_path / "pool_usage.csv"
+    write_atomically(path, "suite,share\nlama,1\n")
     with pytest.raises(UserError, match=r"pool_usage.csv: columns are \['suite', 'share'\]"):
-        read_prompt_contents(tmp_path, context)
+        read_table(path, PoolUsage)
 
 
 def test_marks_that_end_a_cell_are_written_otherwise() -> None:

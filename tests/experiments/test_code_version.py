@@ -13,6 +13,8 @@ from softprompt.methods import METHODS
 CALCULATING = ("backbones/a", "backbones/backbone", "methods/", "seeding", "tasks/", "training/")
 # Imported, but no number hangs on it: what it reads or plans is itself in the key, or it only names and stores.
 NEUTRAL = {
+    "tasks/data_section.py",
+    "tasks/definition_checks.py",
     "tasks/load.py",
     "tasks/template_families.py",
     "experiments/jobs.py",

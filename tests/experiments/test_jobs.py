@@ -9,7 +9,8 @@ from softprompt.experiments.jobs import Job, content_key, plan_fleets
 
 
 def job(index: int, tokens: int, reading: str = "label words") -> Job:
-    return Job(str(index), "", "lama/P19", seed=0, learning_rate=0.1, prompt_length=3, tokens=tokens, reading=reading)
+    settings = {"learning_rate": 0.1, "prompt_length": 3}
+    return Job(str(index), "", "lama/P19", seed=0, settings=settings, tokens=tokens, reading=reading)
 
 
 @given(st.lists(st.integers(1, 100), max_size=60), st.integers(1, 16))
@@ -29,6 +30,15 @@ def test_answers_that_are_read_differently_never_share_a_fleet() -> None:
     fleets = plan_fleets(jobs, 16)
     assert [{j.reading for j in fleet} for fleet in fleets] == [{"candidates words"}, {"label words"}]
     assert plan_fleets([], 16) == []
+
+
+def test_a_fleet_has_one_value_of_every_setting_that_is_not_a_members_own() -> None:
+    jobs = [
+        replace(job(index, 10), settings={"learning_rate": 0.1 * index, "pool_size": size, "prompt_length": index})
+        for index, size in enumerate([2, 4, 2, 4, 4])
+    ]
+    fleets = plan_fleets(jobs, 16)
+    assert [[j.settings["pool_size"] for j in fleet] for fleet in fleets] == [[2, 2], [4, 4, 4]]
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 100)), max_size=12), st.integers(1, 16))

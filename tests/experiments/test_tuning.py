@@ -4,25 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from softprompt.config import LengthRange, PaperSetting, RateRange, Recipe, TrainedMethodSettings, Tuning
-from softprompt.experiments.tuning import Study, Trial
+from softprompt.config import TrainedMethodSettings, Tuning
+from softprompt.experiments.tuning import Study, Trial, tune
 
-SETTINGS = TrainedMethodSettings(
-    recipe=Recipe(optimizer="adam"),
-    learning_rate=RateRange(low=1e-5, high=1e-1),
-    prompt_length=LengthRange(low=1, high=20),
-    paper={"masked": PaperSetting(learning_rate=1e-5, prompt_length=9)},
+SETTINGS = TrainedMethodSettings.model_validate(
+    {
+        "recipe": {"optimizer": "adam"},
+        "search": {"prompt_length": {"low": 1, "high": 20}, "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}},
+        "paper": {"masked": {"learning_rate": 1e-5, "prompt_length": 9}},
+    }
 )
 SAMPLERS = ("tpe", "random", "qmc", "gp")
 
 
-def study_at(path: Path, sampler: str, kind: str = "masked") -> Study:
+def study_at(folder: Path, sampler: str, kind: str = "masked", settings: TrainedMethodSettings = SETTINGS) -> Study:
     tuning = Tuning.model_validate({"sampler": sampler, "batch": 2})
-    return Study(path / "study.journal", "lama", SETTINGS, kind, tuning)  # type: ignore[arg-type]
+    return Study(folder / "study.json", "lama", settings, kind, tuning)  # type: ignore[arg-type]
 
 
 def score(trial: Trial) -> float:
-    return trial.learning_rate * trial.prompt_length
+    return float(trial.settings["learning_rate"]) * float(trial.settings["prompt_length"])
 
 
 def run(path: Path, sampler: str, batches: int, *, reopen: bool) -> list[Trial]:
@@ -33,8 +34,7 @@ def run(path: Path, sampler: str, batches: int, *, reopen: bool) -> list[Trial]:
             study = study_at(path, sampler)
         trials = study.ask(2)
         asked += trials
-        for trial in trials:
-            study.tell(trial, score(trial))
+        study.tell([(trial, None if trial.number == 3 else score(trial)) for trial in trials])
     return asked
 
 
@@ -45,7 +45,7 @@ def test_a_reopened_study_proposes_what_an_uninterrupted_one_does(tmp_path: Path
     pieces = run(tmp_path / "pieces", sampler, 3, reopen=True)
     assert whole == pieces
     if sampler != "gp":  # which may go to the same edge of its range again
-        assert len({trial.learning_rate for trial in whole}) == len(whole)
+        assert len({trial.settings["learning_rate"] for trial in whole}) == len(whole)
 
 
 def test_trials_that_a_killed_run_asked_for_are_asked_again(tmp_path: Path) -> None:
@@ -53,32 +53,73 @@ def test_trials_that_a_killed_run_asked_for_are_asked_again(tmp_path: Path) -> N
     assert study_at(tmp_path, "tpe").ask(2) == first
 
 
+def test_a_file_cut_anywhere_in_its_last_record_leads_to_the_same_trials(tmp_path: Path) -> None:
+    tune(study_at(tmp_path, "tpe"), 4, score)
+    path = tmp_path / "study.json"
+    whole = path.read_bytes()
+    for end in range(whole.rindex(b"{"), len(whole)):
+        path.write_bytes(whole[:end])
+        tune(study_at(tmp_path, "tpe"), 4, score)
+        assert path.read_bytes().rstrip() == whole.rstrip(), end
+
+
+def test_a_finished_study_is_not_written_again(tmp_path: Path) -> None:
+    tune(study_at(tmp_path, "tpe"), 4, score)
+    written = (tmp_path / "study.json").stat().st_mtime_ns
+    best = tune(study_at(tmp_path, "tpe"), 4, lambda _: pytest.fail("a told trial was scored again"))
+    assert best is not None
+    assert (tmp_path / "study.json").stat().st_mtime_ns == written
+    assert tune(study_at(tmp_path, "tpe"), 6, score) is not None
+    assert study_at(tmp_path, "tpe").told() == 6
+
+
 def test_the_papers_setting_is_trial_0_where_the_paper_has_one(tmp_path: Path) -> None:
     trial = study_at(tmp_path / "masked", "tpe").ask(1)[0]
-    assert (trial.learning_rate, trial.prompt_length, trial.is_paper) == (1e-5, 9, True)
+    assert list(trial.settings.items()) == [("learning_rate", 1e-5), ("prompt_length", 9)]
+    assert trial.is_paper
     assert not study_at(tmp_path / "causal", "tpe", kind="causal").ask(1)[0].is_paper
 
 
 def test_the_best_is_the_earliest_of_equals_and_never_a_failed_trial(tmp_path: Path) -> None:
     study = study_at(tmp_path, "random")
     trials = study.ask(4)
-    for trial, value in zip(trials, (0.5, None, 0.7, 0.7), strict=True):
-        study.tell(trial, value)
+    study.tell(list(zip(trials, (0.5, None, 0.7, 0.7), strict=True)))
     assert study.best() == trials[2]
     assert study.told() == 4
 
 
 def test_a_study_whose_trials_all_failed_has_no_best(tmp_path: Path) -> None:
-    study = study_at(tmp_path, "random")
-    for trial in study.ask(2):
-        study.tell(trial, None)
-    assert study.best() is None
+    assert tune(study_at(tmp_path, "random"), 2, lambda _: None) is None
 
 
 def test_chosen_values_lie_in_their_ranges_and_edges_are_seen(tmp_path: Path) -> None:
     study = study_at(tmp_path, "random")
-    for trial in study.ask(2):
-        study.tell(trial, score(trial))
-    paper, other = (study.searched(trial) for trial in study.ask(0) or [pair[0] for pair in study.scores()])
+    tune(study, 2, score)
+    paper, other = (study.searched(trial) for trial, _ in study.scores())
     assert [setting.on_edge() for setting in paper] == [True, False]
-    assert all(setting.low <= setting.chosen <= setting.high for setting in other)
+    for setting in other:
+        assert setting.low is not None
+        assert setting.high is not None
+        assert setting.low <= float(setting.chosen) <= setting.high
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_choices_are_searched_beside_numbers_and_have_no_edge(tmp_path: Path, sampler: str) -> None:
+    settings = TrainedMethodSettings.model_validate(
+        {
+            "recipe": {"optimizer": "adam"},
+            "search": {"prompt_length": [1, 5, 20], "learning_rate": {"low": 0.1, "high": 0.2}},
+        }
+    )
+    study = study_at(tmp_path, sampler, settings=settings)
+    tune(study, 8, score)
+    reopened = study_at(tmp_path, sampler, settings=settings)
+    assert reopened.scores() == study.scores()
+    assert {trial.settings["prompt_length"] for trial, _ in study.scores()} <= {1, 5, 20}
+    assert len({trial.settings["prompt_length"] for trial, _ in study.scores()}) > 1
+    best = study.best()
+    assert best is not None
+    rate, length = study.searched(best)
+    assert (rate.low, rate.high, rate.choices) == (0.1, 0.2, [])
+    assert (length.low, length.choices, length.on_edge()) == (None, [1, 5, 20], False)

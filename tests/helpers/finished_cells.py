@@ -5,7 +5,6 @@ from pathlib import Path
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
-from softprompt.config.parsing import load_params
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.store import FleetStore
@@ -18,10 +17,8 @@ from softprompt.usage.cells import TrainedCell
 
 
 def all_methods() -> Params:
-    """The default profile with the sections of the other profiles' methods too."""
-    params = load_checked_params(ROOT / "params.yaml")
-    sections = [load_params(ROOT / "profiles" / f"{profile}.yaml").methods for profile in ("local", "facts")]
-    return params.model_copy(update={"methods": sections[0] | sections[1] | params.methods})
+    """The default profile, which has a section of every method."""
+    return load_checked_params(ROOT / "params.yaml")
 
 
 def paths_with(prepared: Path, folder: Path) -> Paths:
@@ -51,7 +48,7 @@ def finished_cell(
         positions=parts.positions,
         provenance={"backbone": backbone.revision},
     )
-    folder = paths.train(method, backbone.name)
+    folder = paths.train(params.run.folder_of(method), backbone.name)
     if saved:
         FleetStore(folder).save_parts("key", saved)
     write_record(folder / "result.json", TrainResult(method=method, backbone=backbone.name, cells=[cell]))

@@ -6,8 +6,9 @@ from pathlib import Path
 import datasets
 
 from helpers.source_samples import CLASS_LABELS, FACTS, GLUE, RELATION, Json
-from softprompt.data.sources import hub
+from softprompt.data.sources import hub_datasets
 from softprompt.data.sources.lock import Lock
+from softprompt.data.suite_layouts import LAYOUTS
 
 HUB_SPLITS = {"train": "train", "validation": "val", "test": "test"}
 
@@ -41,7 +42,7 @@ def write_parquet(path: Path, rows: list[Json], names: Sequence[str] = ()) -> No
 def fill_hub_superglue(folder: Path, official_rows: dict[str, dict[str, list[Json]]]) -> None:
     for task, splits in official_rows.items():
         for split, name in HUB_SPLITS.items():
-            path = folder / hub.SUPERGLUE / task.lower() / f"{split}-00000-of-00001.parquet"
+            path = folder / LAYOUTS["superglue"].hub / task.lower() / f"{split}-00000-of-00001.parquet"
             write_parquet(path, list(hub_rows(task, splits[name])), CLASS_LABELS.get(task, ("False", "True")))
 
 
@@ -60,7 +61,9 @@ def fill_hub_glue(folder: Path) -> None:
             for quality, first, _, one, two in tsv("MRPC", name)
         ]
         for config, rows in (("sst2", sst2), ("rte", rte), ("mrpc", mrpc)):
-            write_parquet(folder / hub.GLUE / config / f"{split}-00000-of-00001.parquet", rows, ("one", "other"))
+            write_parquet(
+                folder / LAYOUTS["glue"].hub / config / f"{split}-00000-of-00001.parquet", rows, ("one", "other")
+            )
 
 
 def fill_hub_lama(folder: Path, lock: Lock) -> None:
@@ -71,4 +74,4 @@ def fill_hub_lama(folder: Path, lock: Lock) -> None:
         for evidence in fact["evidences"]
     ]  # fmt: skip
     write_parquet(folder / "facebook" / "lama@abc123" / "trex" / "train" / "0000.parquet", rows)
-    lock.record(f"{hub.PREFIX}facebook/lama@refs/convert/parquet", "abc123")
+    lock.record(f"{hub_datasets.PREFIX}facebook/lama@refs/convert/parquet", "abc123")

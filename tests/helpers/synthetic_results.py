@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from softprompt.config import Budget
+from softprompt.config import Budget, Run
 from softprompt.files import write_atomically
 from softprompt.reporting.context import ReportContext
 from softprompt.results import (
@@ -53,7 +53,7 @@ class World:
     facts: int = 30
     templates: int = 5
     trials: int = 3
-    looks: int = 4
+    evaluations: int = 4
     failed: tuple[tuple[str, str, str, int], ...] = ()
     absent: tuple[tuple[str, str, str, int], ...] = ()
     not_applicable: tuple[tuple[str, str, str], ...] = ()  # (task, backbone, method)
@@ -68,18 +68,18 @@ def default_size() -> World:
         "superglue": ("boolq", "cb", "rte", "wic"),
         "fewglue": ("boolq", "cb", "rte", "wic"),
     }
-    return World(tasks=tasks, seeds=(100, 101, 102, 103, 104), facts=100, templates=8, trials=8, looks=10)
+    return World(tasks=tasks, seeds=(100, 101, 102, 103, 104), facts=100, templates=8, trials=8, evaluations=10)
 
 
 def context_of(world: World, profile: str = "embedded") -> ReportContext:
     """The report on the whole of a world."""
     return ReportContext(
         profile=profile,
-        suites=tuple(world.tasks),
-        backbones=world.backbones,
-        methods=world.methods,
+        run=Run(suites=tuple(world.tasks), backbones=world.backbones, trained=world.methods),
         budget_name="small",
-        budget=Budget(trials=world.trials, steps=100 * world.looks, batch_size=8, eval_every=100, patience=world.looks),
+        budget=Budget(
+            trials=world.trials, steps=100 * world.evaluations, batch_size=8, eval_every=100, patience=world.evaluations
+        ),
         seeds=world.seeds,
         tuning_seed=1000,
     )
@@ -222,9 +222,9 @@ def _searched(method: str) -> list[SearchedSetting]:
 
 def _curve(method: str, world: World) -> list[CurvePoint]:
     points = []
-    for look in range(1, world.looks + 1):
-        reached = ACCURACY[method] * (1 - 0.6 ** (3 * look / world.looks))
-        points.append(CurvePoint(step=100 * look, train_loss=3 / look, dev_loss=3.2 / look, dev_score=reached))
+    for number in range(1, world.evaluations + 1):
+        reached = ACCURACY[method] * (1 - 0.6 ** (3 * number / world.evaluations))
+        points.append(CurvePoint(step=100 * number, train_loss=3 / number, dev_loss=3.2 / number, dev_score=reached))
     return points
 
 
@@ -293,8 +293,8 @@ def _trials(method: str, world: World) -> list[TrialRecord]:
 
 def _save_prompt(folder: Path, cell: Cell) -> None:
     if cell.method in ("p_tuning", "prompt_tuning"):
-        (folder / "prompts").mkdir(parents=True, exist_ok=True)
-        save_file({"prompt": torch.zeros(6, 64)}, folder / "prompts" / f"{cell.key}.safetensors")
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        save_file({"prompt.vectors": torch.zeros(6, 64)}, folder / "parts" / f"{cell.key}.safetensors")
 
 
 def _write_evaluation(

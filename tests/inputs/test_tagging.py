@@ -12,11 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.backbones import WORLD, tiny_backbone
-from helpers.paths import ROOT
+from helpers.profiles import profile_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings
-from softprompt.config.parsing import load_params
-from softprompt.data.extra import TAGS
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
@@ -32,8 +30,9 @@ from softprompt.methods import TrainedMethod, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.head import Head
 from softprompt.prompts.trainable import Trainable, gather
-from softprompt.tasks.entities import entities_of, entity_f1, token_accuracy
+from softprompt.tasks.entities import entities_of
 from softprompt.tasks.load import load_task
+from softprompt.tasks.metrics import entity_f1, token_accuracy
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
@@ -41,7 +40,8 @@ from softprompt.training.member import Member
 from softprompt.usage.cells import TrainedCell
 from softprompt.usage.predict import predict
 
-SECTIONS = load_params(ROOT / "profiles" / "multitask.yaml").methods
+SECTIONS = profile_params("multitask").methods
+TAGS = load_task("extra", "ner", Path()).labels
 READ_BY_WORD = ("bert", "roberta", "albert", "gpt2")
 tags = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), min_size=1, max_size=8)
 
@@ -243,7 +243,7 @@ def test_the_example_set_from_training_to_scores(
 
 
 def smoke_params() -> Params:
-    params = load_params(ROOT / "profiles" / "multitask.yaml")
+    params = profile_params("multitask")
     budget = Budget(trials=2, steps=2, batch_size=4, eval_every=1, patience=9)
     return params.model_copy(
         update={

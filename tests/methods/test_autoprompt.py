@@ -8,11 +8,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Device
+from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
-from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.outputs import Reading
 from softprompt.inputs.task_data import TaskData, load_task_data
@@ -29,7 +28,7 @@ from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member
 from softprompt.training.triggers import first_order_gains, usable_tokens
 
-SECTION = {"candidates": 3, "prompt_length": {"low": 1, "high": 8}}
+SECTION = {"candidates": 3, "search": {"prompt_length": {"low": 1, "high": 8}}}
 BUDGET = Budget(trials=2, steps=23, batch_size=4, eval_every=8, patience=9)
 
 
@@ -43,9 +42,10 @@ def data_of(suite: str, name: str, backbone: Backbone, prepared: Path) -> TaskDa
     return load_task_data(prepared / suite, load_task(suite, name, prepared), backbone, 128, head=False)
 
 
-def member_of(method: AutoPrompt, data: TaskData, folder: Path, length: int = 3) -> Member:
-    runner = FleetRunner(method, {data.task.key: data}, BUDGET, Device(), FleetStore(folder))
-    return runner.build_member(Job("key", "one", data.task.key, 0, None, length, 0, "words"))
+def member_of(method: AutoPrompt, data: TaskData, length: int = 3) -> Member:
+    job = Job("key", "one", data.task.key, 0, {"prompt_length": length}, 0, "words")
+    (member,) = build_members(method, {data.task.key: data}, [job])
+    return member
 
 
 def work_of(
@@ -67,10 +67,8 @@ def loss_under(prompt: Tensor, member: Member, backbone: Backbone) -> Tensor:
     return fleet.losses(reading).mean()
 
 
-def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(
-    backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
-    member = member_of(autoprompt(), data_of("lama", "P19", backbone, prepared), tmp_path)
+def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(backbone: Backbone, prepared: Path) -> None:
+    member = member_of(autoprompt(), data_of("lama", "P19", backbone, prepared))
     embeddings, place = backbone.word_embeddings(), 1
     prompt = member.trainable.part(TokenPrompt).vectors.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss_under(prompt, member, backbone), prompt)
@@ -88,11 +86,9 @@ def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(
         assert float(gains[token] - gains[0]) == pytest.approx(float(before - after) / 2e-7, rel=1e-4)
 
 
-def test_a_searched_trigger_acts_as_its_words_in_the_text_do(
-    backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_a_searched_trigger_acts_as_its_words_in_the_text_do(backbone: Backbone, prepared: Path) -> None:
     method, data = autoprompt(), data_of("lama", "P36", backbone, prepared)
-    member = member_of(method, data, tmp_path)
+    member = member_of(method, data)
     ((trained,), _) = method.train(work_of(method, member, data))
     tokens, vectors = trained.saved["tokens.tokens"], trained.saved["tokens.vectors"]
     torch.testing.assert_close(vectors, backbone.word_embeddings()[tokens], rtol=0, atol=0)
@@ -105,11 +101,9 @@ def test_a_searched_trigger_acts_as_its_words_in_the_text_do(
     torch.testing.assert_close(by_vectors, fleet.read(literal, FleetParts()).logits, rtol=0, atol=1e-10)
 
 
-def test_special_tokens_answers_and_capitals_are_never_tried(
-    backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_special_tokens_answers_and_capitals_are_never_tried(backbone: Backbone, prepared: Path) -> None:
     data = data_of("lama", "P106", backbone, prepared)
-    usable = usable_tokens(backbone, member_of(autoprompt(), data, tmp_path))
+    usable = usable_tokens(backbone, member_of(autoprompt(), data))
     assert usable.any()
     assert not usable[backbone.tokenizer.all_special_ids].any()
     assert not usable[torch.tensor(data.train["target"].tolist())].any()
@@ -121,7 +115,7 @@ def test_special_tokens_answers_and_capitals_are_never_tried(
 
 
 def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
-    bert: Backbone, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bert: Backbone, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes = []
     read = Fleet.read
@@ -132,7 +126,7 @@ def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
 
     monkeypatch.setattr(Fleet, "read", counted)
     method, data = autoprompt(), data_of("superglue", "rte", bert, prepared)
-    member = member_of(method, data, tmp_path)
+    member = member_of(method, data)
     ((trained,), cost) = method.train(
         work_of(method, member, data, inference_tokens=10**6)
     )  # dev in one pass, not of four rows
@@ -142,21 +136,19 @@ def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
     assert trained.curve[-1].step == trained.steps
 
 
-def test_a_budget_without_room_for_a_search_is_refused(bert: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_a_budget_without_room_for_a_search_is_refused(bert: Backbone, prepared: Path) -> None:
     method, data = autoprompt(), data_of("lama", "P36", bert, prepared)
     budget = BUDGET.model_copy(update={"steps": 3})
     with pytest.raises(UserError, match="autoprompt needs at least 4 steps a member, the budget has 3; raise"):
-        method.train(work_of(method, member_of(method, data, tmp_path), data, budget))
+        method.train(work_of(method, member_of(method, data), data, budget))
 
 
-def test_label_words_are_searched_where_there_are_labels_and_saved(
-    bert: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_label_words_are_searched_where_there_are_labels_and_saved(bert: Backbone, prepared: Path) -> None:
     data = data_of("superglue", "cb", bert, prepared)
     saved = {}
     for choice in ("searched", "task"):
         method = autoprompt(label_words=choice)
-        ((trained,), _) = method.train(work_of(method, member_of(method, data, tmp_path), data))
+        ((trained,), _) = method.train(work_of(method, member_of(method, data), data))
         saved[choice] = trained.saved
     words = saved["searched"]["label_words.words"]
     assert "label_words.words" not in saved["task"]
@@ -200,8 +192,8 @@ def test_an_output_stands_for_the_summed_probability_of_its_words_beside_members
     assert torch.equal(scored[2], logits[2])
 
 
-def test_the_search_starts_from_masks_or_a_common_word(backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
-    member = member_of(autoprompt(), data_of("lama", "P19", backbone, prepared), tmp_path, length=4)
+def test_the_search_starts_from_masks_or_a_common_word(backbone: Backbone, prepared: Path) -> None:
+    member = member_of(autoprompt(), data_of("lama", "P19", backbone, prepared), length=4)
     trigger = member.trainable.part(TokenPrompt)
     assert trigger.tokens.tolist() == [int(trigger.tokens[0])] * 4
     assert torch.equal(trigger.vectors, backbone.word_embeddings()[trigger.tokens])

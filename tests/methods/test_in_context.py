@@ -123,7 +123,7 @@ def test_cells_save_what_they_show_and_both_methods_show_the_same(
     data, saved = data_of("lama", "P36", gpt2, prepared), {}
     for name in ("in_context", "in_context_calibrated"):
         workload = workload_of(params, name, data, tmp_path / name)
-        cells = untrained_cells(workload)
+        cells, _ = untrained_cells(workload, tmp_path / "studies")
         assert [cell.status for cell in cells] == ["done", "done"]
         saved[name] = [workload.store.load_parts(cell.key) for cell in cells]
     plain, calibrated = saved["in_context"], saved["in_context_calibrated"]
@@ -139,7 +139,7 @@ def test_a_task_whose_examples_do_not_fit_is_not_applicable_with_the_reason(
     data = data_of("superglue", "rte", gpt2, prepared)
     longest = max(encode_texts(gpt2, data.task.manual[0], data.train, 0, 128).lengths.tolist())
     tight = data_of("superglue", "rte", gpt2, prepared, max_tokens=longest + 2)
-    cells = untrained_cells(workload_of(params, "in_context", tight, tmp_path))
+    cells, _ = untrained_cells(workload_of(params, "in_context", tight, tmp_path), tmp_path / "studies")
     assert {cell.status for cell in cells} == {"not_applicable"}
     assert cells[0].reason.startswith("no solved example fits beside the longest train row: 2 tokens are free")
 

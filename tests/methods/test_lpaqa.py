@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Device
+from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
-from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
@@ -24,7 +23,7 @@ from softprompt.training.member import Member
 
 WEIGHTED = {
     "prompts_per_family": 3,
-    "learning_rate": {"low": 0.01, "high": 0.1},
+    "search": {"learning_rate": {"low": 0.01, "high": 0.1, "log": True}},
     "recipe": {"optimizer": "adam"},
 }
 BUDGET = Budget(trials=2, steps=6, batch_size=5, eval_every=2, patience=2)
@@ -40,9 +39,9 @@ def data_of(name: str, backbone: Backbone, prepared: Path) -> TaskData:
     return load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
 
 
-def member_of(method: Lpaqa, data: TaskData, folder: Path) -> Member:
-    runner = FleetRunner(method, {data.task.key: data}, BUDGET, Device(), FleetStore(folder))
-    return runner.build_member(Job("key", "one", data.task.key, 0, None, 0, 0, "words"))
+def member_of(method: Lpaqa, data: TaskData) -> Member:
+    (member,) = build_members(method, {data.task.key: data}, [Job("key", "one", data.task.key, 0, {}, 0, "words")])
+    return member
 
 
 def log_probabilities(method: Lpaqa, data: TaskData) -> torch.Tensor:
@@ -96,11 +95,9 @@ def test_all_weight_on_one_prompt_uses_it_alone_and_survives_being_saved(bert: B
 
 
 @pytest.mark.parametrize("ensemble", ["average", "top1"])
-def test_ensembles_without_descent_weigh_as_they_say(
-    ensemble: str, bert: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_ensembles_without_descent_weigh_as_they_say(ensemble: str, bert: Backbone, prepared: Path) -> None:
     method, data = lpaqa(ensemble=ensemble, prompts_per_family=3), data_of("P19", bert, prepared)
-    member = member_of(method, data, tmp_path)
+    member = member_of(method, data)
     ((trained,), cost) = method.train(FleetWork(bert, [member], BUDGET, method.settings.recipe, 300, [data]))
     weights = trained.saved["mixture.logits"].softmax(dim=0)
     (template,) = method.templates(data.task, bert.kind)
@@ -139,7 +136,7 @@ def test_tasks_without_such_prompts_say_so(bert: Backbone, prepared: Path) -> No
     ("section", "expected"),
     [
         (WEIGHTED | {"ensemble": "average"}, "recipe would do nothing here, where no gradient is descended; remove it"),
-        (WEIGHTED | {"learning_rate": None}, "key learning_rate is missing"),
+        (WEIGHTED | {"search": {}}, "key learning_rate is missing"),
         (WEIGHTED | {"prompts_per_family": 41}, "prompts_per_family is 41: .*less than or equal to 40"),
         (WEIGHTED | {"ensemble": "best"}, "ensemble is 'best': .*'top1', 'average' or 'weighted'"),
     ],

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Device
+from softprompt.config import Budget
 from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
-from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import load_task_data
@@ -32,7 +31,7 @@ from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer
 
-SECTIONS = load_params(ROOT / "profiles" / "embedded.yaml").methods
+SECTIONS = load_params(ROOT / "params.yaml").methods
 TOGETHER = ("multitask_prompt", "multitask_prompt_mpt")
 TASKS = ("P19", "P36", "P106")
 BUDGET = Budget(trials=2, steps=12, batch_size=5, eval_every=2, patience=2)
@@ -53,8 +52,7 @@ def jobs_of(group: str) -> list[Job]:
             identity=f"{group}-{task}",
             task=f"lama/{task}",
             seed=0,
-            learning_rate=rate,
-            prompt_length=length,
+            settings={"learning_rate": rate, "prompt_length": length},
             tokens=0,
             reading="label words",
             group=group,
@@ -68,8 +66,7 @@ def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, *group
         f"lama/{name}": load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
         for name in TASKS
     }
-    runner = FleetRunner(method, data, BUDGET, Device(), FleetStore(prepared / "nowhere"))
-    return runner.build_members([job for group in groups for job in jobs_of(group)])
+    return build_members(method, data, [job for group in groups for job in jobs_of(group)])
 
 
 def shared_of(member: Member) -> nn.Parameter:

@@ -32,7 +32,7 @@ from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.patterns import Ensemble, Plan, Votes, asked_pairs, soft_labels
 
-SECTIONS = load_checked_params(ROOT / "profiles" / "embedded.yaml").methods
+SECTIONS = load_checked_params(ROOT / "params.yaml").methods
 BUDGET = Budget(trials=2, steps=17, batch_size=4, eval_every=3, patience=9)
 
 

@@ -29,7 +29,7 @@ from softprompt.tasks.metrics import METRICS
 from softprompt.training.member import Member
 from softprompt.training.optimizers import build_optimizer, build_schedule
 
-EMBEDDED = ROOT / "profiles" / "embedded.yaml"
+EMBEDDED = ROOT / "params.yaml"
 METHOD = "p_tuning_tuned"
 
 
@@ -77,7 +77,8 @@ def test_one_step_moves_prompt_and_backbone_each_at_its_own_rate(backbone: Backb
     """Adam's first step is rate x gradient / (|gradient| + eps), whatever the betas; AdamW shrinks matrices before."""
     one = member(backbone, prepared)
     rate, decay, steps = 1e-5, 0.1, 4
-    recipe = Recipe(optimizer="adamw", schedule="linear", backbone_learning_rate=rate, backbone_weight_decay=decay)
+    one.backbone_learning_rate = rate
+    recipe = Recipe(optimizer="adamw", schedule="linear", backbone_weight_decay=decay)
     optimizer = build_optimizer([one], recipe)
     schedule = build_schedule(optimizer, [one], recipe, steps, batch_size=8)
     generator = torch.Generator().manual_seed(0)
@@ -105,8 +106,9 @@ def test_without_a_rate_of_its_own_the_backbone_trains_at_the_searched_one(bert:
 
 def embedded(tmp_path: Path, change: dict[str, Any]) -> Path:
     content = yaml.safe_load(EMBEDDED.read_text())
-    for name, recipe in change.items():
-        content["methods"][name]["recipe"] |= recipe
+    for name, settings in change.items():
+        recipe = content["methods"][name]["recipe"] | settings.get("recipe", {})
+        content["methods"][name] |= {**settings, "recipe": recipe}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -114,27 +116,24 @@ def embedded(tmp_path: Path, change: dict[str, Any]) -> Path:
 
 def test_a_backbone_rate_where_the_backbone_is_frozen_is_refused(tmp_path: Path) -> None:
     path = embedded(tmp_path, {"p_tuning": {"backbone_learning_rate": 1e-5}})
-    with pytest.raises(
-        UserError, match=r"methods.p_tuning.recipe.backbone_learning_rate: p_tuning leaves the backbone"
-    ):
+    with pytest.raises(UserError, match=r"methods.p_tuning.backbone_learning_rate: p_tuning leaves the backbone"):
         load_checked_params(path)
 
 
 def test_a_backbone_decay_without_its_rate_is_refused(tmp_path: Path) -> None:
-    path = embedded(tmp_path, {"fine_tuning": {"backbone_weight_decay": 0.1}})
-    with pytest.raises(
-        UserError, match=r"methods.fine_tuning: recipe: backbone_weight_decay needs a backbone_learning_r"
-    ):
+    path = embedded(tmp_path, {"fine_tuning": {"recipe": {"backbone_weight_decay": 0.1}}})
+    with pytest.raises(UserError, match=r"methods.fine_tuning: .*backbone_weight_decay needs a backbone_learning_r"):
         load_checked_params(path)
 
 
 def short_params(name: str, backbone: Backbone) -> Params:
     params = load_checked_params(EMBEDDED)
-    run = params.run.model_copy(update={"suites": ("fewglue",), "methods": (name,)})
+    run = params.run.model_copy(update={"suites": ("fewglue",), "untrained": (), "trained": (name,)})
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
-    section = {**params.methods[name], "paper": {}, "learning_rate": {"low": 1e-3, "high": 1e-2}}
+    search = params.methods[name]["search"] | {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
+    section = {**params.methods[name], "paper": {}, "search": search}
     if name == METHOD:
-        section["recipe"] = {**section["recipe"], "backbone_learning_rate": 1e-3}
+        section["backbone_learning_rate"] = 1e-3
     return params.model_copy(
         update={
             "run": run,

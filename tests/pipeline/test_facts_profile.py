@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
+from helpers.paths import REAL
+from helpers.profiles import listed, profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
@@ -17,6 +18,7 @@ from softprompt.config import Params
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.evaluation.evaluate import evaluate_backbone
+from softprompt.evaluation.knowledge import write_knowledge
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
@@ -24,16 +26,14 @@ from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
 
-DATA = ROOT.parent / "shared" / "data"
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data")
+pytestmark = pytest.mark.usefixtures("real_data")
 
 
 def cut(folder: Path, tasks: list[str] | str) -> Params:
     """The profile with a few relations, steps and facts, reading the files where they are."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "facts.yaml").read_text())
-    content["run"]["methods"] = ["majority", "manual", "p_tuning", "p_tuning_subject_first"]
-    content["suites"]["lama"] |= {"path": str(DATA), "tasks": tasks}
+    content: dict[str, Any] = profile_content("facts")
+    content["run"] |= listed(["majority", "manual", "p_tuning", "p_tuning_subject_first"])
+    content["suites"]["lama"] |= {"path": str(REAL), "tasks": tasks}
     content["budgets"]["small"] |= {"trials": 2, "steps": 4, "eval_every": 2}
     content["seeds"] = [0]
     content["device"] |= {"workers": 1}
@@ -48,7 +48,8 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
     params, paths = cut(tmp_path, ["P47", "P36"]), Paths(tmp_path)
     prepare_suite("lama", params.suites["lama"], params.world, paths.suite("lama"))
     for name in params.run.backbones:
-        make_backbone(name, params.backbones[name], paths, params.device)
+        made = make_backbone(name, params.backbones[name], paths, params.device)
+        write_knowledge(made, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
         assert not checkpoint_path(paths.backbone(name)).exists()
         backbone = load_backbone(name, params.backbones[name].kind, paths.backbone(name), torch.device("cpu"))
         for method in params.run.methods:
@@ -62,9 +63,9 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
         for backbone in params.run.backbones:
             for method in params.run.methods:
                 assert {(task, backbone, method, split) for split in ("test", "withheld")} <= cells
-    told = pd.read_csv(paths.pretraining("facts_bert") / "told.csv")
+    stated = pd.read_csv(paths.pretraining("facts_bert") / "stated_facts.csv")
     lines = (paths.suite("lama") / "text" / "facts.jsonl").read_text().splitlines()
-    assert told["n"].sum() == sum(json.loads(line)["label"] in vocabulary(paths) for line in lines)
+    assert stated["n"].sum() == sum(json.loads(line)["label"] in vocabulary(paths) for line in lines)
     page = (paths.reports / "lama.md").read_text()
     assert "**facts_bert** knows" in page
     for family in ("| lama |", "| pararel |", "| lpaqa-mine |", "| lpaqa-paraphrase |"):

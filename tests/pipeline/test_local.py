@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
+from helpers.paths import REAL, ROOT
+from helpers.profiles import listed, profile_content
 from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
@@ -22,11 +23,10 @@ from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import report_context
 
-DATA = ROOT.parent / "shared" / "data"
 CAUSAL = ROOT.parent / "shared" / "models" / "tinystories-656k"
 
 pytestmark = [
-    pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data"),
+    pytest.mark.usefixtures("real_data"),
     pytest.mark.skipif(not CAUSAL.is_dir(), reason="the causal model is not at ../shared/models"),
 ]
 
@@ -37,20 +37,21 @@ def encoder_folder() -> Path | None:
     return Path(str(found.origin)).parent / "model" if found and found.origin else None
 
 
-def cut(profile: Path, backbones: dict[str, Path], folder: Path) -> Params:
+def cut(backbones: dict[str, Path], folder: Path) -> Params:
     """The local profile with a few rows of a few tasks, reading the files where they are."""
-    content: dict[str, Any] = yaml.safe_load(profile.read_text())
+    content: dict[str, Any] = profile_content("local")
     content["run"] |= {
         "backbones": list(backbones),
-        "methods": ["majority", "manual", "fine_tuning", "p_tuning"],
+        **listed(["majority", "manual", "fine_tuning", "p_tuning"]),
     }
     content["suites"] = {
-        "lama": {"source": "local", "path": str(DATA), "tasks": ["P279", "P19"]},
-        "superglue": {"source": "local", "path": str(DATA), "tasks": ["cb"], "train_limit": 40, "test_limit": 16},
-        "fewglue": {"source": "local", "path": str(DATA), "tasks": ["rte"], "test_limit": 16},
+        "lama": {"source": "local", "path": str(REAL), "tasks": ["P279", "P19"]},
+        "superglue": {"source": "local", "path": str(REAL), "tasks": ["cb"], "train_limit": 40, "test_limit": 16},
+        "fewglue": {"source": "local", "path": str(REAL), "tasks": ["rte"], "test_limit": 16},
     }
     content["budgets"]["smoke"] |= {"steps": 4, "eval_every": 2, "batch_size": 2}
-    content["device"] |= {"workers": 1, "max_tokens": 64}
+    content["device"] |= {"workers": 1}
+    content["max_tokens"] = 64
     for name, path in backbones.items():
         content["backbones"][name]["path"] = str(path)
     path = folder / "params.yaml"
@@ -73,7 +74,7 @@ def run_all(params: Params, paths: Paths) -> pd.DataFrame:
 
 
 def test_real_facts_and_tasks_with_a_real_causal_model(tmp_path: Path) -> None:
-    params = cut(ROOT / "profiles" / "local.yaml", {"causal": CAUSAL}, tmp_path)
+    params = cut({"causal": CAUSAL}, tmp_path)
     scores = run_all(params, Paths(tmp_path))
     test = scores[scores["split"] == "test"]
     for task in ("P279", "cb", "rte"):
@@ -90,7 +91,7 @@ def test_real_facts_and_tasks_with_a_real_causal_model(tmp_path: Path) -> None:
 def test_an_encoder_without_a_language_model_head_takes_part_by_its_classification_head(tmp_path: Path) -> None:
     folder = encoder_folder()
     assert folder is not None
-    params = cut(ROOT / "profiles" / "local.yaml", {"encoder": folder}, tmp_path)
+    params = cut({"encoder": folder}, tmp_path)
     scores = run_all(params, Paths(tmp_path))
     assert set(scores[scores["task"] == "cb"]["method"]) == {"majority", "fine_tuning"}
     assert "encoder has no language-model head to answer with" in (tmp_path / "reports" / "README.md").read_text()

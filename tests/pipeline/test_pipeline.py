@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from helpers.paths import ROOT
+from helpers.profiles import listed
 
 DVC = [sys.executable, "-m", "dvc"]
 TRAIN = Path("results/train/tiny_bert/p_tuning")
@@ -24,11 +25,11 @@ pytestmark = pytest.mark.xdist_group("pipeline")
 
 def small_params() -> dict[str, Any]:
     """The embedded profile, as small as it can be and still go through every stage."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["run"] = {
         "suites": ["lama", "superglue"],
         "backbones": ["tiny_bert"],
-        "methods": ["majority", "manual", "manual_best", "fine_tuning", "p_tuning"],
+        **listed(["majority", "manual", "manual_best", "fine_tuning", "p_tuning"]),
     }
     params["suites"]["lama"]["tasks"] = ["P19", "P36"]
     params["suites"]["superglue"] |= {"tasks": ["rte"], "train_limit": 60, "test_limit": 40}

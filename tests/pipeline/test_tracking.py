@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -119,10 +120,10 @@ def test_learning_curve_has_its_steps_and_the_latest_is_shown(published, client)
     assert run.data.metrics["dev/score"] == pytest.approx(expected[max(expected)])
 
 
-def test_prompts_and_the_report_are_artifacts(published, client):
+def test_trained_parts_and_the_report_are_artifacts(published, client):
     run = run_named(client, "p_tuning tiny_bert lama/P1")
-    names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "prompts")]
-    assert names == [f"prompts/seed_{seed}.safetensors" for seed in SMALL.seeds]
+    names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "parts")]
+    assert names == [f"parts/seed_{seed}.safetensors" for seed in SMALL.seeds]
     report = run_named(client, "report")
     shown = Path(client.download_artifacts(report.info.run_id, "plots/scores_lama.svg"))
     assert shown.read_bytes() == (published / "reports/plots/scores_lama.svg").read_bytes()
@@ -207,8 +208,15 @@ tried = []
 watched = ("socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, args: tried.append((event, args)) if event in watched else None)
 sys.path[:0] = {tests!r}
-from test_tracking import publish_all
-assert publish_all(Path({root!r})) > 0
+from helpers import synthetic_results as synthetic
+from softprompt.tracking import publish
+assert "mlflow" not in sys.modules  # publish imports it, with telemetry switched off
+root, context = Path({root!r}), synthetic.context_of(synthetic.World(**{world!r}))
+store = f"sqlite:///{{root}}/mlflow.db"
+added = publish(
+    root / "results", root / "data/prepared", root / "reports", context, store=store, artifacts=root / "artifacts"
+)
+assert added > 0
 time.sleep(2)  # telemetry would be sent by a thread
 assert not tried, tried
 """
@@ -219,6 +227,6 @@ def test_nothing_goes_over_the_network(tmp_path):
     make(tmp_path)
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "MLFLOW", "CI"))}
     here = Path(__file__).parent
-    script = WATCHED.format(tests=[str(here), str(here.parent)], root=str(tmp_path))
+    script = WATCHED.format(tests=[str(here.parent)], root=str(tmp_path), world=asdict(SMALL))
     done = subprocess.run([sys.executable, "-c", script], env=outside, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -16,8 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.backbones import tiny_backbone
 from helpers.paths import ROOT
+from helpers.profiles import listed, profile_params
 from softprompt.backbones.architectures import CLASSES, build_model
 from softprompt.config import Architecture, BackboneSettings, Params
+from softprompt.config.profiles import profile_text
 from softprompt.errors import UserError
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.store import FleetStore
@@ -36,7 +38,7 @@ LAPTOP = Machine("cpu", "x86_64", 16 * GIB, 2, 1e11, "assumed")
 
 def params_of(folder: Path, **changed: Any) -> Params:
     """The embedded profile with sections changed."""
-    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
     for key, value in changed.items():
         content[key] = {**content[key], **value} if isinstance(value, dict) else value
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,7 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
     methods = ["majority", "manual", "random_prompt", "fine_tuning", "p_tuning", "multitask_prompt_mpt"]
     params = params_of(
         tmp_path,
-        run={"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], "methods": methods},
+        run={"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], **listed(methods)},
         suites={"lama": {"source": "embedded", "tasks": ["P19", "P36"]}, "superglue": {"source": "embedded"}},
         seeds=[0, 1, 2],
         budget="smoke",
@@ -131,7 +133,7 @@ CONFIGS = {  # what the hub's config.json says where it is not the library's def
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_the_sizes_in_the_paper_profile_are_those_of_the_models(name: str) -> None:
-    settings = load_checked_params(ROOT / "profiles" / "paper.yaml").backbones[name]
+    settings = profile_params("paper").backbones[name]
     config = CONFIGS[name]
     loader = {
         "masked": transformers.AutoModelForMaskedLM,
@@ -180,7 +182,7 @@ def test_missing_data_and_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_named_and_not_counted(tmp_path: Path) -> None:
-    params = load_checked_params(ROOT / "profiles" / "paper.yaml")
+    params = profile_params("paper")
     small = Machine("cuda", "small", 24 * GIB, 1, 1e13, "assumed")
     page = plan(params, tmp_path, small)
     lines = [line for line in page.splitlines() if line.startswith("! pythia_12b: ")]
@@ -193,7 +195,7 @@ def test_what_does_not_fit_is_named_and_not_counted(tmp_path: Path) -> None:
 
 def test_a_backbone_meets_the_suites_that_are_named_for_it(tmp_path: Path) -> None:
     whole = plan_work(params_of(tmp_path / "a"), Paths(tmp_path))
-    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())["backbones"]
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
     content["tiny_bert"]["suites"] = ["fewglue"]
     part = plan_work(params_of(tmp_path / "b", backbones=content), Paths(tmp_path))
     cells = {(stage.backbone, stage.method): stage.cells for stage in part.train}
@@ -204,9 +206,9 @@ def test_a_backbone_meets_the_suites_that_are_named_for_it(tmp_path: Path) -> No
 
 
 def test_cells_outside_of_the_named_suites_say_so(prepared: Path, tmp_path: Path) -> None:
-    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())["backbones"]
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
     content["tiny_bert"]["suites"] = ["lama"]
-    run = {"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], "methods": ["majority"]}
+    run = {"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], **listed(["majority"])}
     params = params_of(tmp_path, backbones=content, run=run)
     for suite in ("lama", "superglue"):
         shutil.copytree(prepared / suite, tmp_path / "data/prepared" / suite)
@@ -218,7 +220,7 @@ def test_cells_outside_of_the_named_suites_say_so(prepared: Path, tmp_path: Path
 
 
 def test_tuning_without_room_is_not_applicable(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = {"suites": ["lama"], "backbones": ["tiny_bert"], "methods": ["fine_tuning"]}
+    run = {"suites": ["lama"], "backbones": ["tiny_bert"], **listed(["fine_tuning"])}
     params = params_of(tmp_path, run=run)
     shutil.copytree(prepared / "lama", tmp_path / "data/prepared/lama")
     monkeypatch.setattr("softprompt.backbones.memory.main_memory_bytes", lambda: 1000)
@@ -238,14 +240,14 @@ def test_tuning_without_room_is_not_applicable(prepared: Path, tmp_path: Path, m
     ],
 )
 def test_a_wrong_backbone_is_refused(tmp_path: Path, changed: dict[str, Any], expected: str) -> None:
-    content = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())["backbones"]
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
     content["tiny_bert"] |= changed
     with pytest.raises(UserError, match=expected):
         params_of(tmp_path, backbones=content)
 
 
 def test_the_speed_is_read_from_the_bench(tmp_path: Path) -> None:
-    device = load_checked_params(ROOT / "profiles" / "embedded.yaml").device.model_copy(update={"type": "cpu"})
+    device = load_checked_params(ROOT / "params.yaml").device.model_copy(update={"type": "cpu"})
     assumed = describe_machine(device, tmp_path / "bench.json")
     assert "assumed" in assumed.basis
     run = {"device": assumed.name, "threads": 1, "fleet_member_steps_per_second": {"16": 30.0}}
@@ -260,7 +262,7 @@ def test_the_speed_is_read_from_the_bench(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("profile", ["embedded", "mini", "paper"])
 def test_the_command_is_quick_and_does_nothing(profile: str, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "profiles" / f"{profile}.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(profile_text(profile, ROOT / "profiles"))
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HOME": str(tmp_path / "hub")}
     before = os.times().children_user
     done = subprocess.run(

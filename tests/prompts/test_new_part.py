@@ -43,8 +43,10 @@ from softprompt.usage.export import export_adapter
 from softprompt.usage.predict import predict
 
 SECTION: dict[str, Any] = {
-    "prompt_length": {"low": 2, "high": 4},
-    "learning_rate": {"low": 1e-2, "high": 1e-1},
+    "search": {
+        "prompt_length": {"low": 2, "high": 4},
+        "learning_rate": {"low": 1e-2, "high": 1e-1, "log": True},
+    },
     "recipe": {"optimizer": "adam"},
 }
 
@@ -134,7 +136,7 @@ def short_params(name: str) -> Params:
     params = load_checked_params(ROOT / "params.yaml")
     return params.model_copy(
         update={
-            "run": params.run.model_copy(update={"suites": ("lama",), "methods": (name,)}),
+            "run": params.run.model_copy(update={"suites": ("lama",), "untrained": (), "trained": (name,)}),
             "budgets": {"small": Budget(trials=3, steps=12, batch_size=4, eval_every=4, patience=3)},
             "seeds": (0,),
             "device": params.device.model_copy(update={"workers": 1}),

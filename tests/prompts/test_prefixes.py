@@ -33,7 +33,7 @@ from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
-SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": {"low": 1e-4, "high": 1e-2}}
+SECTION = {"recipe": Recipe(optimizer="adamw"), "learning_rate": 1e-3}
 REFERENCE = "written_out"
 
 

@@ -226,11 +226,11 @@ def test_a_pool_that_cannot_fill_the_prompt_is_refused() -> None:
         "pool_size": 3,
         "vectors_each": 2,
         "matching_weight": 1.0,
-        "prompt_length": {"low": 2, "high": 7},
-        "learning_rate": {"low": 0.01, "high": 0.1},
+        "search": {"prompt_length": {"low": 2, "high": 7}},
+        "learning_rate": 0.01,
         "recipe": {"optimizer": "adam"},
     }
-    with pytest.raises(UserError, match=r"prompt_length.high is 7, but .* is 6; write high: 6 or less"):
+    with pytest.raises(UserError, match=r"prompt_length may be 7, but .* is 6; write 6 or less"):
         build_method("prompt_pool_topk", section)
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.collect import Collected, Manifest
-from softprompt.reporting.markdown import percent
-from softprompt.reporting.summary import suite_means
+from softprompt.reporting.analysis.collect import Collected, Manifest
+from softprompt.reporting.analysis.summary import suite_means
+from softprompt.reporting.rendering.markdown import percent
 
 TYPES = {"P1": "1-1", "P2": "N-1", "P3": "N-M", "P4": "1-1"}
 WORLD = World(probes=("P4",), dropped=(("P2", "tiny_bert", 7),))

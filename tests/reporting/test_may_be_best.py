@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softprompt.reporting.comparisons import ALPHA, against_best, compare, example_means, places_of
+from softprompt.reporting.analysis.comparisons import against_best, compare, example_means, places_of
+from softprompt.reporting.analysis.statistics import ALPHA
 
 EXAMPLES = 60
 

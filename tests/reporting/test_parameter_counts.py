@@ -19,7 +19,7 @@ from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.parameter_counts import (
+from softprompt.reporting.rendering.parameter_counts import (
     keyed_pool,
     linear_head,
     lstm_encoder,
@@ -34,7 +34,7 @@ from softprompt.reporting.parameter_counts import (
 )
 from softprompt.tasks.load import load_task
 
-EMBEDDED = ROOT / "profiles" / "embedded.yaml"
+EMBEDDED = ROOT / "params.yaml"
 
 
 def parameters(module: nn.Module) -> int:

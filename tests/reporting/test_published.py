@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 
 from helpers import synthetic_results as synthetic
-from helpers.paths import REAL
 from helpers.synthetic_results import World
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.collect import Manifest, describe_suite
-from softprompt.reporting.published import is_comparable, read_published, standard_wordings
+from softprompt.reporting.analysis.collect import Manifest, describe_suite
+from softprompt.reporting.rendering.published import is_comparable, read_published, standard_wordings
 from softprompt.tasks.load import load_task
 
 SUPERGLUE = ("boolq", "cb", "copa", "multirc", "rte", "wic", "wsc")
@@ -27,7 +26,6 @@ WORLD = World(
     facts=12,
     templates=2,
 )
-DATA = REAL
 Real = tuple[dict[str, str], pd.DataFrame, pd.DataFrame]
 REPOS = {"our_bert": "google-bert/bert-base-cased", "our_gpt2": "openai-community/gpt2"}
 
@@ -135,7 +133,7 @@ def test_frozen_and_tuned_weights_are_never_compared(real: Real) -> None:
         {"source": "hub", "settings": {"train_limit": 32}},
         {"source": "local", "settings": {"vocabulary": "29k", "text": {"withheld": 0.1}}},
     ],
-    ids=["generated", "test sampled", "train sampled", "told as text"],
+    ids=["generated", "test sampled", "train sampled", "stated in a text"],
 )
 def test_generated_or_sampled_data_is_never_compared(tmp_path: Path, manifest: dict[str, object]) -> None:
     assert not [page for page in pages(tmp_path, WORLD, REPOS, **manifest).values() if "Published numbers" in page]
@@ -147,10 +145,9 @@ def test_neither_is_superglue_with_a_part_of_boolqs_train_file(tmp_path: Path) -
     assert "Published numbers" in made["lama"]
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data")
-def test_neither_is_the_real_subset_of_boolq(tmp_path: Path) -> None:
+def test_neither_is_the_real_subset_of_boolq(real_data: Path, tmp_path: Path) -> None:
     for task, comparable in (("boolq", False), ("cb", True)):
-        settings = SuiteSettings(source="local", path=str(DATA), tasks=(task,))
+        settings = SuiteSettings(source="local", path=str(real_data), tasks=(task,))
         prepare_suite("superglue", settings, WorldSettings(), tmp_path / task / "superglue")
         assert is_comparable(describe_suite(tmp_path / task, "superglue")) == comparable
 

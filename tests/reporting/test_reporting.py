@@ -12,7 +12,7 @@ from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.errors import UserError
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.markdown import interval, p_value, percent, points, with_margin
+from softprompt.reporting.rendering.markdown import interval, p_value, percent, points, with_margin
 from softprompt.results import TrainResult, write_record
 from softprompt.tasks.load import load_task
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from softprompt.reporting.statistics import holm, mean_interval, paired_difference
+from softprompt.reporting.analysis.statistics import holm, mean_interval, paired_difference
 from softprompt.seeding import numpy_generator
 
 FINITE = st.floats(-100, 100)

@@ -12,8 +12,8 @@ from helpers.synthetic_results import World
 from softprompt.evaluation.evaluate import score_table
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.collect import Collected, describe_suite
-from softprompt.reporting.summary import cell_scores, headline_scores
+from softprompt.reporting.analysis.collect import Collected, describe_suite
+from softprompt.reporting.analysis.summary import cell_scores, headline_scores
 from softprompt.tasks.load import load_task
 
 WORLD = World(

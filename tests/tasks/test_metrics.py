@@ -1,6 +1,7 @@
 """Metrics against scikit-learn, brute force and the majority baselines of the real validation sets."""
 
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,11 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from helpers.paths import REAL
-from softprompt.data.superglue import FOLDERS, read_nlu_split
+from helpers.task_files import FOLDERS, examples_of
 from softprompt.tasks.metrics import METRICS
-
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
 
 LABELS = st.sampled_from(["0", "1", "2"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=30)
@@ -106,11 +104,12 @@ MAJORITY = {
 }
 
 
-@real_data
 @pytest.mark.parametrize(("task", "metric"), MAJORITY)
-def test_the_majority_class_of_the_real_validation_set_scores_as_published(task: str, metric: str) -> None:
-    path = REAL / "superglue" / FOLDERS[task] / "val.jsonl"
-    gold = [row.label for row in read_nlu_split(task, path, "val", labelled=True).rows]
+def test_the_majority_class_of_the_real_validation_set_scores_as_published(
+    real_data: Path, task: str, metric: str
+) -> None:
+    path = real_data / "superglue" / FOLDERS[task] / "val.jsonl"
+    gold = [row.label for row in examples_of(task, path, labelled=True).rows]
     majority = Counter(gold).most_common(1)[0][0]
     score = METRICS[metric](labelled([(label, majority) for label in gold]))
     assert 100 * score == pytest.approx(MAJORITY[task, metric], abs=0.005)

@@ -7,15 +7,13 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from helpers.paths import REAL
+from helpers.task_files import FOLDERS, examples_of
 from softprompt.config import Kind
-from softprompt.data.superglue import FOLDERS, read_nlu_split
 from softprompt.errors import UserError
-from softprompt.tasks.load import DEFINITIONS, kinds_of, load_task, nlu_names, read_definition
+from softprompt.tasks.definition_checks import kinds_of
+from softprompt.tasks.load import DEFINITIONS, load_task, nlu_names, read_definition
 from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import SLOT, Role, Task
-
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data is not at ../shared/data")
 
 NLU = ["boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -74,11 +72,10 @@ def test_both_suites_share_a_definition(prepared: Path) -> None:
         assert few.model_copy(update={"suite": "superglue"}) == load_task("superglue", name, prepared)
 
 
-@real_data
 @pytest.mark.parametrize("name", [name for name in NLU if name != "record"])
-def test_definitions_fit_the_real_rows(name: str, tmp_path: Path) -> None:
+def test_definitions_fit_the_real_rows(real_data: Path, name: str, tmp_path: Path) -> None:
     task = load_task("superglue", name, tmp_path)
-    split = read_nlu_split(name, REAL / "superglue" / FOLDERS[name] / "val.jsonl", "val", labelled=True)
+    split = examples_of(name, real_data / "superglue" / FOLDERS[name] / "val.jsonl", labelled=True)
     assert {row.label for row in split.rows} == set(task.labels)
     assert set(split.rows[0].fields) == set(task.fields)
     for template in task.manual:
@@ -141,7 +138,7 @@ PET_WROTE: list[tuple[str, dict[str, Any], list[str]]] = [
 def test_pets_patterns_are_what_pet_wrote(name: str, row: dict[str, Any], written: list[str], tmp_path: Path) -> None:
     path = tmp_path / "test.jsonl"
     path.write_text(json.dumps(row) + "\n")
-    fields = read_nlu_split(name, path, "test", labelled=False).rows[0].fields
+    fields = examples_of(name, path, labelled=False).rows[0].fields
     task = load_task("superglue", name, tmp_path)
     patterns = [template for template in task.manual if template.source.startswith("PET,")]
     assert [template.text.format(mask="____", **fields) for template in patterns] == written

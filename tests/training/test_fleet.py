@@ -8,12 +8,10 @@ from torch import Tensor
 
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Device
+from softprompt.config import Budget
 from softprompt.config.parsing import load_params
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.jobs import Job
-from softprompt.experiments.runner import FleetRunner
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import TaskData, load_task_data
@@ -24,11 +22,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 
-SECTIONS = {
-    name: section
-    for profile in ("facts", "embedded")
-    for name, section in load_params(ROOT / "profiles" / f"{profile}.yaml").methods.items()
-}
+SECTIONS = load_params(ROOT / "params.yaml").methods
 # Methods that train in a way of their own have tests of their own.
 TRAINED = sorted(
     name
@@ -59,23 +53,21 @@ def data_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[T
     return [data[name] for name, *_ in SETTINGS]
 
 
-def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, folder: Path) -> list[Member]:
+def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[Member]:
     data = {one.task.key: one for one in data_of(method, backbone, prepared)}
-    runner = FleetRunner(method, data, BUDGET, Device(), FleetStore(folder))
     jobs = [
         Job(
             key=str(index),
             identity=f"member-{index}",
             task=f"lama/{name}",
             seed=index,
-            learning_rate=rate,
-            prompt_length=length,
+            settings={"learning_rate": rate, "prompt_length": length},
             tokens=0,
             reading="label words",
         )
         for index, (name, length, rate) in enumerate(SETTINGS)
     ]
-    return runner.build_members(jobs)
+    return build_members(method, data, jobs)
 
 
 def train(
@@ -91,26 +83,22 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_a_member_trains_in_a_fleet_as_it_does_alone(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_a_member_trains_in_a_fleet_as_it_does_alone(name: str, backbone: Backbone, prepared: Path) -> None:
     method = method_named(name)
     data = data_of(method, backbone, prepared)
-    together = train(backbone, members_of(method, backbone, prepared, tmp_path), method, data)
+    together = train(backbone, members_of(method, backbone, prepared), method, data)
     for index, trained in enumerate(together):
-        (alone,) = train(backbone, [members_of(method, backbone, prepared, tmp_path)[index]], method, [data[index]])
+        (alone,) = train(backbone, [members_of(method, backbone, prepared)[index]], method, [data[index]])
         assert_same(trained.saved, alone.saved)
         assert trained.best_step == alone.best_step
         assert [point.dev_score for point in trained.curve] == [point.dev_score for point in alone.curve]
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_frozen_training_leaves_the_backbone_as_it_was(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
-) -> None:
+def test_frozen_training_leaves_the_backbone_as_it_was(name: str, backbone: Backbone, prepared: Path) -> None:
     method = method_named(name)
     before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
-    members = members_of(method, backbone, prepared, tmp_path)
+    members = members_of(method, backbone, prepared)
     start = [member.trainable.saved() for member in members]
     trained = train(backbone, members, method, data_of(method, backbone, prepared))
     after = backbone.model.state_dict()
@@ -122,11 +110,11 @@ def test_frozen_training_leaves_the_backbone_as_it_was(
 
 @pytest.mark.parametrize("name", DESCENDING)
 def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+    name: str, backbone: Backbone, prepared: Path
 ) -> None:
     method = method_named(name)
-    member = members_of(method, backbone, prepared, tmp_path)[0]
-    member.learning_rate = method.settings.learning_rate.high  # how far a method has to move is its own
+    member = members_of(method, backbone, prepared)[0]
+    member.learning_rate = max(method.settings.values_of("learning_rate"))  # how far a method has to move is its own
     own = member.trainable.applied_to(backbone)
     budget = BUDGET.model_copy(update={"steps": 40, "eval_every": 10, "patience": 9})
     (trained,) = train(own, [member], method, data_of(method, backbone, prepared)[:1], budget)
@@ -138,10 +126,10 @@ def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_prompt_length_is_honoured_and_saved_parameters_are_counted(
-    name: str, backbone: Backbone, prepared: Path, tmp_path: Path
+    name: str, backbone: Backbone, prepared: Path
 ) -> None:
     method = method_named(name)
-    for member, (_, length, _) in zip(members_of(method, backbone, prepared, tmp_path), SETTINGS, strict=True):
+    for member, (_, length, _) in zip(members_of(method, backbone, prepared), SETTINGS, strict=True):
         saved = member.trainable.saved()
         if method.state == "tuned":
             weights = sum(tensor.numel() for name, tensor in saved.items() if name.startswith("weights."))
@@ -160,9 +148,9 @@ def test_the_prompt_length_is_honoured_and_saved_parameters_are_counted(
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prepared: Path) -> None:
     method = method_named(name)
-    members = members_of(method, backbone, prepared, tmp_path)
+    members = members_of(method, backbone, prepared)
     fleet = Fleet(backbone, [member.space for member in members])
     with torch.no_grad():
         parts = gather([member.trainable for member in members])
@@ -175,20 +163,15 @@ def test_padding_never_changes_a_rows_logits(name: str, backbone: Backbone, prep
         torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
 
 
-def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prepared: Path, tmp_path: Path) -> None:
+def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prepared: Path) -> None:
     method = method_named("manual_fine_tuning")
     outcomes = []
     for _ in range(2):
-        member = members_of(method, bert, prepared, tmp_path)[0]
+        member = members_of(method, bert, prepared)[0]
         own = member.trainable.applied_to(bert)
         assert own.model is not bert.model
         outcomes += train(own, [member], method, data_of(method, bert, prepared)[:1])
     assert_same(outcomes[0].saved, outcomes[1].saved)
-
-
-def test_the_shipped_profile_is_the_default() -> None:
-    assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
-    load_checked_params(ROOT / "params.yaml")
 
 
 def test_the_random_backbone_is_made_alike_by_every_process_and_knows_nothing_of_the_other(backbone: Backbone) -> None:

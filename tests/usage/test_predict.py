@@ -12,6 +12,7 @@ import yaml
 
 from helpers.finished_cells import all_methods, finished_cell, paths_with
 from helpers.paths import ROOT
+from helpers.profiles import listed
 from softprompt import __main__
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
@@ -49,7 +50,7 @@ def small(params: Params) -> Params:
     """Both suites, one seed, next to no training."""
     budget = params.budgets["smoke"].model_copy(update={"steps": 8, "eval_every": 4, "batch_size": 4})
     update = {
-        "run": params.run.model_copy(update={"suites": tuple(TASKS), "methods": tuple(params.methods)}),
+        "run": params.run.model_copy(update={"suites": tuple(TASKS), **listed(params.methods)}),
         "seeds": (0,),
         "budget": "smoke",
         "budgets": {"smoke": budget},
@@ -162,7 +163,7 @@ def project(bert: Backbone, prepared: Path, tmp_path: Path, monkeypatch: pytest.
     """A folder where `softprompt` can be run: params.yaml, data, a model, and one cell."""
     paths = paths_with(prepared, tmp_path)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["run"] |= {"methods": ["prompt_tuning", "manual"], "backbones": ["tiny_bert"]}
+    content["run"] |= {**listed(["prompt_tuning", "manual"]), "backbones": ["tiny_bert"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     bert.with_model(bert.tuned_copy().model.float()).model.save_pretrained(tmp_path / "models" / "tiny_bert")
     bert.tokenizer.save_pretrained(tmp_path / "models" / "tiny_bert")
@@ -208,10 +209,10 @@ def test_the_commands_print_a_table_and_write_files(project: Path, capsys: pytes
             "no cell of --task lama/P19 --seed 7; there are: lama/P19 (seed 0)",
         ),
         ([*cell_flags("predict", task="lama/P36"), "Ann"], "P36, seed 0 is not applicable: no facts"),
-        ([*cell_flags("predict", method="manual"), "Ann"], "run `dvc repro train@manual-tiny_bert` first"),
+        ([*cell_flags("predict", method="manual"), "Ann"], "run `dvc repro untrained@tiny_bert` first"),
         (
             [*cell_flags("predict", method="magic"), "Ann"],
-            "unknown method of the run 'magic'; valid ones: prompt_tuning",
+            "unknown method of the run 'magic'; valid ones: manual, prompt_tuning",
         ),
         (cell_flags("predict"), "either --file or texts"),
         ([*cell_flags("predict"), "--file", "nowhere.txt"], "nowhere.txt: no such file"),

@@ -7,16 +7,17 @@ import pandas as pd
 import pytest
 
 from helpers.paths import ROOT
+from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.superglue import FOLDERS
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
+from softprompt.tasks.load import load_data_section
 from softprompt.usage.submission import submission_rows, write_submission
 
 
@@ -36,7 +37,7 @@ def prepared_params(folder: Path) -> Params:
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = [row(task, index, labelled=name != "test") for index in range(count)]
             path.write_text("".join(json.dumps(one) + "\n" for one in rows))
-    params = load_checked_params(ROOT / "profiles" / "embedded.yaml")
+    params = load_checked_params(ROOT / "params.yaml")
     suite = SuiteSettings(source="local", path=str(folder / "raw"), dev_share=0.3)
     prepare_suite("superglue", suite, WorldSettings(), Paths(folder).suite("superglue"))
     run = params.run.model_copy(update={"suites": ("superglue",)})
@@ -59,7 +60,9 @@ def test_the_unlabelled_test_files_are_answered_row_by_row(gpt2: Backbone, tmp_p
 
 
 def rows_of(task: str, ids: list[str], labels: list[str]) -> list[dict[str, object]]:
-    return submission_rows(task, pd.DataFrame({"id": ids, "prediction": labels}))
+    submission = load_data_section("superglue", task).submission
+    assert submission is not None
+    return submission_rows(submission, pd.DataFrame({"id": ids, "prediction": labels}))
 
 
 def test_labels_are_written_as_each_task_has_them() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from softprompt.data.superglue import read_nlu_split
+from helpers.task_files import examples_of
 from softprompt.errors import UserError
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
@@ -55,7 +55,7 @@ def test_rows_have_the_fields_of_prepared_ones(name: str, tmp_path: Path) -> Non
     task = task_named(name)
     official = tmp_path / "official.jsonl"
     official.write_text(json.dumps({**OFFICIAL[name], "idx": 0}) + "\n")
-    expected = read_nlu_split(name, official, "test", labelled=False).frame()[list(task.fields)]
+    expected = examples_of(name, official, labelled=False).frame()[list(task.fields)]
     read = read_inputs(task, official, [])
     assert read["row"].unique().tolist() == [1]
     assert read[list(task.fields)].to_dict("list") == expected.to_dict("list")

@@ -1,8 +1,9 @@
 """The sections of params.yaml as frozen models; `params.py` reads them. Inside, nobody sees a dict."""
 
 from softprompt.config.backbones import Architecture, BackboneSettings, Dtype, PretrainingSettings, Size
-from softprompt.config.methods import LengthRange, PaperSetting, RateRange, Recipe, TrainedMethodSettings
+from softprompt.config.methods import MethodSettings, Recipe, TrainedMethodSettings
 from softprompt.config.params import Budget, Device, Params, Run, Tuning
+from softprompt.config.search import Choice, Choices, Range
 from softprompt.config.suites import SuiteSettings, TextSettings, Vocabulary, WorldSettings
 from softprompt.config.types import Fraction, Frozen, Kind, Positive, Suite
 
@@ -10,17 +11,18 @@ __all__ = [
     "Architecture",
     "BackboneSettings",
     "Budget",
+    "Choice",
+    "Choices",
     "Device",
     "Dtype",
     "Fraction",
     "Frozen",
     "Kind",
-    "LengthRange",
-    "PaperSetting",
+    "MethodSettings",
     "Params",
     "Positive",
     "PretrainingSettings",
-    "RateRange",
+    "Range",
     "Recipe",
     "Run",
     "Size",

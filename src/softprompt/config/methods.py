@@ -1,44 +1,15 @@
-"""What the sections of methods are made of: recipes, search ranges, the paper's own setting."""
+"""What the sections of methods are made of: settings, what is searched, the paper's own values, recipes."""
 
-from typing import Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError, model_validator
 
+from softprompt.config.search import Choice, Range, Search, Space
 from softprompt.config.types import Fraction, Frozen, Kind, Positive
 
-
-class LengthRange(Frozen):
-    """Prompt lengths to search, both ends included, in vectors over the whole prompt."""
-
-    low: Positive
-    high: Positive
-
-    @model_validator(mode="after")
-    def upward(self) -> "LengthRange":
-        return _refuse_upside_down(self)
-
-
-class RateRange(Frozen):
-    """Learning rates to search on a log scale."""
-
-    low: PositiveFloat
-    high: PositiveFloat
-
-    @model_validator(mode="after")
-    def upward(self) -> "RateRange":
-        return _refuse_upside_down(self)
-
-
-AnyRange = TypeVar("AnyRange", LengthRange, RateRange)
-
-
-def _refuse_upside_down(searched: AnyRange) -> AnyRange:
-    if searched.low > searched.high:
-        raise ValueError(
-            f"the range is upside down: low {searched.low} is above high {searched.high}; "
-            f"write low: {searched.high}, high: {searched.low}"
-        )
-    return searched
+STRUCTURE = ("search", "paper", "recipe")  # keys of a section that are no setting
 
 
 class Recipe(Frozen):
@@ -49,33 +20,96 @@ class Recipe(Frozen):
     schedule: Literal["constant", "linear", "exponential"] = "constant"
     gamma: Fraction = 1.0  # factor an epoch of the exponential schedule
     clip_norm: PositiveFloat | None = None  # of each member's gradient
-    backbone_learning_rate: PositiveFloat | None = None  # of a tuned backbone, where the searched rate is not its own
     backbone_weight_decay: NonNegativeFloat | None = None  # of a tuned backbone, beside a rate of its own
 
+
+class MethodSettings(Search):
+    """A method's section: its settings, and under `search` what those may be that are tuned.
+
+    Until `with_values` says what was chosen, a searched setting has the first value that the search could try. `paper`
+    is what the method's paper used on a kind of backbone, trial 0 of every study. Methods add their keys in a subclass;
+    `unsearchable` names those that decide what a task's rows are or how they are answered.
+    """
+
+    unsearchable: ClassVar[tuple[str, ...]] = ()
+    paper: dict[Kind, dict[str, Choice]] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def all_that_is_searched_is_valid(cls, raw: Any) -> Any:
+        """Builds the settings from every combination of extremes, so that no trial can be an impossible one."""
+        if not isinstance(raw, dict) or not raw.get("search"):
+            return raw
+        spaces = Search(search=raw["search"]).search
+        cls._refuse_unsearchable(raw, spaces)
+        plain = {key: value for key, value in raw.items() if key not in ("search", "paper")}
+        for values in _combinations(spaces):
+            cls._refuse_impossible(plain, values, "search")
+        return raw | next(_combinations(spaces))
+
     @model_validator(mode="after")
-    def decay_beside_rate(self) -> "Recipe":
-        if self.backbone_weight_decay is not None and self.backbone_learning_rate is None:
-            raise ValueError("backbone_weight_decay needs a backbone_learning_rate, such as 1.0e-5, beside it")
+    def paper_is_a_trial(self) -> Self:
+        for kind, values in self.paper.items():
+            for name in sorted(set(values) ^ set(self.search)):
+                raise ValueError(
+                    f"paper.{kind} and search must name the same settings, but only one of them has {name}"
+                )
+            for name, value in values.items():
+                if value not in self.search[name]:
+                    raise ValueError(
+                        f"paper.{kind}.{name} is {value}, outside its range; a valid value lies {self.search[name]}"
+                    )
+            self._refuse_impossible(self.fixed(), values, f"paper.{kind}")
         return self
 
+    def fixed(self) -> dict[str, Any]:
+        """All but what is searched and what the paper says, as JSON has it."""
+        return self.model_dump(mode="json", exclude={"search", "paper"})
 
-class PaperSetting(Frozen):
-    """What the method's paper used on one kind of backbone: trial 0 of every study."""
+    def values_of(self, name: str) -> list[Any]:
+        """The one value of a setting, or the extremes of its range."""
+        return self.search[name].extremes() if name in self.search else [getattr(self, name)]
 
-    learning_rate: PositiveFloat | None = None  # absent where nothing descends a gradient
-    prompt_length: Positive | None = None  # absent where the method has no prompt
+    def with_values(self, values: Mapping[str, Choice]) -> Self:
+        """The settings of one trial, with nothing left to search."""
+        return self.model_validate(self.fixed() | dict(values))
+
+    @classmethod
+    def _refuse_unsearchable(cls, raw: dict[str, Any], spaces: Mapping[str, Space]) -> None:
+        known = [name for name in cls.model_fields if name not in (*STRUCTURE, *cls.unsearchable)]
+        for name, space in spaces.items():
+            if name not in known:
+                raise ValueError(
+                    f"search names {name}, which cannot be searched here; settings that can: {', '.join(known) or '-'}"
+                )
+            if raw.get(name) is not None:
+                raise ValueError(f"{name} has a value and stands in search too; remove one of them")
+            if cls.model_fields[name].annotation is bool and isinstance(space, Range):
+                raise ValueError(f"search.{name} is a range, but {name} is no number; write [false, true]")
+
+    @classmethod
+    def _refuse_impossible(cls, plain: dict[str, Any], values: Mapping[str, Choice], place: str) -> None:
+        """A fault of a value is told with the place that it stands in."""
+        try:
+            cls.model_validate(plain | dict(values))
+        except ValidationError as error:
+            for fault in error.errors():
+                name = str(fault["loc"][0]) if fault["loc"] else ""
+                if name in values:
+                    raise ValueError(f"{place}.{name} allows {values[name]!r}: {fault['msg']}") from None
+            raise
 
 
-class TrainedMethodSettings(Frozen):
-    """What every trained method's section has. Methods add their own keys in a subclass.
+class TrainedMethodSettings(MethodSettings):
+    """What every trained method's section has.
 
     `recipe` and `learning_rate` belong to methods that descend a gradient, and to those only.
     """
 
     recipe: Recipe = Recipe(optimizer="none")
-    learning_rate: RateRange | None = None
-    prompt_length: LengthRange | None = None
-    paper: dict[Kind, PaperSetting] = Field(default={})
+    learning_rate: PositiveFloat | None = None
+    backbone_learning_rate: PositiveFloat | None = None  # of a tuned backbone, where `learning_rate` is not its own
+    prompt_length: Positive | None = None  # vectors of the whole prompt; none where the method has no prompt
 
     @property
     def descends(self) -> bool:
@@ -83,11 +117,26 @@ class TrainedMethodSettings(Frozen):
         return True
 
     @model_validator(mode="after")
-    def has_what_descent_needs(self) -> "TrainedMethodSettings":
+    def has_what_descent_needs(self) -> Self:
+        if self.descends and self.recipe.optimizer == "none":
+            raise ValueError("key recipe is missing")
+        if self.descends and self.learning_rate is None:
+            raise ValueError(
+                "key learning_rate is missing; write a value such as 1.0e-3, or a range in `search` such as "
+                "{low: 1.0e-5, high: 1.0e-2, log: true}"
+            )
         given = {"recipe": self.recipe.optimizer != "none", "learning_rate": self.learning_rate is not None}
         for name, there in given.items():
-            if self.descends and not there:
-                raise ValueError(f"key {name} is missing")
             if there and not self.descends:
                 raise ValueError(f"{name} would do nothing here, where no gradient is descended; remove it")
+        if self.recipe.backbone_weight_decay is not None and self.backbone_learning_rate is None:
+            raise ValueError(
+                "recipe.backbone_weight_decay needs a backbone_learning_rate, such as 1.0e-5, beside the recipe"
+            )
         return self
+
+
+def _combinations(spaces: Mapping[str, Space]) -> Iterator[dict[str, Choice]]:
+    """Every combination of extremes, the lowest values and first choices first."""
+    for values in product(*(space.extremes() for space in spaces.values())):
+        yield dict(zip(spaces, values, strict=True))

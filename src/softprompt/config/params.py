@@ -35,7 +35,6 @@ class Device(Frozen):
     workers: Positive = 2  # processes that train fleets side by side on a CPU, with one thread each
     fleet_members: Positive = 16
     inference_tokens: Positive = 16384  # padded tokens a forward pass without gradients
-    max_tokens: Positive = 256  # longest input of an example; longer ones are shortened
 
 
 class Run(Frozen):
@@ -43,23 +42,34 @@ class Run(Frozen):
 
     suites: tuple[str, ...]
     backbones: tuple[str, ...]
-    methods: tuple[str, ...]
+    untrained: tuple[str, ...] = ()  # methods that train nothing, all in one stage a backbone
+    trained: tuple[str, ...]  # methods that train, each in a stage of its own
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All methods, untrained ones first."""
+        return (*self.untrained, *self.trained)
+
+    def folder_of(self, method: str) -> str:
+        """Where a method's results lie among those of its backbone."""
+        return f"untrained/{method}" if method in self.untrained else method
 
 
 class Params(Frozen):
-    """All of params.yaml. `methods` holds raw sections, each parsed by its method's own settings class."""
+    """All of params.yaml, in its order. `methods` holds raw sections, each parsed by its method's own class."""
 
     profile: str
     run: Run
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    budget: str
+    budgets: dict[str, Budget]
+    tuning: Tuning
+    device: Device
+    max_tokens: Positive  # longest input of an example; longer ones are shortened
     world: WorldSettings
     suites: dict[Suite, SuiteSettings]
     backbones: dict[str, BackboneSettings]
     methods: dict[str, dict[str, Any]]
-    budget: str
-    budgets: dict[str, Budget]
-    tuning: Tuning
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    device: Device
 
     @property
     def chosen_budget(self) -> Budget:
@@ -80,7 +90,8 @@ class Params(Frozen):
         _refuse_unknown("budget", (self.budget,), self.budgets)
         _refuse_unknown("run.suites", self.run.suites, self.suites)
         _refuse_unknown("run.backbones", self.run.backbones, self.backbones)
-        _refuse_unknown("run.methods", self.run.methods, self.methods)
+        _refuse_unknown("run.untrained", self.run.untrained, self.methods)
+        _refuse_unknown("run.trained", self.run.trained, self.methods)
         refuse_misplaced(self.suites)
         for name, backbone in self.backbones.items():
             _refuse_unknown(f"backbones.{name}.suites", backbone.suites or (), self.suites)

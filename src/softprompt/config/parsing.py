@@ -16,14 +16,21 @@ AnyFrozen = TypeVar("AnyFrozen", bound=Frozen)
 def load_params(path: Path) -> Params:
     """The parsed file. Raises UserError with one line a fault: the key, the value found, what would be valid."""
     try:
-        raw = yaml.safe_load(path.read_text())
+        text = path.read_text()
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; put a profile in place with `make use PROFILE=embedded`") from error
+    return parse_params(text, str(path))
+
+
+def parse_params(text: str, place: str) -> Params:
+    """The parsed text of a params.yaml; `place` begins each line of the error."""
+    try:
+        raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{place} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
-        raise UserError(f"{path} must be a mapping of sections, found {type(raw).__name__}")
-    return parse_section(Params, raw, f"{path}: ")
+        raise UserError(f"{place} must be a mapping of sections, found {type(raw).__name__}")
+    return parse_section(Params, raw, f"{place}: ")
 
 
 def parse_section(model: type[AnyFrozen], raw: dict[str, Any], place: str) -> AnyFrozen:

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from softprompt.data.lama import ManualTemplate, read_wording, without_blanks
-from softprompt.data.lpaqa import FAMILIES, lpaqa_files, weighed_wordings
+from softprompt.data.lpaqa_prompts import FAMILIES, lpaqa_files, weighed_wordings
 from softprompt.data.mining import mined_wordings
 from softprompt.data.paraphrases import paraphrases
 from softprompt.data.prepared_task import PreparedTask
+from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit
-from softprompt.data.validation import read_records
 from softprompt.errors import UserError
 
 DISCRETE = "prompts.json"
@@ -58,7 +58,7 @@ def _generated_prompts(root: Path, relations: list[PreparedTask]) -> dict[str, P
     path = root / "text" / "facts.jsonl"
     if not path.is_file():
         return {}
-    texts = [record.text("text") for record in read_records(path)]
+    texts = [record.text("text") for record in read_json_lines(path)]
     facts = {
         task.name: list(zip(task.tables["train"]["subject"], task.tables["train"]["label"], strict=True))
         for task in relations
@@ -79,7 +79,7 @@ def _published_triggers(root: Path) -> dict[Path, dict[str, str]]:
     found: dict[Path, dict[str, str]] = {}
     for path in sorted((root / "prompts" / "autoprompt").glob("*.jsonl")):
         found[path] = {}
-        for record in read_records(path):
+        for record in read_json_lines(path):
             name = record.text("relation")
             if name in found[path]:
                 raise UserError(f"{path}:{record.line}: relation {name} has a prompt already; keep one of the two")

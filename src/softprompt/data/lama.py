@@ -8,8 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit, Row
-from softprompt.data.validation import Record, UniqueIds, read_records
+from softprompt.data.validation import Record, UniqueIds
 
 SAME_WORDING = "the wording of an earlier template"
 TYPES: dict[object, str] = {"1-1": "1-1", "N-1": "N-1", "N-M": "N-M"}
@@ -36,7 +37,7 @@ class Relation:
 def read_relations(path: Path) -> dict[str, Relation]:
     """LAMA's relations by name, each with LAMA's own template."""
     relations, ids = {}, UniqueIds("relation")
-    for record in read_records(path):
+    for record in read_json_lines(path):
         name = record.text("relation")
         ids.add(record, name)
         template = ManualTemplate("lama", read_wording(record, "template"), "LAMA, relations.jsonl")
@@ -47,7 +48,7 @@ def read_relations(path: Path) -> dict[str, Relation]:
 def read_patterns(path: Path, lama: ManualTemplate) -> tuple[list[ManualTemplate], RawSplit]:
     """ParaRel's wordings of a relation that differ from LAMA's by more than blanks, and the account of their file."""
     known, templates, account = {without_blanks(lama.text)}, [], RawSplit(path)
-    for record in read_records(path):
+    for record in read_json_lines(path):
         account.lines += 1
         account.read += 1
         text = read_wording(record, "pattern")
@@ -83,7 +84,7 @@ def without_blanks(text: str) -> str:
 def read_facts(relation: str, path: Path, name: str, *, uuids: bool) -> RawSplit:
     """All facts of a file, checked. Ids are the uuids, or the split's `name` with the line where a file has none."""
     split, ids = RawSplit(path), UniqueIds("uuid")
-    for record in read_records(path):
+    for record in read_json_lines(path):
         if record.value.get("predicate_id", relation) != relation:
             record.refuse("predicate_id", record.value["predicate_id"], f"{relation}, by the name of the file")
         identity = record.text("uuid") if uuids else f"{name}-{record.line}"

@@ -14,7 +14,7 @@ import pandas as pd
 from softprompt.config import SuiteSettings, TextSettings
 from softprompt.data.fact_splits import split_for_text
 from softprompt.data.lama import ManualTemplate, Relation, read_facts, read_patterns, read_relations
-from softprompt.data.lpaqa import lpaqa_files, read_lpaqa
+from softprompt.data.lpaqa_prompts import lpaqa_files, read_lpaqa
 from softprompt.data.prepared_task import PreparedTask
 from softprompt.data.probes import PROBES, read_probe
 from softprompt.data.splits import sample

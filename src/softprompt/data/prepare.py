@@ -12,22 +12,23 @@ from typing import Any
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.discrete import add_discrete_prompts
 from softprompt.data.embedded import write_world
-from softprompt.data.embedded.extra import write_extra
+from softprompt.data.embedded.example_set import write_extra
 from softprompt.data.facts_text import leave_out_untold_order, write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
 from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
-from softprompt.data.nlu_suites import missing_parts, prepare_nlu_task, read_nlu_task
+from softprompt.data.nlu_tasks import missing_parts, prepare_nlu_task, read_nlu_task
+from softprompt.data.passages import read_prose
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
 from softprompt.data.probes import PROBES
-from softprompt.data.prose import read_prose
 from softprompt.data.sources import fetch_suite, origins_of
+from softprompt.data.suite_layouts import GENERATED, LAYOUTS
 from softprompt.data.validation import one_of
 from softprompt.data.vocabulary import read_vocabulary
 from softprompt.errors import UserError
 from softprompt.files import replaced_folder, sha256_of_file
+from softprompt.tasks.load import LAMA, load_data_section
 
-GENERATED = "generated, Apache-2.0"
-SUITES = ("lama", "superglue", "fewglue", "glue", "extra")
+SUITES = (LAMA, *LAYOUTS)
 RECORDED_SETTINGS = {"dev_share", "train_limit", "test_limit", "vocabulary", "split_seed"}
 PRETRAINING_TEXT = {
     "lama": ("text/facts.jsonl", "text/answers.json"),
@@ -118,7 +119,7 @@ def _nlu(root: Path, suite: str, settings: SuiteSettings) -> tuple[list[Prepared
     names = chosen_tasks(suite, settings, missing)
     left_out: dict[str, Any] = {name: {"reason": lack} for name, lack in missing.items() if lack}
     for name in left_out if settings.tasks == "all" else ():  # what is there of an incomplete task is checked too
-        checked = read_nlu_task(root, suite, name)
+        checked = read_nlu_task(root, load_data_section(suite, name))
         left_out[name] |= {"raw": describe_raw(list(checked.values()), root)} if checked else {}
     return [prepare_nlu_task(root, suite, name, settings) for name in names], left_out
 

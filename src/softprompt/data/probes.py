@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.data.lama import ManualTemplate
+from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit, Row
-from softprompt.data.validation import Record, UniqueIds, read_records
+from softprompt.data.validation import Record, UniqueIds
 
 BLANK = "[MASK]"
 SENTENCE = "sentence"  # the type of a probe whose rows bring their own sentence
@@ -55,7 +56,7 @@ PROBES = {
 def read_probe(probe: Probe, path: Path) -> RawSplit:
     """All rows of a probe's file, checked."""
     split, ids = RawSplit(path), UniqueIds(probe.id_field)
-    for record in read_records(path):
+    for record in read_json_lines(path):
         split.lines += 1
         split.read += 1
         identity = record.text(probe.id_field)

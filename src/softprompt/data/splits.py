@@ -3,6 +3,7 @@
 import pandas as pd
 
 from softprompt.seeding import numpy_generator
+from softprompt.tasks.data_section import DataSection
 
 
 def carve_dev(
@@ -26,7 +27,7 @@ def carve_dev(
 
 
 def sample(table: pd.DataFrame, limit: int | None, identity: str, purpose: str, unit: "pd.Series[str]") -> pd.DataFrame:
-    """At most `limit` rows. Rows with the same `unit` (the answers of a question) are taken together or not at all."""
+    """At most `limit` rows. Rows of one `unit` (the answers of a question) are taken together or not at all."""
     if limit is None or len(table) <= limit:
         return table
     sizes = unit.value_counts(sort=False)
@@ -37,3 +38,8 @@ def sample(table: pd.DataFrame, limit: int | None, identity: str, purpose: str, 
             left -= sizes.iloc[position]
             chosen.add(sizes.index[position])
     return table[unit.isin(chosen)].reset_index(drop=True)
+
+
+def unit_of(ids: "pd.Series[str]", data: DataSection) -> "pd.Series[str]":
+    """What samples take whole, for each example: its id without the parts below the task's unit."""
+    return ids.str.rsplit("-", n=data.parts_below_unit).str[0] if data.parts_below_unit else ids

@@ -1,19 +1,17 @@
-"""Rows of JSON-lines files, read with their place, so that whatever is refused is named by file, line and field."""
+"""A row of a file with its place, so that whatever is refused is named by file, line and field."""
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from softprompt.errors import UserError
 
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 RESTORE = "restore the official file or mend the row"
 
 
 class Record:
-    """A JSON object of a file and where it stands. Its accessors return a checked value or raise a UserError."""
+    """An object of a file and where it stands. Its accessors return a checked value or raise a UserError."""
 
     def __init__(self, path: Path, line: int, value: dict[str, Any], prefix: str = "") -> None:
         self.path = path
@@ -57,7 +55,7 @@ class Record:
             self.refuse(field, value, "a whole number of at least 0")
         return value
 
-    def choice(self, field: str, options: dict[object, str]) -> str:
+    def choice(self, field: str, options: Mapping[Any, str]) -> str:
         """The name that `options` gives the value found. The type counts: 1 is not true."""
         shown = ", ".join(json.dumps(option) for option in options)
         value = self._get(field, f"one of {shown}")
@@ -83,57 +81,6 @@ class Record:
         return [
             Record(self.path, self.line, item, f"{self.prefix}{field}[{number}].") for number, item in enumerate(value)
         ]
-
-
-def read_records(path: Path) -> Iterator[Record]:
-    """Every row of a JSON-lines file that has at least one. A missing newline after the last row is allowed."""
-    lines = _lines(path, "JSON lines")
-    last = len(lines)
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            raise UserError(f"{path}:{number}: the line is empty; expected a JSON object; delete the line")
-        yield Record(path, number, _parse(path, number, line, last=number == last))
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that has at least one, without their ends and a byte order mark."""
-    lines = []
-    for number, line in enumerate(_lines(path, "lines of text"), start=1):
-        try:
-            lines.append(line.decode("utf-8").removesuffix("\r"))
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; expected UTF-8 text; {RESTORE}"
-            ) from None
-    return lines
-
-
-def _lines(path: Path, what: str) -> list[bytes]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected {what}; put the official file there")
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if not content.strip():
-        raise UserError(f"{path}: the file is empty; expected {what}; put the official file there again")
-    return content.removesuffix(b"\n").split(b"\n")
-
-
-def _parse(path: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any]:
-    try:
-        value = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; expected UTF-8 text; {RESTORE}"
-        ) from None
-    except json.JSONDecodeError as error:
-        why = "the last line, so the file is probably cut short; copy it again" if last else RESTORE
-        raise UserError(
-            f"{path}:{number}: not JSON at character {error.pos + 1} ({error.msg}); expected a JSON object; {why}"
-        ) from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}:{number}: a {type(value).__name__}; expected a JSON object; {RESTORE}")
-    if b"\\u" in line and LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
-        raise UserError(f"{path}:{number}: half a character (a lone \\ud800..\\udfff); expected whole ones; {RESTORE}")
-    return value
 
 
 class UniqueIds:

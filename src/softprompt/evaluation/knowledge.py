@@ -16,46 +16,47 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
 from softprompt.inputs.task_data import encode_split
 from softprompt.prompts.trainable import FleetParts
+from softprompt.results import KnownFacts, StatedFacts
 from softprompt.tasks.load import LAMA, load_task
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 
 
 def write_knowledge(backbone: Backbone, lama: Path, out: Path, inference_tokens: int) -> None:
-    """facts.csv, and told.csv where the text says which template each of its lines was made of."""
+    """facts.csv, and stated_facts.csv where the text says which template each of its lines was made of."""
     write_csv(out / "facts.csv", known_facts(backbone, lama, inference_tokens))
-    stated = known_as_stated(backbone, lama, inference_tokens)
+    stated = stated_facts(backbone, lama, inference_tokens)
     if not stated.empty:
-        write_csv(out / "told.csv", stated)
+        write_csv(out / "stated_facts.csv", stated)
 
 
 def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
-    """P@1 of every manual template of every relation on each of its splits.
+    """P@1 of every manual template of every relation on each of its splits; a row a KnownFacts.
 
-    Columns: relation, template, split, p_at_1, n. Train, dev and test facts were in the pretraining text, withheld ones
+    Train, dev and test facts were in the pretraining text, withheld ones
     were not.
     """
     tables = [_relation(backbone, suite, name, inference_tokens) for name in prepared_tasks(suite)]
     return pd.concat(tables, ignore_index=True)
 
 
-def known_as_stated(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
-    """P@1 of the facts through the very wordings that the pretraining text told them in.
+def stated_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
+    """P@1 of the facts through the very wordings in which the pretraining text states them; a row a StatedFacts.
 
-    Columns: relation, template, p_at_1, n (facts told in it). Wordings that the backbone cannot be asked are absent.
+    Wordings that the backbone cannot be asked are absent.
     Empty where the text does not say which template a line was made of, as the embedded world's.
     """
     lines = pd.DataFrame(read_texts(suite / "text" / "facts.jsonl"))
     tables = []
-    for (name, identity), told in lines.groupby(["relation", "template"]) if "template" in lines else ():
+    for (name, identity), stated in lines.groupby(["relation", "template"]) if "template" in lines else ():
         task = load_task(LAMA, str(name), suite.parent)
         answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
         templates = [template for template in task.templates("manual", backbone.kind) if template.id == identity]
-        facts = keep_answerable(answers, told)
+        facts = keep_answerable(answers, stated)
         if templates and len(facts):
             correct = _correct(backbone, answers, templates, facts, inference_tokens)[0]
             tables.append((name, identity, float(correct.mean()), len(facts)))
-    return pd.DataFrame(tables, columns=["relation", "template", "p_at_1", "n"])
+    return pd.DataFrame(tables, columns=list(StatedFacts.model_fields))
 
 
 def _correct(
@@ -80,4 +81,4 @@ def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int)
     ):
         scored = facts.assign(correct=correct).groupby("split", sort=False)["correct"]
         tables.append(scored.agg(p_at_1="mean", n="size").reset_index().assign(relation=name, template=template.id))
-    return pd.concat(tables)[["relation", "template", "split", "p_at_1", "n"]]
+    return pd.concat(tables)[list(KnownFacts.model_fields)]

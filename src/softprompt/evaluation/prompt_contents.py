@@ -68,8 +68,7 @@ def cosines_to_words(vectors: Float[Tensor, "N D"], words: Float[Tensor, "V D"])
 
 def pool_usage(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> Iterator[PoolUsage]:
     """How much of what a cell's dev examples draw comes from each prompt of its pool; nothing of other methods."""
-    cells = [cell for cell in cells if PromptPool.name in trained.loaded(cell)]
-    if not cells:
+    if PromptPool.name not in trained.loaded(cells[0]):
         return
     pools = [trained.loaded(cell).part(PromptPool) for cell in cells]
     shares = mean_shares(pools, _dev_splits(trained, task, cells), trained.backbone, trained.params)
@@ -99,7 +98,7 @@ def _dev_splits(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> lis
     answers, backbone = trained.label_space_of(task), trained.backbone
     examples = keep_answerable(answers, load_split(trained.paths.suite(task.suite), task.name, "dev"))
     template = trained.method.templates(task, backbone.kind)[0]
-    limit = min(trained.params.device.max_tokens, backbone.max_tokens)
+    limit = min(trained.params.max_tokens, backbone.max_tokens)
     lengths = [cell.positions for cell in cells]
     encoded = {n: encode_split(answers, backbone, template, examples, n, limit) for n in set(lengths)}
     return [encoded[length] for length in lengths]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,8 @@ from softprompt.inputs.task_data import encode_split
 from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
-from softprompt.results import Cell, TrainResult
+from softprompt.result_files import read_train_result
+from softprompt.results import Cell
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
 
@@ -52,8 +54,8 @@ class TrainedCells:
         self.paths = paths
         self.method: Method = build_method(name, params.methods[name])
         self.backbone = self.method.prepared_backbone(backbone)
-        folder = paths.train(name, backbone.name)
-        result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
+        folder = paths.train(params.run.folder_of(name), backbone.name)
+        result = read_train_result(folder / "result.json")
         self.store = FleetStore(folder)
         self.cells: dict[tuple[str, str], list[Cell]] = {}
         for cell in result.cells:
@@ -67,8 +69,9 @@ class TrainedCells:
 
     def requests(self, scored: ScoredSplit) -> Iterator[Request]:
         """A split put to every cell of its task, under every template that the cell asks."""
-        templates = {one.id: one for one in self.method.templates(scored.task, self.backbone.kind)}
         for cell in self.cells[scored.task.suite, scored.task.name]:
+            method = self.method.with_settings(cell.chosen)
+            templates = {one.id: one for one in method.templates(scored.task, self.backbone.kind)}
             for name in cell.templates or [NO_TEMPLATE.id]:
                 yield Request(cell, templates.get(name, NO_TEMPLATE), scored)
 
@@ -92,7 +95,7 @@ class TrainedCells:
         """The cells of some requests side by side, each with its rows."""
         cells = {request.cell.key: self.loaded(request.cell) for request in requests}
         backbone = next(iter(cells.values())).applied_to(self.backbone)
-        limit = min(self.params.device.max_tokens, backbone.max_tokens)
+        limit = min(self.params.max_tokens, backbone.max_tokens)
         encoded = {
             (id(scored), template.id, length): encode_split(
                 scored.answers, backbone, template, scored.examples, length, limit
@@ -104,9 +107,12 @@ class TrainedCells:
         return fleet, Pool(splits, backbone.device), gather([cells[one.cell.key] for one in requests])
 
     def _fleets(self, requests: Sequence[Request]) -> Iterator[list[int]]:
-        """Numbers of requests that are read alike, as many together as train together."""
-        width = 1 if self.method.state == "tuned" else self.params.device.fleet_members
-        reading = [(one.scored.answers.space.form, self.method.uses_head(one.scored.task)) for one in requests]
+        """Numbers of requests that are read alike, as many as train together; on a tuned backbone those of one cell."""
+        tuned, width = self.method.state == "tuned", self.params.device.fleet_members
+        reading = [
+            (one.scored.answers.space.form, self.method.uses_head(one.scored.task), one.cell.key if tuned else "")
+            for one in requests
+        ]
         ordered = sorted(range(len(requests)), key=reading.__getitem__)
         for _, group in groupby(ordered, key=reading.__getitem__):
             alike = list(group)
@@ -130,5 +136,6 @@ class TrainedCells:
 
 
 def _labelled(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
-    columns = request.cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
-    return frame.assign(**columns, template=request.template.id, split=request.scored.split)
+    place = request.cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
+    columns: dict[str, Any] = {**place, "template": request.template.id, "split": request.scored.split}
+    return pd.DataFrame({**columns, **{str(name): values for name, values in frame.items()}})

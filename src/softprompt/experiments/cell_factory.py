@@ -6,10 +6,9 @@ from importlib.metadata import version
 from typing import Any
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import Method
-from softprompt.results import Cell
+from softprompt.results import Cell, Setting
 from softprompt.tasks.task import Task
 
 RECORDED_PACKAGES = ("torch", "transformers", "optuna")
@@ -55,6 +54,12 @@ class CellFactory:
         )
 
 
-def fixed_settings(settings: Frozen) -> dict[str, Any]:
-    """A method's section without its search ranges: what a single member depends on."""
-    return settings.model_dump(mode="json", exclude={"learning_rate", "prompt_length", "paper"})
+def scalars(settings: dict[str, Any]) -> dict[str, Setting]:
+    """A method's settings by name, sorted, those of its recipe with a dotted name; without those that are not set."""
+    flat: dict[str, Setting] = {}
+    for name, value in sorted(settings.items()):
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": setting for inner, setting in scalars(value).items()}
+        elif value is not None:
+            flat[name] = value
+    return flat

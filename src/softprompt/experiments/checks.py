@@ -12,64 +12,75 @@ from softprompt.tasks.load import DEFINITIONS, definition_path, nlu_names, read_
 
 def load_checked_params(path: Path) -> Params:
     """The parsed file with every method's section parsed too. Raises UserError with one line a fault."""
-    params = load_params(path)
-    methods = {name: build_method(name, section) for name, section in params.methods.items()}
+    return checked(load_params(path), str(path))
+
+
+def checked(params: Params, place: str) -> Params:
+    """The same params, whose sections fit together. `place` begins each line of the UserError."""
+    methods = _built(params, place)
     faults = [
         fault
         for name in params.run.methods
         for backbone in params.run.backbones
         for fault in _faults(name, methods[name], backbone, params)
     ]
+    faults += _misplaced(params, methods)
     faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
-        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+        raise UserError("\n".join(f"{place}: {fault}" for fault in faults))
     return params
+
+
+def _built(params: Params, place: str) -> dict[str, Method]:
+    try:
+        return {name: build_method(name, section) for name, section in params.methods.items()}
+    except UserError as error:
+        raise UserError("\n".join(f"{place}: {fault}" for fault in str(error).splitlines())) from None
+
+
+def _misplaced(params: Params, methods: dict[str, Method]) -> list[str]:
+    trains = {name: isinstance(methods[name], TrainedMethod) for name in params.run.methods}
+    return [
+        *(
+            f"run.untrained names {name}, which trains; put it into run.trained"
+            for name in params.run.untrained
+            if trains[name]
+        ),
+        *(
+            f"run.trained names {name}, which trains nothing; put it into run.untrained"
+            for name in params.run.trained
+            if not trains[name]
+        ),
+    ]
 
 
 def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:
     settings = params.backbones[backbone]
-    return _too_long(name, method, backbone, settings) + _outside_range(name, method, settings) + _frozen(name, method)
+    return _too_long(name, method, backbone, settings) + _frozen(name, method)
 
 
 def _frozen(name: str, method: Method) -> list[str]:
     if not isinstance(method, TrainedMethod) or method.state == "tuned":
         return []
-    if method.settings.recipe.backbone_learning_rate is None:
+    if method.settings.backbone_learning_rate is None:
         return []
-    return [f"methods.{name}.recipe.backbone_learning_rate: {name} leaves the backbone frozen; remove it"]
+    return [f"methods.{name}.backbone_learning_rate: {name} leaves the backbone frozen; remove it"]
 
 
 def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettings) -> list[str]:
     """A prompt may take at most half of the positions, so that the input keeps the other half."""
     if not isinstance(method, TrainedMethod) or not method.takes_positions:
         return []
-    if method.settings.prompt_length is None or settings.architecture is None:
+    lengths = [int(length) for length in method.settings.values_of("prompt_length") if length is not None]
+    if settings.architecture is None or not lengths:
         return []
-    positions, longest = settings.architecture.positions, method.settings.prompt_length.high
+    positions, longest = settings.architecture.positions, max(lengths)
     if longest <= positions // 2:
         return []
     return [
-        f"methods.{name}.prompt_length.high is {longest}, but backbones.{backbone} has {positions} positions; "
+        f"methods.{name}: prompt_length may be {longest}, but backbones.{backbone} has {positions} positions; "
         f"at most {positions // 2} leave room for the input"
     ]
-
-
-def _outside_range(name: str, method: Method, settings: BackboneSettings) -> list[str]:
-    """The paper's own setting is trial 0 of the same search."""
-    if not isinstance(method, TrainedMethod) or settings.kind not in method.settings.paper:
-        return []
-    paper = method.settings.paper[settings.kind]
-    faults = []
-    for key in ("learning_rate", "prompt_length"):
-        value, searched = getattr(paper, key), getattr(method.settings, key)
-        if (value is None) != (searched is None):
-            faults.append(f"methods.{name}: {key} must stand in both the search ranges and paper.{settings.kind}")
-        elif value is not None and not searched.low <= value <= searched.high:
-            faults.append(
-                f"methods.{name}.paper.{settings.kind}.{key} is {value}, outside its range; "
-                f"a valid value lies between {searched.low} and {searched.high}"
-            )
-    return faults
 
 
 def _unknown_tasks(params: Params) -> list[str]:

@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby, pairwise
 from typing import Any
+
+from softprompt.results import Setting
+
+OF_A_MEMBER = ("learning_rate", "backbone_learning_rate", "prompt_length")  # may differ within a fleet
 
 
 @dataclass(frozen=True)
@@ -16,11 +20,20 @@ class Job:
     identity: str  # names its random streams; all trials of a task share one, so that they differ by their setting only
     task: str  # suite/task
     seed: int
-    learning_rate: float | None
-    prompt_length: int
+    settings: Mapping[str, Setting]  # what its trial chose, sorted by name
     tokens: int  # longest row of its train split, prompt included
     reading: str  # how answers are read; members of one fleet are read alike
     group: str = ""  # jobs of one group share parameters and so a fleet
+
+    @property
+    def fleet_kind(self) -> tuple[str, str]:
+        """What all members of a fleet have in common: how they are read, and settings of the method as a whole."""
+        return self.reading, common_settings(self.settings)
+
+
+def common_settings(settings: Mapping[str, Setting]) -> str:
+    """Those that the members of a fleet must agree in, as text."""
+    return json.dumps({name: settings[name] for name in sorted(settings) if name not in OF_A_MEMBER})
 
 
 def content_key(parts: dict[str, Any]) -> str:
@@ -35,14 +48,14 @@ def fleet_key(jobs: Sequence[Job]) -> str:
 
 def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
     """All jobs in fleets of at most `members` and of about the same size, rows of like length together, longest first.
-    Answers of different forms never share a fleet, and a group of jobs never stands in two.
+    Jobs of different kinds never share a fleet, and a group of jobs never stands in two.
 
     Planned from everything that a stage has to do, never from what happens to be missing, because the shape of a batch
     decides how floats round.
     """
     unique = list({job.key: job for job in jobs}.values())
-    ordered = sorted(unique, key=lambda job: (job.reading, -job.tokens))
-    alike = [list(group) for _, group in groupby(ordered, key=lambda job: job.reading)]
+    ordered = sorted(unique, key=lambda job: (job.fleet_kind, -job.tokens))
+    alike = [list(group) for _, group in groupby(ordered, key=lambda job: job.fleet_kind)]
     return [fleet for some in alike for fleet in (_packed if some[0].group else _even)(some, members)]
 
 

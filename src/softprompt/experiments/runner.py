@@ -1,20 +1,18 @@
-"""From jobs to finished fleets: build the members, train those that are missing, keep what they leave."""
+"""From jobs to finished fleets: train those that are missing, keep what they leave."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from torch import nn
-
 from softprompt.config import Budget, Device
 from softprompt.experiments.jobs import Job, fleet_key, plan_fleets
+from softprompt.experiments.members import train_members
 from softprompt.experiments.store import FleetRecord, FleetStore, MemberRecord
 from softprompt.experiments.workers import map_unordered
-from softprompt.inputs.label_space import dev_score
 from softprompt.inputs.task_data import TaskData
-from softprompt.methods.base import TrainedMethod, fresh_shared, fresh_trainable
+from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
 from softprompt.results import Cost
-from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.loop import FleetCost
 from softprompt.training.member import Member, Trained
 
 
@@ -44,12 +42,7 @@ class FleetRunner:
 
     def _train(self, jobs: Sequence[Job], *, keep: bool) -> FleetRecord:
         """Train one fleet and put it on disk."""
-        members = self.build_members(jobs)
-        backbone = members[0].trainable.applied_to(self.data[jobs[0].task].backbone)
-        data = [self.data[job.task] for job in jobs]
-        recipe = self.method.settings.recipe
-        work = FleetWork(backbone, members, self.budget, recipe, self.device.inference_tokens, data)
-        trained, cost = self.method.train(work)
+        members, trained, cost = train_members(self.method, self.data, jobs, self.budget, self.device.inference_tokens)
         if keep:
             for job, outcome in zip(jobs, trained, strict=True):
                 self.store.save_parts(job.key, outcome.saved)
@@ -61,37 +54,6 @@ class FleetRunner:
         fleet = FleetRecord(key=key, members=records)
         self.store.finish(fleet)
         return fleet
-
-    def build_members(self, jobs: Sequence[Job]) -> list[Member]:
-        """Fresh members for jobs; those of a group hold what they share in common."""
-        groups: dict[str, list[Job]] = {}
-        for job in jobs:
-            groups.setdefault(job.group or job.key, []).append(job)
-        shared = {name: self._shared_by(group) for name, group in groups.items()}
-        return [self.build_member(job, shared[job.group or job.key]) for job in jobs]
-
-    def build_member(self, job: Job, shared: nn.Parameter | None = None) -> Member:
-        """A fresh member for a job."""
-        data = self.data[job.task]
-        template = self.method.templates(data.task, data.backbone.kind)[0]
-        return Member(
-            identity=job.identity,
-            space=data.answers.space,
-            learning_rate=job.learning_rate,
-            train=data.split("train", template, job.prompt_length),
-            dev=data.split("dev", template, job.prompt_length),
-            dev_score=partial(dev_score, data.task, data.answers, data.dev),
-            trainable=fresh_trainable(
-                self.method, data.task, data.backbone, job.prompt_length, job.identity, shared=shared
-            ),
-            group=job.group,
-        )
-
-    def _shared_by(self, jobs: Sequence[Job]) -> nn.Parameter | None:
-        """Drawn from the stream of the member that is first by name, whatever the order in the fleet."""
-        job = min(jobs, key=lambda one: one.identity)
-        data = self.data[job.task]
-        return fresh_shared(self.method, data.task, data.backbone, job.prompt_length, job.identity)
 
 
 def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetCost) -> MemberRecord:

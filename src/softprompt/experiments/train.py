@@ -1,4 +1,4 @@
-"""The train stage: one method on one backbone over all tasks. It may be killed and called again at any time."""
+"""The cells of one method on one backbone, trained or not. It may be killed and called again at any time."""
 
 from collections.abc import Iterator
 
@@ -15,23 +15,23 @@ from softprompt.experiments.workload import Workload
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
-from softprompt.results import TrainResult, TrialRecord, write_record
+from softprompt.results import TrainResult, write_record
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
 
 def train_method(params: Params, name: str, method: Method, backbone: Backbone, paths: Paths) -> TrainResult:
     """Tune and train what is missing, then write `result.json`."""
-    folder = paths.train(name, backbone.name)
+    folder = paths.train(params.run.folder_of(name), backbone.name)
     prepared = method.prepared_backbone(backbone)
     workload = Workload(CellFactory(name, method, prepared), params, FleetStore(folder))
     for task in all_tasks(params, paths):
         _take_up(workload, task, paths)
-    trials: list[TrialRecord] = []
+    studies = folder / "studies"
     if isinstance(method, TrainedMethod):
-        cells, trials = train_cells(workload, method, folder / "studies")
+        cells, trials = train_cells(workload, method, studies)
     else:
-        cells = untrained_cells(workload)
+        cells, trials = untrained_cells(workload, studies)
     result = TrainResult(method=name, backbone=backbone.name, cells=[*cells, *workload.refused], trials=trials)
     write_record(folder / "result.json", result)
     return result
@@ -52,7 +52,7 @@ def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
     if not reason:
         try:
             data = load_task_data(
-                paths.suite(task.suite), task, backbone, workload.params.device.max_tokens, head=method.uses_head(task)
+                paths.suite(task.suite), task, backbone, workload.params.max_tokens, head=method.uses_head(task)
             )
         except UserError as error:
             reason = str(error)

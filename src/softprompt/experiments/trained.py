@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.experiments.cell_factory import fixed_settings
-from softprompt.experiments.code_version import code_version
+from softprompt.experiments.cell_factory import scalars
+from softprompt.experiments.code_version import code_version, metric_version
 from softprompt.experiments.jobs import Job, content_key
 from softprompt.experiments.runner import FleetRunner
+from softprompt.experiments.studies import open_study, trial_records
 from softprompt.experiments.tuning import Study, Trial
 from softprompt.experiments.workload import Workload
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
-from softprompt.results import Cell, Setting, TrialRecord
+from softprompt.results import Cell, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def train_cells(workload: Workload, method: TrainedMethod, studies: Path) -> tup
     with Progress(f"{workload.factory.name} on {workload.factory.backbone.name}", members) as progress:
         stage.tune(units, progress)
         cells = stage.report(units, progress)
-    return cells, [record for unit in units for record in _trial_records(unit)]
+    return cells, [record for unit in units for record in trial_records(unit.study)]
 
 
 class _TrainedStage:
@@ -66,8 +67,8 @@ class _TrainedStage:
             }
             self.runner.run([job for group in jobs.values() for job in group], progress, keep=False)
             for unit in waiting:
-                for trial in asked[unit.name]:
-                    unit.study.tell(trial, self._mean_score(jobs[unit.name, trial.number]))
+                trials = asked[unit.name]
+                unit.study.tell([(trial, self._mean_score(jobs[unit.name, trial.number])) for trial in trials])
 
     def report(self, units: list[Unit], progress: Progress) -> list[Cell]:
         """The best setting of every unit, trained on the reported seeds."""
@@ -94,47 +95,38 @@ class _TrainedStage:
         return sum(known) / len(known) if len(known) == len(scores) else None
 
     def _study(self, studies: Path, name: str, tasks: list[TaskData]) -> Study:
-        settings = self.method.settings
-        key = content_key(
-            {
-                "tasks": {data.task.key: self._parts(data) for data in tasks},
-                "space": settings.model_dump(mode="json"),
-                "tuning": self.params.tuning.model_dump(mode="json"),
-            }
-        )
-        journal = studies / f"{name.replace('/', '-')}-{key}.journal"
-        return Study(journal, name, settings, self.backbone.kind, self.params.tuning)
+        depends_on = {data.task.key: self._parts(data, self.method) for data in tasks}
+        return open_study(studies, name, depends_on, self.method.settings, self.backbone.kind, self.params.tuning)
 
     def _job(self, unit: Unit, data: TaskData, seed: int, trial: Trial) -> Job:
-        asked = {"seed": seed, "learning_rate": trial.learning_rate, "prompt_length": trial.prompt_length}
-        with_others = {"group": [self._parts(other) for other in unit.tasks]} if self.method.together else {}
-        template = self.method.templates(data.task, self.backbone.kind)[0]
+        method = self.method.with_settings(trial.settings)
+        with_others = {"group": [self._parts(other, method) for other in unit.tasks]} if method.together else {}
+        template = method.templates(data.task, self.backbone.kind)[0]
         return Job(
-            key=content_key({**self._parts(data), **asked, **with_others}),
+            key=content_key({**self._parts(data, method), "seed": seed, **with_others}),
             identity=f"{self.workload.factory.name}/{self.backbone.name}/{data.task.key}/{seed}",
             task=data.task.key,
             seed=seed,
-            learning_rate=trial.learning_rate,
-            prompt_length=trial.prompt_length,
-            tokens=data.tokens(template, trial.prompt_length),
-            reading=f"{data.answers.space.form} {'head' if self.method.uses_head(data.task) else 'words'}",
-            group=content_key(with_others | asked) if with_others else "",
+            settings=trial.settings,
+            tokens=data.tokens(template, method.settings.prompt_length or 0),
+            reading=f"{data.answers.space.form} {'head' if method.uses_head(data.task) else 'words'}",
+            group=content_key({**with_others, "seed": seed}) if with_others else "",
         )
 
-    def _parts(self, data: TaskData) -> dict[str, Any]:
-        """What every member of this method on this task depends on."""
+    def _parts(self, data: TaskData, method: TrainedMethod) -> dict[str, Any]:
+        """What a member of this method on this task depends on, but for its seed."""
         name = self.workload.factory.name
         return {
             "code": code_version(name),
             "method": name,
-            "settings": fixed_settings(self.method.settings),
+            "settings": method.settings.fixed(),
             "steps": self.budget.model_dump(mode="json", exclude={"trials"}),
             "data": data.fingerprint,
-            "template": self.method.templates(data.task, self.backbone.kind)[0].wordings,
-            "further_texts": self.method.further_texts(data.task, self.backbone.kind),
+            "template": method.templates(data.task, self.backbone.kind)[0].wordings,
+            "further_texts": method.further_texts(data.task, self.backbone.kind),
             "answers": [data.task.answer_form, data.task.candidates],
             "verbalizer": data.task.verbalizer,
-            "metric": data.task.metrics[0],
+            "metric": [data.task.metrics[0], metric_version(data.task.metrics[0])],
             "max_tokens": data.max_tokens,
             "backbone": self.backbone.revision,
             "device": self.backbone.device.type,
@@ -142,17 +134,17 @@ class _TrainedStage:
 
     def _cell(self, unit: Unit, data: TaskData, trial: Trial, job: Job) -> Cell:
         member = self.workload.store[job.key]
-        settings: dict[str, Setting] = {**trial.settings(), "batch_size": self.budget.batch_size}
+        method = self.method.with_settings(trial.settings)
         return self.workload.factory.asked(
             data,
             job.seed,
             job.key,
             status="failed" if member.dev_score is None else "done",
             reason=member.failure,
-            settings={**_scalars(fixed_settings(self.method.settings)), **settings},
+            settings=scalars(method.settings.fixed() | {"batch_size": self.budget.batch_size}),
             study=unit.name,
             searched=unit.study.searched(trial),
-            templates=[self.method.templates(data.task, self.backbone.kind)[0].id],
+            templates=[method.templates(data.task, self.backbone.kind)[0].id],
             dev_score=member.dev_score,
             best_step=member.best_step,
             curve=member.curve,
@@ -162,27 +154,3 @@ class _TrainedStage:
             fleet=member.fleet,
             cost=member.cost,
         )
-
-
-def _scalars(settings: dict[str, Any]) -> dict[str, Setting]:
-    """Own settings of a method, those of its recipe with a dotted name."""
-    flat: dict[str, Setting] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": setting for inner, setting in _scalars(value).items()}
-        elif value is not None:
-            flat[name] = value
-    return flat
-
-
-def _trial_records(unit: Unit) -> list[TrialRecord]:
-    return [
-        TrialRecord(
-            study=unit.name,
-            number=trial.number,
-            settings=trial.settings(),
-            dev_score=score,
-            paper=trial.is_paper,
-        )
-        for trial, score in unit.study.scores()
-    ]

@@ -1,83 +1,92 @@
-"""Optuna by ask and tell, in batches that train as fleets; a killed study goes on as if it had not been."""
+"""Optuna by ask and tell, in batches that train as fleets; a killed study goes on as if it had not been.
 
+On disk are only trials with their scores, written whole after each batch. Optuna itself works in memory: every trial's
+sampler is seeded by (study, trial number), so that what is proposed depends on the trials told so far and on nothing
+else, and a trial that was asked for but never told is asked for again in the same way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
-from softprompt.config import Kind, TrainedMethodSettings, Tuning
-from softprompt.results import SearchedSetting, Setting
+from softprompt.config import Choices, Kind, MethodSettings, Range, Tuning
+from softprompt.results import Record, SearchedSetting, Setting, write_record
 from softprompt.seeding import stream_seed
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposed setting. `prompt_length` is 0 for methods without a prompt, `learning_rate` None where no gradient is
-    descended."""
+    """A proposed value for every setting that is searched, sorted by name."""
 
     number: int
-    learning_rate: float | None
-    prompt_length: int
+    settings: Mapping[str, Setting]
     is_paper: bool
 
-    def settings(self) -> dict[str, Setting]:
-        """What the method has of the two, by name."""
-        rate: dict[str, Setting] = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        return rate | ({"prompt_length": self.prompt_length} if self.prompt_length else {})
+
+class ToldTrial(Record):
+    """A trial with its dev score, None where a member of it failed."""
+
+    settings: dict[str, Setting]
+    dev_score: float | None
+
+
+class StudyRecord(Record):
+    """All told trials of a study in order."""
+
+    trials: tuple[ToldTrial, ...] = ()
 
 
 class Study:
-    """The search for one setting, on disk from the first question on.
+    """The search for one setting. A file that is missing or cannot be read is a study that has not begun."""
 
-    Every trial's sampler is seeded by (study, trial number), so that what is proposed depends on the trials told so far
-    and on nothing else: not on when the process was started, nor on how often.
-    """
-
-    def __init__(self, journal: Path, name: str, settings: TrainedMethodSettings, kind: Kind, tuning: Tuning) -> None:
-        journal.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, name: str, settings: MethodSettings, kind: Kind, tuning: Tuning) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.path = path
         self.name = name
         self.tuning = tuning
-        self.space = _distributions(settings)
-        self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-        )
-        self.paper = _paper_parameters(settings, kind)
-        if self.paper and not self.study.get_trials(deepcopy=False):
-            self.study.enqueue_trial(self.paper)
+        self.search = settings.search
+        self.space = {name: _distribution(settings, name) for name in sorted(settings.search)}
+        self.paper = settings.paper.get(kind, {})
+        self.record = _read(path)
+        self.study = self._replayed()
 
     def told(self) -> int:
         """How many trials have their score."""
-        return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+        return len(self.record.trials)
 
     def ask(self, count: int) -> list[Trial]:
-        """The next trials: first those that a killed run had asked for, then new ones."""
-        running = [trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
-        while len(running) < count:
-            number = len([t for t in self.study.get_trials(deepcopy=False) if t.state != TrialState.WAITING])
+        """The next trials, to be told before more are asked for."""
+        asked = []
+        for number in range(self.told(), self.told() + count):
             self.study.sampler = _sampler(self.tuning, self.name, number)
-            running.append(self.study.ask(self.space).number)
-        return [self._trial(number) for number in sorted(running)[:count]]
+            asked.append(self._trial(number, self.study.ask(self.space).params))
+        return asked
 
-    def tell(self, trial: Trial, dev_score: float | None) -> None:
-        """The mean dev score of a trial's members, or None where one of them failed."""
-        if dev_score is None:
-            self.study.tell(trial.number, state=TrialState.FAIL)
-        else:
-            self.study.tell(trial.number, dev_score)
+    def tell(self, outcomes: Sequence[tuple[Trial, float | None]]) -> None:
+        """The mean dev score of each asked trial's members, or None where one of them failed."""
+        for trial, score in outcomes:
+            self.study.tell(trial.number, score, state=TrialState.FAIL if score is None else None)
+        told = [ToldTrial(settings=dict(trial.settings), dev_score=score) for trial, score in outcomes]
+        self.record = StudyRecord(trials=(*self.record.trials, *told))
+        write_record(self.path, self.record)
 
     def scores(self) -> list[tuple[Trial, float]]:
         """All scored trials in order."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [(self._trial(trial.number), float(trial.value)) for trial in complete if trial.value is not None]
+        return [
+            (self._trial(number, told.settings), told.dev_score)
+            for number, told in enumerate(self.record.trials)
+            if told.dev_score is not None
+        ]
 
     def best(self) -> Trial | None:
         """The trial with the highest dev score, the earliest of equals; None where every trial failed."""
@@ -86,34 +95,54 @@ class Study:
 
     def searched(self, trial: Trial) -> list[SearchedSetting]:
         """The ranges and what the trial chose in them."""
-        chosen = {name: float(value) for name, value in trial.settings().items()}
-        return [
-            SearchedSetting(name=name, low=space.low, high=space.high, log=space.log, chosen=chosen[name])
-            for name, space in self.space.items()
-        ]
+        return [_searched(name, self.search[name], trial.settings[name]) for name in self.space]
 
-    def _trial(self, number: int) -> Trial:
-        parameters = self.study.get_trials(deepcopy=False)[number].params
-        return Trial(
-            number=number,
-            learning_rate=parameters.get("learning_rate"),
-            prompt_length=parameters.get("prompt_length", 0),
-            is_paper=number == 0 and bool(self.paper),
-        )
+    def _trial(self, number: int, settings: Mapping[str, Setting]) -> Trial:
+        return Trial(number, dict(sorted(settings.items())), is_paper=number == 0 and bool(self.paper))
 
-
-def _distributions(settings: TrainedMethodSettings) -> dict[str, FloatDistribution | IntDistribution]:
-    space: dict[str, FloatDistribution | IntDistribution] = {}
-    if settings.learning_rate is not None:
-        space["learning_rate"] = FloatDistribution(settings.learning_rate.low, settings.learning_rate.high, log=True)
-    if settings.prompt_length is not None:
-        space["prompt_length"] = IntDistribution(settings.prompt_length.low, settings.prompt_length.high)
-    return space
+    def _replayed(self) -> optuna.Study:
+        study = optuna.create_study(study_name=self.name, direction="maximize")
+        for told in self.record.trials:
+            state = TrialState.FAIL if told.dev_score is None else TrialState.COMPLETE
+            study.add_trial(
+                create_trial(state=state, params=told.settings, distributions=self.space, value=told.dev_score)
+            )
+        if self.paper and not self.record.trials:
+            study.enqueue_trial(self.paper)
+        if self.tuning.sampler == "qmc":  # whose place in its sequence Optuna keeps beside the trials
+            sampler = _sampler(self.tuning, self.name, 0)
+            for trial in study.get_trials(deepcopy=False)[1:]:
+                sampler.sample_relative(study, trial, self.space)
+        return study
 
 
-def _paper_parameters(settings: TrainedMethodSettings, kind: Kind) -> dict[str, float]:
-    paper = settings.paper.get(kind)
-    return {} if paper is None else paper.model_dump(exclude_none=True)
+def tune(study: Study, trials: int, score: Callable[[Trial], float | None]) -> Trial | None:
+    """Ask for trials in batches and tell their scores until there are so many; the best one."""
+    while study.told() < trials:
+        asked = study.ask(min(study.tuning.batch, trials - study.told()))
+        study.tell([(trial, score(trial)) for trial in asked])
+    return study.best()
+
+
+def _read(path: Path) -> StudyRecord:
+    try:
+        return StudyRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return StudyRecord()
+
+
+def _distribution(settings: MethodSettings, name: str) -> BaseDistribution:
+    space = settings.search[name]
+    if isinstance(space, Choices):
+        return CategoricalDistribution(space.root)
+    whole = isinstance(getattr(settings, name), int)
+    return (IntDistribution if whole else FloatDistribution)(space.low, space.high, log=space.log)
+
+
+def _searched(name: str, space: Range | Choices, chosen: Setting) -> SearchedSetting:
+    if isinstance(space, Choices):
+        return SearchedSetting(name=name, choices=list(space.root), chosen=chosen)
+    return SearchedSetting(name=name, low=space.low, high=space.high, log=space.log, chosen=float(chosen))
 
 
 def _sampler(tuning: Tuning, study: str, number: int) -> BaseSampler:

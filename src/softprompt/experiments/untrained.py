@@ -1,17 +1,22 @@
-"""Cells of methods that train nothing: which templates they ask, and what a random prompt is made of."""
+"""Cells of methods that train nothing: which templates they ask, what is tuned on dev, what a prompt is made of."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from softprompt.errors import UserError
-from softprompt.experiments.code_version import code_version
+from softprompt.experiments.cell_factory import scalars
+from softprompt.experiments.code_version import code_version, metric_version
 from softprompt.experiments.jobs import content_key
+from softprompt.experiments.studies import open_study, trial_records
+from softprompt.experiments.tuning import Study, Trial, tune
 from softprompt.experiments.workload import Workload
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import dev_score
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import Method, fresh_trainable
-from softprompt.prompts.trainable import FleetParts
-from softprompt.results import Cell
+from softprompt.prompts.trainable import FleetParts, Trainable, gather
+from softprompt.results import Cell, TrialRecord
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 
@@ -35,29 +40,88 @@ def asked_templates(method: Method, data: TaskData, inference_tokens: int) -> tu
     return [templates[best]], scores[best]
 
 
-def untrained_cells(workload: Workload) -> list[Cell]:
-    """One cell a task and seed; a random prompt is drawn here, so that evaluate asks the same one."""
-    return [_untrained_cell(workload, data, seed) for data in workload.data.values() for seed in workload.seeds]
+def untrained_cells(workload: Workload, studies: Path) -> tuple[list[Cell], list[TrialRecord]]:
+    """One cell a task and seed, and the trials of what was tuned on dev, where the method's section has a `search`."""
+    grouped: dict[str, list[TaskData]] = {}
+    for data in workload.data.values():
+        grouped.setdefault(workload.factory.method.unit_of(data.task), []).append(data)
+    cells: list[Cell] = []
+    trials: list[TrialRecord] = []
+    for name, tasks in grouped.items():
+        if not workload.factory.method.settings.search:
+            cells += [_cell(workload, workload.factory.method, data, seed) for data in tasks for seed in workload.seeds]
+            continue
+        study = _tuned(workload, studies, name, tasks)
+        trials += trial_records(study)
+        cells += [_tuned_cell(workload, study, data, seed) for data in tasks for seed in workload.seeds]
+    return cells, trials
 
 
-def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
-    name, method, backbone = workload.factory.name, workload.factory.method, workload.factory.backbone
-    templates, score = asked_templates(method, data, workload.params.device.inference_tokens)
-    settings = method.settings.model_dump(mode="json")
-    depends_on = {
-        "code": code_version(name),
-        "method": name,
-        "settings": settings,
+def _tuned(workload: Workload, studies: Path, name: str, tasks: Sequence[TaskData]) -> Study:
+    """The study of one unit, with all of its trials."""
+    params, method = workload.params, workload.factory.method
+    depends_on = {data.task.key: _depends_on(workload, method, data) for data in tasks}
+    study = open_study(studies, name, depends_on, method.settings, workload.factory.backbone.kind, params.tuning)
+
+    def score(trial: Trial) -> float | None:
+        chosen = method.with_settings(trial.settings)
+        try:
+            scores = [_dev_score(workload, chosen, data, params.tuning.seed) for data in tasks]
+        except UserError:  # the setting cannot be asked of one of the tasks
+            return None
+        return sum(scores) / len(scores)
+
+    tune(study, params.chosen_budget.trials, score)
+    return study
+
+
+def _tuned_cell(workload: Workload, study: Study, data: TaskData, seed: int) -> Cell:
+    best = study.best()
+    if best is None:
+        reason = f"every trial of the study {study.name} failed"
+        return workload.factory.asked(data, seed, "", status="failed", reason=reason)
+    method = workload.factory.method.with_settings(best.settings)
+    return _cell(workload, method, data, seed, study=study.name, searched=study.searched(best))
+
+
+def _dev_score(workload: Workload, method: Method, data: TaskData, seed: int) -> float:
+    """Of the first template, with parts drawn for this seed."""
+    template, parts = method.templates(data.task, data.backbone.kind)[0], _parts(workload, method, data, seed)
+    pool = Pool([data.split("dev", template, parts.positions)], data.backbone.device)
+    tokens = workload.params.device.inference_tokens
+    (predictions,) = Fleet(data.backbone, [data.answers.space]).predict(pool, [0], gather([parts]), tokens)
+    return dev_score(data.task, data.answers, data.dev, predictions)
+
+
+def _parts(workload: Workload, method: Method, data: TaskData, seed: int) -> Trainable:
+    name, backbone = method.draws_as or workload.factory.name, workload.factory.backbone
+    identity = f"{name}/{backbone.name}/{data.task.key}/{seed}"
+    length = int(method.settings.fixed().get("prompt_length", 0))
+    return fresh_trainable(method, data.task, backbone, length, identity, data=data)
+
+
+def _depends_on(workload: Workload, method: Method, data: TaskData) -> dict[str, Any]:
+    """What a cell of this method on this task depends on, but for its seed and what was chosen on dev."""
+    backbone = workload.factory.backbone
+    return {
+        "code": code_version(workload.factory.name),
+        "method": workload.factory.name,
+        "settings": scalars(method.settings.fixed()),
         "data": data.fingerprint,
-        "templates": [template.text for template in templates],
+        "metric": metric_version(data.task.metrics[0]),
+        "templates": [template.text for template in method.templates(data.task, backbone.kind)],
         "max_tokens": data.max_tokens,
         "backbone": backbone.revision,
-        "seed": seed,
     }
-    key = content_key(depends_on)
-    identity = f"{method.draws_as or name}/{backbone.name}/{data.task.key}/{seed}"
+
+
+def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **fields: Any) -> Cell:
+    """A random prompt is drawn here, so that evaluate asks the same one. `fields` are further ones of Cell."""
+    templates, score = asked_templates(method, data, workload.params.device.inference_tokens)
+    asked = [template.id for template in templates]
+    key = content_key({**_depends_on(workload, method, data), "asked": asked, "seed": seed})
     try:
-        parts = fresh_trainable(method, data.task, backbone, settings.get("prompt_length", 0), identity, data=data)
+        parts = _parts(workload, method, data, seed)
     except UserError as error:
         return workload.factory.refused(data.task, seed, str(error))
     saved = parts.saved()
@@ -67,9 +131,10 @@ def _untrained_cell(workload: Workload, data: TaskData, seed: int) -> Cell:
         data,
         seed,
         key,
-        settings=settings,
-        templates=[template.id for template in templates],
+        settings=scalars(method.settings.fixed()),
+        templates=asked,
         dev_score=score,
         parameters_kept=sum(tensor.numel() for tensor in saved.values()),
         positions=parts.positions,
+        **fields,
     )

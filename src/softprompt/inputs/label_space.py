@@ -134,7 +134,7 @@ def _correct(answers: LabelSpace, examples: pd.DataFrame, answered: Predictions)
 def dev_score(task: Task, answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> float:
     """The task's first metric; one with a lower-is-better direction is negated, so that higher always wins."""
     metric = METRICS[task.metrics[0]]
-    value = metric.function(prediction_table(answers, examples, answered))
+    value = metric(prediction_table(answers, examples, answered))
     return value if metric.higher_is_better else -value
 
 

@@ -15,7 +15,7 @@ labels' words, as everywhere in this suite, not over the whole vocabulary. Label
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Int
@@ -55,7 +55,6 @@ class AutoPromptSettings(TrainedMethodSettings):
 class AutoPrompt(TrainedMethod):
     settings_model = AutoPromptSettings
     settings: AutoPromptSettings
-    further_code: ClassVar[tuple[str, ...]] = ("training/triggers.py", "training/label_words.py")
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         return tuple(

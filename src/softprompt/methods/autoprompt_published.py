@@ -8,22 +8,19 @@ Changed: the files hold decoded text, in which word pieces stick to the word bef
 tokenizer may cut them otherwise than the search did.
 """
 
-from typing import ClassVar
-
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind
+from softprompt.config import Kind, MethodSettings
 from softprompt.methods.base import METHODS, Method
 from softprompt.tasks.task import Task, Template
 
 
-class PublishedSettings(Frozen):
+class PublishedSettings(MethodSettings):
     triggers: str  # the file's name without .jsonl
 
 
 @METHODS.register("autoprompt_published")
 class AutoPromptPublished(Method):
     seeded = False
-    learns_from: ClassVar[tuple[str, ...]] = ()
+    learns_from: tuple[str, ...] = ()
     settings_model = PublishedSettings
     settings: PublishedSettings
 
@@ -31,7 +28,7 @@ class AutoPromptPublished(Method):
         wanted = f"trigger-{self.settings.triggers}"
         return tuple(prompt for prompt in task.discrete if prompt.id == wanted and kind in prompt.kinds)
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        if not self.templates(task, backbone.kind):
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        if not self.templates(task, kind):
             return f"{task.key} has no trigger in prompts/autoprompt/{self.settings.triggers}.jsonl"
-        return super().inapplicable(task, backbone)
+        return super().inapplicable_by_kind(task, backbone, kind)

@@ -1,14 +1,14 @@
 """What a method has to say: which templates it asks, what it trains, what it searches. The rest is the suite's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind, TrainedMethodSettings
+from softprompt.config import Choice, Kind, MethodSettings, TrainedMethodSettings
 from softprompt.errors import UserError
 from softprompt.inputs.task_data import TaskData
 from softprompt.prompts.trainable import Trainable
@@ -22,7 +22,7 @@ from softprompt.training.member import Trained
 METHODS: Registry["Method"] = Registry("method")
 
 
-class NoSettings(Frozen):
+class NoSettings(MethodSettings):
     """The section of a method with nothing to set: `{}`."""
 
 
@@ -44,20 +44,22 @@ class Method:
     `state` says whether the backbone's own weights train; `seeded` whether a cell's seed can change its result;
     `chooses_template_on_dev` whether only the template with the best dev score is asked on test; `learns_from` names
     the splits that a task has to have for it, so that only methods without any meet a zero-shot probe;
-    `further_code` the files of the package, beside its own and the training core, that its results depend on;
     `draws_as` the method whose random draws it repeats, where not its own.
     """
 
     state: ClassVar[State] = "frozen"
     seeded: ClassVar[bool] = True
     chooses_template_on_dev: ClassVar[bool] = False
-    learns_from: ClassVar[tuple[str, ...]] = ("train", "dev")
-    settings_model: ClassVar[type[Frozen]] = NoSettings
-    further_code: ClassVar[tuple[str, ...]] = ()
+    learns_from: tuple[str, ...] = ("train", "dev")
+    settings_model: ClassVar[type[MethodSettings]] = NoSettings
     draws_as: ClassVar[str] = ""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def with_settings(self, chosen: Mapping[str, Choice]) -> Self:
+        """The method of one trial: what is searched has its chosen value."""
+        return type(self)(self.settings.with_values(chosen))
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         """The templates that a cell asks, the first of them where only one is used."""
@@ -69,19 +71,33 @@ class Method:
 
     def inapplicable(self, task: Task, backbone: Backbone) -> str:
         """Why this method cannot meet this task on this backbone, or nothing."""
+        return self.inapplicable_by_kind(task, backbone.name, backbone.kind) or self.inapplicable_by_model(
+            task, backbone
+        )
+
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        """What is wrong with the task or the kind of backbone, or nothing; `backbone` is a name, for the message."""
         if task.answer_form == "tagging" and not self.uses_head(task):
             return f"{task.key} labels every word, which takes a classification head; this method answers in words"
-        if task.answer_form == "tagging" and backbone.kind == "seq2seq":
-            return f"{task.key} labels every word, and only the decoder of {backbone.name} is read, which writes none"
+        if task.answer_form == "tagging" and kind == "seq2seq":
+            return f"{task.key} labels every word, and only the decoder of {backbone} is read, which writes none"
+        if not self.templates(task, kind):
+            return f"{task.key} has no template for {kind} backbones"
+        return ""
+
+    def inapplicable_by_model(self, task: Task, backbone: Backbone) -> str:
+        """What the loaded backbone lacks for this method and task, or nothing."""
         if not self.uses_head(task) and not backbone.has_lm_head:
             return f"{backbone.name} has no language-model head to answer with"
-        if not self.templates(task, backbone.kind):
-            return f"{task.key} has no template for {backbone.kind} backbones"
         return ""
 
     def prepared_backbone(self, backbone: Backbone) -> Backbone:
         """The backbone as this method uses it."""
         return backbone
+
+    def unit_of(self, task: Task) -> str:
+        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        return task.suite if task.suite == "lama" else task.key
 
     def trainable(self, setup: Setup) -> Trainable:  # noqa: ARG002 - untrained methods have nothing to build
         """A fresh set of parameters; empty for methods that ask in words only."""
@@ -102,10 +118,10 @@ class TrainedMethod(Method):
     settings_model = TrainedMethodSettings
 
     def unit_of(self, task: Task) -> str:
-        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        """Tasks of one suite that are answered in the same form are one unit, where they train together."""
         if self.together:
             return task.suite if task.answer_form == "label" else f"{task.suite}/{task.answer_form}"
-        return task.suite if task.suite == "lama" else task.key
+        return super().unit_of(task)
 
     def further_texts(self, task: Task, kind: Kind) -> Sequence[str]:  # noqa: ARG002 - most methods read nothing else
         """What it trains on beside the first of its `templates`, so that a change of it trains anew."""

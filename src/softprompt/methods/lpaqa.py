@@ -12,13 +12,12 @@ learning rate is searched, since the paper names none, and no paper setting is t
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.outputs import Predictions
@@ -35,6 +34,7 @@ FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
 
 
 class LpaqaSettings(TrainedMethodSettings):
+    unsearchable: ClassVar[tuple[str, ...]] = ("ensemble",)
     ensemble: Literal["top1", "average", "weighted"] = "weighted"
     prompts_per_family: Annotated[int, Field(ge=1, le=40)] = 10
 
@@ -57,10 +57,10 @@ class Lpaqa(TrainedMethod):
         first, *others = different([*manual, *(prompt.text for prompt in prompts)])
         return (Template(id="lpaqa", text=first, source="LPAQA", kinds=(kind,), others=tuple(others)),)
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        if not self._prompts(task, backbone.kind):
-            return f"{task.key} has no mined or paraphrased prompts that a {backbone.kind} backbone can be asked"
-        return super().inapplicable(task, backbone)
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        if not self._prompts(task, kind):
+            return f"{task.key} has no mined or paraphrased prompts that a {kind} backbone can be asked"
+        return super().inapplicable_by_kind(task, backbone, kind)
 
     def trainable(self, setup: Setup) -> Trainable:
         (template,) = self.templates(setup.task, setup.backbone.kind)

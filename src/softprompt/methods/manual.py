@@ -3,8 +3,6 @@
 Every template of the task is asked: the spread over wordings is itself a result, and the headline is their mean.
 """
 
-from typing import ClassVar
-
 from softprompt.config import Kind
 from softprompt.methods.base import METHODS, Method
 from softprompt.tasks.task import Task, Template
@@ -13,7 +11,7 @@ from softprompt.tasks.task import Task, Template
 @METHODS.register("manual")
 class Manual(Method):
     seeded = False
-    learns_from: ClassVar[tuple[str, ...]] = ()
+    learns_from: tuple[str, ...] = ()
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         return task.templates("manual", kind)

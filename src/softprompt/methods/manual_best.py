@@ -14,7 +14,7 @@ from softprompt.tasks.task import Task, Template
 class ManualBest(Method):
     seeded = False
     chooses_template_on_dev: ClassVar[bool] = True
-    learns_from: ClassVar[tuple[str, ...]] = ("dev",)
+    learns_from: tuple[str, ...] = ("dev",)
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         return task.templates("manual", kind)

@@ -32,10 +32,10 @@ class PromptPoolTopkSettings(TrainedMethodSettings):
     @model_validator(mode="after")
     def enough(self) -> "PromptPoolTopkSettings":
         held = self.pool_size * self.vectors_each
-        if self.prompt_length is not None and self.prompt_length.high > held:
+        if self.prompt_length is not None and self.prompt_length > held:
             raise ValueError(
-                f"prompt_length.high is {self.prompt_length.high}, but pool_size {self.pool_size} times vectors_each "
-                f"{self.vectors_each} is {held}; write high: {held} or less"
+                f"prompt_length may be {self.prompt_length}, but pool_size {self.pool_size} times vectors_each "
+                f"{self.vectors_each} is {held}; write {held} or less"
             )
         return self
 

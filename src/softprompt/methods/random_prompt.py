@@ -1,13 +1,13 @@
 """Control: a prompt of random vectors in P-tuning's slots, as large as word embeddings, never trained."""
 
-from softprompt.config import Frozen, Kind, Positive
+from softprompt.config import Kind, MethodSettings, Positive
 from softprompt.methods.base import METHODS, Method, Setup
 from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
 
-class RandomPromptSettings(Frozen):
+class RandomPromptSettings(MethodSettings):
     prompt_length: Positive
 
 

@@ -12,7 +12,7 @@ from softprompt.planning.sizes import STORED_BYTES, ModelSize, dtype_bytes, mode
 from softprompt.planning.work import StageWork, Work
 from softprompt.tasks.load import LAMA
 
-LAMA_TOKENS = 24  # a fact with its prompt; other inputs are taken to fill device.max_tokens
+LAMA_TOKENS = 24  # a fact with its prompt; other inputs are taken to fill max_tokens
 DATA_BYTES = {
     "lama": 100e6,
     "superglue": 120e6,
@@ -55,7 +55,7 @@ def backbone_needs(name: str, params: Params, work: Work, machine: Machine, path
     if to_tune > machine.memory_bytes:
         stages = tuple(stage for stage in stages if stage.state == "frozen")
         tuned = []
-    kept = sum(stage.cells for stage in tuned) * size.parameters * STORED_BYTES * 2  # and DVC's cache
+    kept_bytes = sum(stage.cells for stage in tuned) * size.parameters * STORED_BYTES * 2  # and DVC's cache
     return BackboneNeeds(
         name=name,
         settings=settings,
@@ -64,7 +64,7 @@ def backbone_needs(name: str, params: Params, work: Work, machine: Machine, path
         frozen_bytes=size.frozen_bytes(width, fleet, tokens, machine.kind),
         tuned_bytes=to_tune,
         disk_bytes=size.parameters * STORED_BYTES * COPIES[settings.source],
-        kept_bytes=kept,
+        kept_bytes=kept_bytes,
         seconds=_flops(settings, size, stages, params) / machine.flops,
         missing=missing,
     )
@@ -72,11 +72,11 @@ def backbone_needs(name: str, params: Params, work: Work, machine: Machine, path
 
 def tokens_of(suite: str, params: Params) -> int:
     """Tokens of a row, prompt included: an upper bound but for LAMA."""
-    return min(LAMA_TOKENS, params.device.max_tokens) if suite == LAMA else params.device.max_tokens
+    return min(LAMA_TOKENS, params.max_tokens) if suite == LAMA else params.max_tokens
 
 
 def _flops(settings: BackboneSettings, size: ModelSize, stages: tuple[StageWork, ...], params: Params) -> float:
-    """Of pretraining and of all steps of all members; looks at dev and the test split come on top."""
+    """Of pretraining and of all steps of all members; evaluation on dev and test comes on top."""
     total = 0.0
     if settings.pretraining is not None:
         pretraining = settings.pretraining

@@ -116,8 +116,8 @@ def _remarks(params: Params, work: Work, machine: Machine) -> list[str]:
         f"memory: weights and activations of {params.device.fleet_members} members{beside}; to tune: one member with "
         "its gradients and Adam's moments",
         "weights: in the hub's cache, models/ and DVC's cache; tuned cells: the weights they keep, and DVC's cache",
-        f"time: {LAMA_TOKENS} tokens a fact, {params.device.max_tokens} another input, no early stopping; "
-        "looks at dev and the test split come on top",
+        f"time: {LAMA_TOKENS} tokens a fact, {params.max_tokens} another input, no early stopping; "
+        "evaluation on dev and test comes on top",
     ]
     if work.assumed:
         lines.append(f"tasks of {', '.join(work.assumed)}: as published; known once they are prepared")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Kind, Params
+from softprompt.config import Params
 from softprompt.data.lama_suite import missing_facts, relations_of
 from softprompt.data.manifest import MANIFEST
 from softprompt.errors import UserError
@@ -29,7 +28,7 @@ class StageWork:
     state: State
     trained: bool
     cells: int
-    trials: int  # told to Optuna
+    trials: int  # of all its studies
     members: dict[str, int]  # suite -> members trained, for trials and for cells
     steps: int  # a member
 
@@ -58,7 +57,7 @@ def plan_work(params: Params, paths: Paths) -> Work:
             assumed.append(suite)
     methods = {name: build_method(name, params.methods[name]) for name in run.methods}
     return Work(
-        stages=len(run.suites) + len(run.backbones) * (2 + len(run.methods)) + 2,
+        stages=len(run.suites) + len(run.backbones) * (3 + len(run.trained)) + 2,
         tasks={suite: len(tasks) for suite, tasks in names.items()},
         assumed=tuple(assumed),
         train=tuple(
@@ -74,8 +73,9 @@ def task_names(suite: str, params: Params, paths: Paths) -> tuple[list[str], boo
     settings, manifest = params.suites[suite], paths.suite(suite) / MANIFEST  # type: ignore[index]
     if settings.tasks != "all":
         return list(settings.tasks), True
-    if manifest.is_file() and json.loads(manifest.read_text())["source"] == settings.source:
-        return sorted(json.loads(manifest.read_text())["tasks"]), True
+    prepared = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    if prepared.get("source") == settings.source:
+        return sorted(prepared["tasks"]), True
     if suite != LAMA:
         return nlu_names(suite), settings.source == "embedded"
     if settings.source == "embedded":
@@ -94,15 +94,17 @@ def _complete_relations(root: Path) -> list[str]:
 
 
 def _stage_work(params: Params, backbone: str, name: str, method: Method, names: dict[str, list[str]]) -> StageWork:
+    """Counts of one stage, over the tasks that the kind of the backbone allows; a loaded model may refuse some."""
     kind, budget = params.backbones[backbone].kind, params.chosen_budget
+    definitions = {suite: [_definition(suite, task) for task in names[suite]] for suite in params.suites_of(backbone)}
     met = {
-        suite: [task for task in names[suite] if _meets(method, _definition(suite, task), kind)]
-        for suite in params.suites_of(backbone)
+        suite: [task for task in tasks if not method.inapplicable_by_kind(task, backbone, kind)]
+        for suite, tasks in definitions.items()
     }
     trained = isinstance(method, TrainedMethod)
     seeds = len(params.seeds) if method.seeded else 1
-    definitions = [_definition(suite, task) for suite, tasks in met.items() for task in tasks]
-    units = {method.unit_of(task) for task in definitions} if isinstance(method, TrainedMethod) else set()
+    every = [task for tasks in met.values() for task in tasks]
+    units = {method.unit_of(task) for task in every} if isinstance(method, TrainedMethod) else set()
     return StageWork(
         backbone=backbone,
         method=name,
@@ -113,15 +115,6 @@ def _stage_work(params: Params, backbone: str, name: str, method: Method, names:
         members={suite: len(tasks) * (budget.trials + seeds) if trained else 0 for suite, tasks in met.items()},
         steps=budget.steps if trained else 0,
     )
-
-
-def _meets(method: Method, task: Task, kind: Kind) -> bool:
-    """Whether the method applies; what only a loaded model can refuse is taken to apply."""
-    unloaded = Backbone("", kind, None, None, "", has_lm_head=True)
-    try:
-        return not method.inapplicable(task, unloaded)
-    except AttributeError:
-        return True
 
 
 @cache

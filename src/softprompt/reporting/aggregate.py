@@ -7,13 +7,19 @@ from pathlib import Path
 import pandas as pd
 
 from softprompt.files import write_atomically
-from softprompt.reporting.collect import collect
+from softprompt.reporting.analysis.collect import collect
+from softprompt.reporting.analysis.report import Report, build_report
+from softprompt.reporting.analysis.summary import in_headline, metric_means
+from softprompt.reporting.analysis.timings import timings
 from softprompt.reporting.context import ReportContext
-from softprompt.reporting.figures import draw_all
-from softprompt.reporting.pages import render_parameters, render_prompts, render_readme, render_suite, render_timings
-from softprompt.reporting.report import Report, build_report
-from softprompt.reporting.summary import in_headline, metric_means
-from softprompt.reporting.timings import timings
+from softprompt.reporting.rendering.figures import draw_all
+from softprompt.reporting.rendering.pages import (
+    render_parameters,
+    render_prompts,
+    render_readme,
+    render_suite,
+    render_timings,
+)
 
 OWN_FILES = ("*.md", "plots/*.svg", "plots/*.csv")
 
@@ -52,13 +58,13 @@ def _tables(report: Report) -> dict[str, str]:
         "hyperparameters.csv": to_csv(report.settings),
         "comparisons.csv": to_csv(report.comparisons),
         "curves.csv": to_csv(report.curves),
-        "nearest_tokens.csv": to_csv(report.collected.prompts.nearest),
-        "pool_usage.csv": to_csv(report.collected.prompts.usage),
+        "nearest_tokens.csv": to_csv(report.collected.nearest_tokens),
+        "pool_usage.csv": to_csv(report.collected.pool_usage),
         "metrics.json": json.dumps(means, indent=1, sort_keys=True) + "\n",
     }
 
 
 def _pages(report: Report) -> dict[str, str]:
     suites = {f"{suite}.md": render_suite(report, suite) for suite in report.context.suites}
-    prompts = {"prompts.md": render_prompts(report)} if report.collected.prompts else {}
+    prompts = {"prompts.md": render_prompts(report)} if report.collected.has_prompts else {}
     return {"README.md": render_readme(report), "parameters.md": render_parameters(report), **suites, **prompts}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from softprompt.config import Budget, Params
+from softprompt.config import Budget, Params, Run
 
 CONTROLS = ("majority", "random_prompt", "random_backbone")
 BASELINES = ("manual", "manual_best")
@@ -11,17 +11,27 @@ BASELINES = ("manual", "manual_best")
 
 @dataclass(frozen=True)
 class ReportContext:
-    """The planned grid, in the order of params.yaml, and its budget. Cells outside are ignored, holes inside named."""
+    """The planned grid, in the order of params.yaml, and its budget. Cells outside are ignored, gaps inside named."""
 
     profile: str
-    suites: tuple[str, ...]
-    backbones: tuple[str, ...]
-    methods: tuple[str, ...]
+    run: Run
     budget_name: str
     budget: Budget
     seeds: tuple[int, ...]
     tuning_seed: int
     repos: Mapping[str, str] = field(default_factory=dict)  # backbone -> its name on the hub, where it is from there
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        return self.run.suites
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        return self.run.backbones
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return self.run.methods
 
     def rows(self) -> tuple[str, ...]:
         """Methods in table order: controls, then untrained baselines, then the rest."""
@@ -37,9 +47,7 @@ def report_context(params: Params) -> ReportContext:
     """What the report needs to know of the settings."""
     return ReportContext(
         profile=params.profile,
-        suites=params.run.suites,
-        backbones=params.run.backbones,
-        methods=params.run.methods,
+        run=params.run,
         budget_name=params.budget,
         budget=params.chosen_budget,
         seeds=params.seeds,

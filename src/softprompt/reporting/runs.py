@@ -12,10 +12,11 @@ import pandas as pd
 
 from softprompt.data.prepared import fingerprint
 from softprompt.files import sha256_of_file
-from softprompt.reporting.collect import Collected, Trial
-from softprompt.reporting.curves import mean_curves
-from softprompt.reporting.frames import groups_of, rows_of, select
-from softprompt.reporting.summary import cell_scores
+from softprompt.reporting.analysis.collect import Collected, Trial
+from softprompt.reporting.analysis.curves import mean_curves
+from softprompt.reporting.analysis.frames import groups_of, rows_of, select
+from softprompt.reporting.analysis.summary import cell_scores
+from softprompt.reporting.context import ReportContext
 from softprompt.results import Cell
 
 MIB = 1024**2
@@ -50,8 +51,8 @@ class Run:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def result_runs(collected: Collected, results: Path, prepared: Path, profile: str) -> Iterator[Run]:
-    """A run a method, backbone and task: means over seeds, each seed as a step, the mean curve, the trained prompts.
+def result_runs(collected: Collected, results: Path, prepared: Path, context: ReportContext) -> Iterator[Run]:
+    """A run a method, backbone and task: means over seeds, each seed as a step, the mean curve, the trained parts.
 
     Cells that are not applicable have none.
     """
@@ -66,12 +67,12 @@ def result_runs(collected: Collected, results: Path, prepared: Path, profile: st
         status = "done" if len(done) == len(cells) else f"{len(done)} of {len(cells)} seeds done"
         own = {"state": cells[0].state, "status": status, "data": fingerprint(prepared / suite, task)}
         yield Run(
-            profile=profile,
+            profile=context.profile,
             name=f"{method} {backbone} {suite}/{task}",
             tags={**place, **own},
             params={name: str(value) for name, value in cells[0].settings.items()},
             metrics=[*_score_values(select(scores, **place)), *_curve_values(done), *_cost_values(done)],
-            files=_prompts(results / "train" / backbone / method / "prompts", done),
+            files=_parts(results / "train" / backbone / context.run.folder_of(method) / "parts", done),
             failed=not done,
         )
 
@@ -136,6 +137,6 @@ def _cost_values(done: list[Cell]) -> list[Value]:
     return values if costs else values[:2]
 
 
-def _prompts(folder: Path, done: list[Cell]) -> dict[str, Path]:
-    paths = {f"prompts/seed_{cell.seed}.safetensors": folder / f"{cell.key}.safetensors" for cell in done}
+def _parts(folder: Path, done: list[Cell]) -> dict[str, Path]:
+    paths = {f"parts/seed_{cell.seed}.safetensors": folder / f"{cell.key}.safetensors" for cell in done}
     return {name: path for name, path in paths.items() if path.is_file()}

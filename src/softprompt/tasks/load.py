@@ -1,34 +1,66 @@
-"""YAML definition -> Task, refused with file and template id where a template could not be asked."""
+"""YAML definition -> Task, or its section `data`. What cannot be is refused by file and key."""
 
 import json
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from softprompt.config import Kind
+from softprompt.config import Frozen
 from softprompt.errors import UserError
-from softprompt.tasks.metrics import METRICS
-from softprompt.tasks.task import CANDIDATE, Role, Task, Template
+from softprompt.tasks.data_section import DataSection
+from softprompt.tasks.definition_checks import check_task, kinds_of
+from softprompt.tasks.task import Task, Template
 
+Model = TypeVar("Model", bound=Frozen)
 DEFINITIONS = Path(__file__).parent / "definitions"
 LAMA = "lama"
 OFFICIAL_RELATIONS = 41  # of T-REx
 LAMA_SENTENCE = "lama_sentence"  # of the probes whose rows bring their own sentence
-SLOTS = ("mask", "prompt", "sep")  # beside the fields of the task
-OWN_FOLDER = ("glue", "extra")  # suites whose definitions are in a folder of their name
+DATA = "data"  # the section that says which suites a task belongs to; LAMA's definitions have none
 
 
 def nlu_names(suite: str = "superglue") -> list[str]:
-    """The tasks of a suite, which SuperGLUE and FewGLUE share; GLUE and the example set have folders of their own."""
-    files = definition_path(DEFINITIONS, suite, "*").parent.glob("*.yaml")
-    return sorted(path.stem for path in files if path.stem not in (LAMA, LAMA_SENTENCE))
+    """The tasks whose definitions say that they belong to a suite, sorted."""
+    return sorted(name for one, name in _definition_files(DEFINITIONS) if one == suite)
 
 
 def definition_path(definitions: Path, suite: str, name: str) -> Path:
-    """The file of a task's definition below the folder of all definitions."""
-    return (definitions / suite if suite in OWN_FOLDER else definitions) / f"{name}.yaml"
+    """The file of a task's definition somewhere below the folder of all definitions.
+
+    Raises UserError with the valid names where the suite has no such task.
+    """
+    files = _definition_files(definitions)
+    if (suite, name) not in files:
+        valid = ", ".join(sorted(known for one, known in files if one == suite))
+        raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {valid}")
+    return files[suite, name]
+
+
+@cache
+def _definition_files(definitions: Path) -> dict[tuple[str, str], Path]:
+    """(suite, task) -> file. A task is named by its file; subfolders only keep apart files of the same name."""
+    files: dict[tuple[str, str], Path] = {}
+    for path in sorted(definitions.rglob("*.yaml")):
+        for suite in _content(path).get(DATA, {}).get("suites", {}):
+            other = files.setdefault((suite, path.stem), path)
+            if other != path:
+                raise UserError(f"{path}: suite {suite} has a task {path.stem!r} already, in {other}; rename the file")
+    return files
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The mapping in a definition's file, its section `data` a mapping too where there is one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a task definition ({error}); expected a YAML mapping") from None
+    data = content.get(DATA, {}) if isinstance(content, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("suites", {}), dict):
+        raise UserError(f"{path}: not a task definition; expected a YAML mapping, as are `data` and `data.suites`")
+    return dict(content)
 
 
 def load_task(suite: str, name: str, prepared: Path) -> Task:
@@ -39,27 +71,45 @@ def load_task(suite: str, name: str, prepared: Path) -> Task:
         asked_about = LAMA if "{subject}" in manual[0]["text"] else LAMA_SENTENCE
         task = read_definition(DEFINITIONS / f"{asked_about}.yaml", suite, name, manual)
         return task.model_copy(update={"discrete": discrete_prompts(prepared / LAMA / name / "prompts.json")})
-    known = nlu_names(suite)
-    if name not in known:
-        raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {', '.join(known)}")
     return read_definition(definition_path(DEFINITIONS, suite, name), suite, name)
+
+
+def load_data_section(suite: str, name: str) -> DataSection:
+    """Where the rows of a task of a suite come from.
+
+    Raises UserError where the section contradicts itself or the rest of the definition.
+    """
+    return _data_section(DEFINITIONS, suite, name)
+
+
+@cache
+def _data_section(definitions: Path, suite: str, name: str) -> DataSection:
+    path = definition_path(definitions, suite, name)
+    content = _content(path)
+    injected = {"suite": suite, "name": name, "fields": content.get("fields"), "labels": content.get("labels", ())}
+    data = _validated(DataSection, {**content[DATA], **injected}, path, f"{DATA}.")
+    for problem in data.problems():
+        raise UserError(f"{path}: {problem}")
+    return data
 
 
 def read_definition(path: Path, suite: str, name: str, manual: list[dict[str, Any]] | None = None) -> Task:
     """A checked Task from one YAML file; `manual`, where given, stands in for the file's own manual templates."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        given = {} if manual is None else {"manual": manual}
-        task = Task.model_validate({**content, **given, "suite": suite, "name": name})
-    except (OSError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a task definition ({error}); expected a YAML mapping") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        advice = "quote Yes, No, true and false"
-        raise UserError(f"{path}: `{where}` is {first['input']!r}: {first['msg']}; {advice}") from None
+    content = {key: value for key, value in _content(path).items() if key != DATA}
+    given = {} if manual is None else {"manual": manual}
+    task = _validated(Task, {**content, **given, "suite": suite, "name": name}, path)
     check_task(task, path)
     return task
+
+
+def _validated(model: type[Model], content: dict[str, Any], path: Path, place: str = "") -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = place + ".".join(str(part) for part in first["loc"])
+        advice = "quote Yes, No, true and false"
+        raise UserError(f"{path}: `{where}` is {first['input']!r}: {first['msg']}; {advice}") from None
 
 
 def relation_templates(path: Path) -> list[dict[str, Any]]:
@@ -76,115 +126,3 @@ def discrete_prompts(path: Path) -> tuple[Template, ...]:
         return ()
     prompts = json.loads(path.read_text(encoding="utf-8"))["prompts"]
     return tuple(Template.model_validate({**prompt, "kinds": kinds_of(prompt["text"])}) for prompt in prompts)
-
-
-def kinds_of(text: str) -> list[Kind]:
-    """The kinds of backbone that a template suits: a causal one reads nothing that follows {mask}."""
-    kinds: list[Kind] = list(get_args(Kind))
-    return [kind for kind in kinds if kind != "causal" or "{" not in text.partition("{mask}")[2]]
-
-
-def check_task(task: Task, path: Path) -> None:
-    """Raises a UserError that names the file, and the template if it is one, where a definition contradicts itself."""
-    _check_labels(task, path)
-    roles: dict[Role, tuple[Template, ...]] = {
-        "manual": task.manual,
-        "p_tuning": task.p_tuning,
-        "plain": (task.plain,),
-    }
-    for role, templates in roles.items():
-        ids = [template.id for template in templates]
-        for template in templates:
-            problem = _problem(template, role, task.fields)
-            if ids.count(template.id) > 1:
-                problem = "another template has this id; give it its own"
-            if problem:
-                raise UserError(f"{path}: {role} template {template.id!r} ({template.text!r}): {problem}")
-    _check_patterns(task, path)
-
-
-def _check_patterns(task: Task, path: Path) -> None:
-    taken = [template.id for template in (*task.manual, *task.patterns)]
-    for pattern in task.patterns:
-        words, problem = list(pattern.verbalizer.values()), _problem(pattern, "manual", task.fields)
-        if taken.count(pattern.id) > 1:
-            problem = "another pattern or manual template has this id; give it its own"
-        elif set(pattern.verbalizer) != set(task.verbalizer):
-            problem = (
-                f"`verbalizer` has {sorted(pattern.verbalizer)}; expected a word for each of {sorted(task.verbalizer)}"
-            )
-        elif len(set(words)) < len(words) or any(len(word.split()) != 1 for word in words):
-            problem = f"`verbalizer` has the words {words}; expected different single words"
-        if problem:
-            raise UserError(f"{path}: pattern {pattern.id!r} ({pattern.text!r}): {problem}")
-
-
-def _check_labels(task: Task, path: Path) -> None:
-    words = list(task.verbalizer.values())
-    worded = task.labels if task.answer_form == "label" else ()
-    head_fields = {*task.fields, *([CANDIDATE] if task.answer_form == "candidates" else [])}
-    problems = {
-        f"`verbalizer` has {sorted(task.verbalizer)}; expected a word for each of {sorted(worded)}": (
-            set(task.verbalizer) != set(worded)
-        ),
-        f"`candidates` is {list(task.candidates)}; expected {_expected_candidates(task)}": not _candidates_fit(task),
-        f"`verbalizer` has the words {words}; expected different single words": (
-            len(set(words)) < len(words) or any(len(word.split()) != 1 for word in words)
-        ),
-        f"`metrics` is {list(task.metrics)}; expected some of {', '.join(METRICS)}": (
-            not task.metrics or not set(task.metrics) <= set(METRICS)
-        ),
-        f"`score` is {list(task.score)}; expected some of `metrics`: {', '.join(task.metrics)}": (
-            not set(task.score) <= set(task.metrics)
-        ),
-        f"`head_fields` is {list(task.head_fields)}; expected one or two of {', '.join(sorted(head_fields))}": (
-            len(task.head_fields) not in (1, 2) or not set(task.head_fields) <= head_fields
-        ),
-        "`manual`, `p_tuning`: expected at least one template each": (
-            task.answer_form != "tagging" and not (task.manual and task.p_tuning)
-        ),
-        f"`head_fields` is {list(task.head_fields)}; expected the one field that holds the words": (
-            task.answer_form == "tagging" and len(task.head_fields) != 1
-        ),
-    }
-    for problem, applies in problems.items():
-        if applies:
-            raise UserError(f"{path}: {problem}")
-
-
-def _candidates_fit(task: Task) -> bool:
-    wanted = {"label": 0, "candidates": len(task.labels) or 1, "generation": 1, "tagging": 0}[task.answer_form]
-    return len(task.candidates) == wanted and set(task.candidates) <= set(task.fields)
-
-
-def _expected_candidates(task: Task) -> str:
-    return {
-        "label": "none where answer_form is label",
-        "tagging": "none where answer_form is tagging",
-        "candidates": "a field for each label, or without labels the one field that lists them",
-        "generation": "the one field that is to be generated",
-    }[task.answer_form]
-
-
-def _problem(template: Template, role: Role, fields: tuple[str, ...]) -> str:
-    """What is wrong with a template, in words; "" if nothing."""
-    slots = template.slots()
-    valid = [*fields, *SLOTS]
-    unknown = sorted(set(slots) - set(valid))
-    if unknown:
-        return f"unknown slot {{{unknown[0]}}}; valid ones: {', '.join(valid)}"
-    if template.text.count("{") != len(slots) or template.text.count("}") != len(slots):
-        return "a brace that belongs to no {slot}; remove it"
-    if slots.count("mask") != 1:
-        return f"{slots.count('mask')} slots {{mask}}; expected exactly one"
-    if not set(slots) & set(fields):
-        return f"no field; expected at least one of {', '.join(fields)}"
-    if role == "p_tuning" and "prompt" not in slots:
-        return "no {prompt}; expected at least one block of trainable vectors"
-    if role != "p_tuning" and "prompt" in slots:
-        return "a {prompt}; expected none outside p_tuning"
-    if not template.kinds:
-        return "no kinds; expected at least one of masked, causal, seq2seq"
-    if "causal" in template.kinds and "causal" not in kinds_of(template.text):
-        return "a slot after {mask}, which a causal backbone never reads; set kinds: [masked, seq2seq]"
-    return ""

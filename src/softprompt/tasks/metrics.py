@@ -1,7 +1,7 @@
 """Metrics by their official definitions, computed from prediction rows and nothing else.
 
-Each takes a table with the columns of `results.Prediction` for one cell, template and split. The direction travels with
-the metric.
+Each takes a table with the columns of `results.Prediction` for one cell, template and split, and registers itself in
+METRICS with its direction.
 """
 
 import json
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from softprompt.tasks.entities import entity_f1, token_accuracy
+from softprompt.tasks.entities import entities_of
 
 POSITIVE = "1"  # MultiRC's label of an answer that is right
 PARAPHRASE = "equivalent"  # MRPC's label of two sentences that say the same
 P_AT = 10
 
 PredictionTable = pd.DataFrame
+Score = Callable[[PredictionTable], float]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Metric:
 
     name: str
     higher_is_better: bool
-    function: Callable[[PredictionTable], float]
+    function: Score
 
     def __call__(self, predictions: PredictionTable) -> float:
         if predictions.empty:
@@ -36,6 +37,22 @@ class Metric:
         return self.function(predictions)
 
 
+METRICS: dict[str, Metric] = {}
+
+
+def metric(name: str, *, higher_is_better: bool = True) -> Callable[[Score], Score]:
+    """Registers the function below it, which stays a plain function."""
+
+    def register(function: Score) -> Score:
+        if name in METRICS:
+            raise ValueError(f"metric {name!r} is registered twice")
+        METRICS[name] = Metric(name=name, higher_is_better=higher_is_better, function=function)
+        return function
+
+    return register
+
+
+@metric("accuracy")
 def accuracy(predictions: PredictionTable) -> float:
     """Share of examples whose prediction is the gold label."""
     return float((predictions["gold"] == predictions["prediction"]).mean())
@@ -48,53 +65,57 @@ def _f1(predictions: PredictionTable, label: str) -> float:
     return 2 * int((gold & predicted).sum()) / total if total else 0.0
 
 
+@metric("macro_f1")
 def macro_f1(predictions: PredictionTable) -> float:
     """Mean of the F1 of every label that occurs in gold or predictions, as scikit-learn has it."""
     labels = sorted(set(predictions["gold"]) | set(predictions["prediction"]))
     return sum(_f1(predictions, label) for label in labels) / len(labels)
 
 
+@metric("f1a")
 def f1a(predictions: PredictionTable) -> float:
     """MultiRC: F1 of the label "1" over all answers, whatever their question."""
     return _f1(predictions, POSITIVE)
 
 
+@metric("f1")
 def f1(predictions: PredictionTable) -> float:
     """MRPC: F1 of the label "equivalent"."""
     return _f1(predictions, PARAPHRASE)
 
 
-def question_of(ids: "pd.Series[str]") -> "pd.Series[str]":
-    """The question that each MultiRC answer belongs to: its id without the part after the last dash."""
-    return ids.str.rpartition("-")[0]
-
-
+@metric("em")
 def exact_match(predictions: PredictionTable) -> float:
-    """MultiRC: share of questions all of whose answers are predicted right. Example ids name the question."""
-    right = predictions["gold"] == predictions["prediction"]
-    return float(right.groupby(question_of(predictions["id"])).all().mean())
+    """MultiRC: share of questions all of whose answers are predicted right. Ids are question-answer."""
+    correct = predictions["gold"] == predictions["prediction"]
+    return float(correct.groupby(predictions["id"].str.rpartition("-")[0]).all().mean())
 
 
+@metric("p_at_1")
 def p_at_1(predictions: PredictionTable) -> float:
     """Share of facts whose gold object is ranked first among the candidate tokens."""
     return float((predictions["gold_rank"] == 1).mean())
 
 
+@metric("p_at_10")
 def p_at_10(predictions: PredictionTable) -> float:
     """Share of facts whose gold object is among the first ten candidate tokens."""
     return float((predictions["gold_rank"] <= P_AT).mean())
 
 
+@metric("mrr")
 def mean_reciprocal_rank(predictions: PredictionTable) -> float:
     """Mean of 1 / rank of the gold object among the candidate tokens."""
     return float((1 / predictions["gold_rank"]).mean())
 
 
+@metric("record_em")
 def record_em(predictions: PredictionTable) -> float:
     """ReCoRD: share of queries answered with one of the right texts, both normalised as in SQuAD."""
     return float(_best_over_golds(predictions, lambda text, gold: float(text == gold)).mean())
 
 
+@metric("record_f1")
 def record_f1(predictions: PredictionTable) -> float:
     """ReCoRD: mean over queries of the answer's best word F1 with a right text, both normalised as in SQuAD."""
     return float(_best_over_golds(predictions, _word_f1).mean())
@@ -113,25 +134,29 @@ def _normalised(text: str) -> str:
 
 
 def _word_f1(text: str, gold: str) -> float:
-    said, wanted = Counter(text.split()), Counter(gold.split())
-    common = (said & wanted).total()
-    return 2 * common / (said.total() + wanted.total()) if common else 0.0
+    predicted, expected = Counter(text.split()), Counter(gold.split())
+    common = (predicted & expected).total()
+    return 2 * common / (predicted.total() + expected.total()) if common else 0.0
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", True, accuracy),
-        Metric("macro_f1", True, macro_f1),
-        Metric("f1a", True, f1a),
-        Metric("f1", True, f1),
-        Metric("em", True, exact_match),
-        Metric("record_f1", True, record_f1),
-        Metric("record_em", True, record_em),
-        Metric("p_at_1", True, p_at_1),
-        Metric("p_at_10", True, p_at_10),
-        Metric("mrr", True, mean_reciprocal_rank),
-        Metric("entity_f1", True, entity_f1),
-        Metric("token_accuracy", True, token_accuracy),
-    )
-}
+@metric("entity_f1")
+def entity_f1(predictions: PredictionTable) -> float:
+    """Harmonic mean of precision and recall over the entities of all sentences, as CoNLL and the package seqeval count;
+    0 where there are none at all."""
+    correct = predicted = expected = 0
+    for gold_tags, predicted_tags in zip(predictions["gold"], predictions["prediction"], strict=True):
+        gold, prediction = entities_of(json.loads(gold_tags)), entities_of(json.loads(predicted_tags))
+        correct += len(gold & prediction)
+        predicted, expected = predicted + len(prediction), expected + len(gold)
+    return 2 * correct / (predicted + expected) if predicted + expected else 0.0
+
+
+@metric("token_accuracy")
+def token_accuracy(predictions: PredictionTable) -> float:
+    """Share of words with the right tag, over all sentences."""
+    pairs = [
+        pair
+        for gold, prediction in zip(predictions["gold"], predictions["prediction"], strict=True)
+        for pair in zip(json.loads(gold), json.loads(prediction), strict=True)
+    ]
+    return sum(gold == prediction for gold, prediction in pairs) / len(pairs)

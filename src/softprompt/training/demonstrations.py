@@ -51,7 +51,7 @@ def fitting_tokens(
     if not chosen:
         raise UserError(
             f"no solved example fits beside the longest train row: {max(room, 0)} tokens are free; "
-            "use a larger device.max_tokens"
+            "use a larger max_tokens"
         )
     return torch.tensor(ids), len(chosen)
 

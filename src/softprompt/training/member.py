@@ -22,6 +22,7 @@ class Member:
     dev: Split
     dev_score: Callable[[Predictions], float]  # higher is better
     trainable: Trainable
+    backbone_learning_rate: float | None = None  # of a tuned backbone, where it is not `learning_rate`
     group: str = ""  # members of one group share parameters, stop together and keep the same step; "": alone
 
 

@@ -13,7 +13,7 @@ from softprompt.training.member import Member
 
 
 def build_optimizer(members: Sequence[Member], recipe: Recipe) -> Optimizer:
-    """Every member's parameters under its own learning rate, a tuned backbone under the recipe's where that has one.
+    """Every member's parameters under its own learning rate, a tuned backbone under its own where there is one.
 
     `adam` adds weight decay to the gradient (L2), `adamw` to the step; biases and normalisation never decay.
     What members share belongs to the first of them.
@@ -58,12 +58,12 @@ def _groups(member: Member, recipe: Recipe, taken: set[int]) -> list[dict[str, A
     everything = [(part, parameter) for part in member.trainable.parts() for parameter in part.parameters()]
     trained = [(part, one) for part, one in everything if one.requires_grad and id(one) not in taken]
     taken.update(id(parameter) for _, parameter in trained)
-    if recipe.backbone_learning_rate is None:
+    if member.backbone_learning_rate is None:
         return _by_decay([parameter for _, parameter in trained], member.learning_rate, recipe.weight_decay)
     own = [parameter for part, parameter in trained if not part.from_backbone]
     of_backbone = [parameter for part, parameter in trained if part.from_backbone]
     return _by_decay(own, member.learning_rate, recipe.weight_decay) + _by_decay(
-        of_backbone, recipe.backbone_learning_rate, recipe.backbone_weight_decay or 0.0
+        of_backbone, member.backbone_learning_rate, recipe.backbone_weight_decay or 0.0
     )
 
 

@@ -31,11 +31,7 @@ WEIGHING_ROWS = 256  # labelled rows on which a pair is weighed: all of a few-sh
 
 
 def cannot_ask(task: Task, backbone: Backbone) -> str:
-    """Why no classifier can be distilled from pairs for this task and backbone, or nothing."""
-    if not task.labels:
-        return f"{task.key} has no labels that a classifier could learn to give"
-    if task.answer_form != "label":
-        return f"PET asks {task.name} without distilling a classifier, which is manual_fine_tuning"
+    """Why the task's pairs cannot be asked of this backbone, or nothing."""
     if not backbone.has_lm_head:
         return f"{backbone.name} has no language-model head to answer with"
     try:
@@ -136,6 +132,7 @@ class Ensemble:
             identity=f"{self.member.identity}/{pair.id}/{generation}",
             space=self._answers(pair).space,
             learning_rate=self.member.learning_rate,
+            backbone_learning_rate=self.member.backbone_learning_rate,
             train=self._split(pair, rows),
             dev=self._split(pair, rows.head(1)),
             dev_score=lambda _: 0.0,

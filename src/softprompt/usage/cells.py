@@ -9,7 +9,8 @@ from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.paths import Paths
-from softprompt.results import Cell, TrainResult
+from softprompt.result_files import read_train_result
+from softprompt.results import Cell
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
@@ -35,10 +36,10 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     """
     one_of([method], params.run.methods, what="method of the run")
     one_of([backbone], params.run.backbones, what="backbone of the run")
-    path = paths.train(method, backbone) / "result.json"
+    path = paths.train(params.run.folder_of(method), backbone) / "result.json"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run `dvc repro train@{method}-{backbone}` first")
-    cells = TrainResult.model_validate_json(path.read_bytes()).cells
+        raise UserError(f"{path}: no such file; run `dvc repro {stage_of(params, method, backbone)}` first")
+    cells = read_train_result(path).cells
     for cell in cells:
         if (f"{cell.suite}/{cell.task}", cell.seed) == (task, seed):
             if cell.status != "done":
@@ -48,6 +49,11 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     raise UserError(
         f"{method} on {backbone} has no cell of --task {task} --seed {seed}; there are: {_listed(cells) or 'none'}"
     )
+
+
+def stage_of(params: Params, method: str, backbone: str) -> str:
+    """The pipeline's stage that makes a method's cells."""
+    return f"untrained@{backbone}" if method in params.run.untrained else f"train@{method}-{backbone}"
 
 
 def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
@@ -60,7 +66,7 @@ def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
     folder = paths.backbone(cell.backbone)
     backbone = load_backbone(cell.backbone, settings.kind, folder, device, dtype=settings.dtype)
     trained = TrainedCells(params, cell.method, backbone, paths)
-    again = f"run `dvc repro train@{cell.method}-{cell.backbone}`"
+    again = f"run `dvc repro {stage_of(params, cell.method, cell.backbone)}`"
     saved = trained.store.parts_path(cell.key)
     if cell.parameters_kept and not saved.is_file():
         raise UserError(f"{saved}: no such file; expected what the cell saved from training; {again}")

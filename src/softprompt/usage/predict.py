@@ -13,7 +13,7 @@ from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.files import write_atomically
 from softprompt.inputs.batches import inference_chunks
 from softprompt.inputs.label_space import LabelSpace
-from softprompt.reporting.markdown import percent, table
+from softprompt.reporting.rendering.markdown import percent, table
 from softprompt.tasks.candidates import candidates_of
 from softprompt.usage.cells import TrainedCell
 

@@ -1,32 +1,29 @@
-"""Answers to SuperGLUE's test files, which have no labels, in the format of its leaderboard.
+"""Predictions for SuperGLUE's test files, which have no labels, in the format of its leaderboard.
 
-Format, as jiant's submission formatter writes it: a JSON-lines file a task, `{"idx": ..., "label": ...}` a row; the
-labels of COPA are numbers, those of WSC True and False; MultiRC is nested as in its own files.
+A JSON-lines file a task, as jiant's submission formatter writes it; a definition's `data.submission` says how the file
+is called, how labels are written and which shape rows have.
 """
 
 import json
-from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from softprompt.data.nlu_suites import UNANSWERED
 from softprompt.data.prepared import load_split, splits
-from softprompt.data.superglue import FOLDERS
+from softprompt.data.suite_layouts import UNANSWERED
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.files import write_atomically
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.results import Cell
 from softprompt.tasks.candidates import candidates_of
-from softprompt.tasks.load import load_task
+from softprompt.tasks.data_section import Submission, Value
+from softprompt.tasks.load import load_data_section, load_task
 from softprompt.tasks.task import Task
 
 SUITE = "superglue"
-
-CHOICES = {"choice1": 0, "choice2": 1}
 
 
 def write_submission(trained: TrainedCells, seed: int, out: Path) -> list[Path]:
@@ -37,9 +34,10 @@ def write_submission(trained: TrainedCells, seed: int, out: Path) -> list[Path]:
     written = []
     for (suite, name), cells in trained.cells.items():
         chosen = [cell for cell in cells if cell.seed == seed]
-        if suite == SUITE and chosen and UNANSWERED in splits(trained.paths.suite(SUITE), name):
-            path = out / f"{FOLDERS[name]}.jsonl"
-            rows = submission_rows(name, _answers(trained, name, chosen[0]))
+        submission = load_data_section(SUITE, name).submission if suite == SUITE else None
+        if submission and chosen and UNANSWERED in splits(trained.paths.suite(SUITE), name):
+            path = out / submission.file
+            rows = submission_rows(submission, _predictions(trained, name, chosen[0]))
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
             written.append(path)
     if not written:
@@ -50,8 +48,8 @@ def write_submission(trained: TrainedCells, seed: int, out: Path) -> list[Path]:
     return written
 
 
-def _answers(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
-    """Columns id and prediction. The gold labels that the common path asks for are made up and never looked at."""
+def _predictions(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
+    """Columns id and prediction. The gold labels that the common path needs are made up and go nowhere."""
     task = load_task(SUITE, name, trained.paths.prepared)
     examples = load_split(trained.paths.suite(SUITE), name, UNANSWERED)
     answers = trained.label_space_of(task)
@@ -66,24 +64,22 @@ def _any_labels(task: Task, examples: pd.DataFrame) -> list[str]:
     return [json.dumps(texts[:1]) for texts in candidates_of(task, examples)]
 
 
-def submission_rows(task: str, predictions: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a task's file. `predictions` has the columns id (test-<idx>) and prediction."""
-    numbers = [identity.split("-")[1:] for identity in predictions["id"]]
-    pairs = [
-        ([int(number) for number in idx], label) for idx, label in zip(numbers, predictions["prediction"], strict=True)
-    ]
-    if task == "multirc":
+def submission_rows(submission: Submission, predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a task's file. `predictions` has the columns id (test-<numbers>) and prediction."""
+    ids = [[int(number) for number in identity.split("-")[1:]] for identity in predictions["id"]]
+    labels = [submission.labels.get(label, label) for label in predictions["prediction"]]
+    pairs = list(zip(ids, labels, strict=True))
+    if submission.shape == "paragraphs":
         return _paragraphs(pairs)
-    label_of: Callable[[str], object] = {"copa": CHOICES.__getitem__, "wsc": str.capitalize}.get(task, str)
-    return [{"idx": idx[-1], "label": label_of(label)} for idx, label in pairs]
+    return [{"idx": numbers[-1], "label": label} for numbers, label in pairs]
 
 
-def _paragraphs(pairs: list[tuple[list[int], str]]) -> list[dict[str, Any]]:
+def _paragraphs(pairs: list[tuple[list[int], Value]]) -> list[dict[str, Any]]:
     """MultiRC: paragraph, question, answer; ids of each within the one before."""
     rows = []
-    for paragraph, of_paragraph in groupby(sorted(pairs), key=lambda pair: pair[0][0]):
+    for paragraph, of_paragraph in groupby(sorted(pairs, key=lambda pair: pair[0]), key=lambda pair: pair[0][0]):
         questions = [
-            {"idx": question, "answers": [{"idx": idx[2], "label": int(label)} for idx, label in of_question]}
+            {"idx": question, "answers": [{"idx": numbers[2], "label": label} for numbers, label in of_question]}
             for question, of_question in groupby(of_paragraph, key=lambda pair: pair[0][1])
         ]
         rows.append({"idx": paragraph, "passage": {"questions": questions}})

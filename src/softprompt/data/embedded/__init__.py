@@ -9,8 +9,8 @@ from softprompt.data.embedded.documents import WORDS, document_lines
 from softprompt.data.embedded.facts import Fact, Line, World, make_world
 from softprompt.data.embedded.inference import Cast, Item, draw_items, make_casts
 from softprompt.data.embedded.names import NameMaker
-from softprompt.data.embedded.prose import fact_lines
 from softprompt.data.embedded.relations import RELATIONS, Relation
+from softprompt.data.embedded.tales import fact_lines
 from softprompt.files import write_atomically
 from softprompt.seeding import numpy_generator
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softprompt.data.embedded.prose import PLACES, TIMES, pick
+from softprompt.data.embedded.tales import PLACES, TIMES, pick
 
 PARTS = ("pretraining", "train", "val", "test")
 # fmt: off

@@ -12,20 +12,20 @@ from softprompt.tasks.task import Task, Template
 
 
 class DeepPromptSettings(TrainedMethodSettings):
+    unsearchable: ClassVar[tuple[str, ...]] = ("answer",)
     answer: Literal["verbalizer", "head"]
     reparametrisation: bool  # a small network makes the keys and values
 
 
 class DeepPrompts(TrainedMethod):
     takes_positions: ClassVar[bool] = False
-    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/deep_prompts.py",)
     settings: DeepPromptSettings
 
     def uses_head(self, task: Task) -> bool:
         return self.settings.answer == "head" and (bool(task.labels) or task.answer_form == "candidates")
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        return super().inapplicable(task, backbone) or cannot_join(backbone)
+    def inapplicable_by_model(self, task: Task, backbone: Backbone) -> str:
+        return super().inapplicable_by_model(task, backbone) or cannot_join(backbone)
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         return (task.head_input(),) if self.uses_head(task) else task.templates("plain", kind)

@@ -24,7 +24,6 @@ class PatternEnsemble(TrainedMethod):
     """Subclasses train the ensemble and distil it. A member, having weights of its own, is a fleet of one."""
 
     state: ClassVar[State] = "tuned"
-    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/pattern_ensembles.py", "training/patterns.py")
 
     def uses_head(self, task: Task) -> bool:
         return task.answer_form == "label" and bool(task.labels)
@@ -35,7 +34,14 @@ class PatternEnsemble(TrainedMethod):
     def further_texts(self, task: Task, kind: Kind) -> Sequence[str]:
         return [pair.model_dump_json() for pair in task.pairs(kind)]
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:  # noqa: ARG002 - decided by the task
+        if not task.labels:
+            return f"{task.key} has no labels that a classifier could learn to give"
+        if task.answer_form != "label":
+            return f"PET asks {task.name} without distilling a classifier, which is manual_fine_tuning"
+        return ""
+
+    def inapplicable_by_model(self, task: Task, backbone: Backbone) -> str:
         return cannot_ask(task, backbone)
 
     def trainable(self, setup: Setup) -> Trainable:

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from softprompt.backbones.backbone import Backbone
-from softprompt.config import Frozen, Kind, Positive
+from softprompt.config import Kind, MethodSettings, Positive
 from softprompt.methods.base import Method, Setup
 from softprompt.prompts.bias import Bias
 from softprompt.prompts.token_prompt import TokenPrompt
@@ -17,7 +16,7 @@ from softprompt.training.demonstrations import content_free_bias, fitting_tokens
 log = logging.getLogger(__name__)
 
 
-class SolvedExamplesSettings(Frozen):
+class SolvedExamplesSettings(MethodSettings):
     examples: Positive = 8
     separator: str = "\n"  # after each example; a blank at its end stands before the next text
 
@@ -26,10 +25,12 @@ class SolvedExamples(Method):
     """`calibrated` says whether answers are divided by those to questions without content."""
 
     calibrated: ClassVar[bool] = False
-    learns_from: ClassVar[tuple[str, ...]] = ("train",)
-    further_code: ClassVar[tuple[str, ...]] = ("methods/shared/solved_examples.py", "training/demonstrations.py")
     settings_model = SolvedExamplesSettings
     settings: SolvedExamplesSettings
+
+    def __init__(self, settings: SolvedExamplesSettings) -> None:
+        super().__init__(settings)
+        self.learns_from = ("train", "dev") if settings.search else ("train",)
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         glue = " " if self.settings.separator.endswith(" ") else ""
@@ -38,12 +39,12 @@ class SolvedExamples(Method):
             for template in task.templates("manual", kind)[:1]
         )
 
-    def inapplicable(self, task: Task, backbone: Backbone) -> str:
-        if backbone.kind == "masked":
-            return f"a masked backbone such as {backbone.name} does not go on from examples as a language model does"
+    def inapplicable_by_kind(self, task: Task, backbone: str, kind: Kind) -> str:
+        if kind == "masked":
+            return f"a masked backbone such as {backbone} does not go on from examples as a language model does"
         if self.calibrated and task.answer_form != "label":
             return f"calibration is of answers that are one word; those of {task.key} are texts"
-        return super().inapplicable(task, backbone)
+        return super().inapplicable_by_kind(task, backbone, kind)
 
     def trainable(self, setup: Setup) -> Trainable:
         backbone, task, data, settings = setup.backbone, setup.task, setup.data, self.settings

@@ -1,0 +1,11 @@
+"""Every module here but `base` is one file format; importing the package registers them all."""
+
+import importlib
+import pkgutil
+
+from softprompt.data.formats.base import FORMATS, Format, Parsed, format_of
+
+for module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{module.name}")
+
+__all__ = ["FORMATS", "Format", "Parsed", "format_of"]

@@ -1,0 +1,66 @@
+"""Members built and trained: the root of all code, beside a method's own, that a trained number hangs on."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from softprompt.config import Budget
+from softprompt.inputs.label_space import dev_score
+from softprompt.inputs.task_data import TaskData
+from softprompt.methods.base import TrainedMethod, fresh_shared, fresh_trainable
+from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.member import Member, Trained
+
+if TYPE_CHECKING:  # how fleets are planned is not what a member depends on
+    from softprompt.experiments.jobs import Job
+
+
+def train_members(
+    method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"], budget: Budget, inference_tokens: int
+) -> tuple[list[Member], list[Trained], FleetCost]:
+    """The members of one fleet, what became of each, and the cost of all. `data` maps suite/task to training sides."""
+    members = build_members(method, data, jobs)
+    backbone = members[0].trainable.applied_to(data[jobs[0].task].backbone)
+    chosen = method.with_settings(jobs[0].settings)
+    own_data = [data[job.task] for job in jobs]
+    trained, cost = chosen.train(
+        FleetWork(backbone, members, budget, chosen.settings.recipe, inference_tokens, own_data)
+    )
+    return members, trained, cost
+
+
+def build_members(method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"]) -> list[Member]:
+    """Fresh members for jobs; those of a group hold what they share in common."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.group or job.key, []).append(job)
+    shared = {name: _shared_by(method, data, group) for name, group in groups.items()}
+    return [
+        _member(method.with_settings(job.settings), data[job.task], job, shared[job.group or job.key]) for job in jobs
+    ]
+
+
+def _member(method: TrainedMethod, data: TaskData, job: "Job", shared: nn.Parameter | None) -> Member:
+    template = method.templates(data.task, data.backbone.kind)[0]
+    settings = method.settings
+    length = settings.prompt_length or 0
+    return Member(
+        identity=job.identity,
+        space=data.answers.space,
+        learning_rate=settings.learning_rate,
+        backbone_learning_rate=settings.backbone_learning_rate,
+        train=data.split("train", template, length),
+        dev=data.split("dev", template, length),
+        dev_score=partial(dev_score, data.task, data.answers, data.dev),
+        trainable=fresh_trainable(method, data.task, data.backbone, length, job.identity, shared=shared),
+        group=job.group,
+    )
+
+
+def _shared_by(method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"]) -> nn.Parameter | None:
+    """Drawn from the stream of the member that is first by name, whatever the order in the fleet."""
+    job = min(jobs, key=lambda one: one.identity)
+    chosen, own = method.with_settings(job.settings), data[job.task]
+    return fresh_shared(chosen, own.task, own.backbone, chosen.settings.prompt_length or 0, job.identity)

@@ -1,0 +1,36 @@
+"""Studies on disk, one file each, named by all that their trials depend on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from softprompt.config import Kind, MethodSettings, Tuning
+from softprompt.experiments.code_version import tuning_version
+from softprompt.experiments.jobs import content_key
+from softprompt.experiments.tuning import Study
+from softprompt.results import TrialRecord
+
+
+def open_study(
+    folder: Path, name: str, depends_on: Mapping[str, Any], settings: MethodSettings, kind: Kind, tuning: Tuning
+) -> Study:
+    """The study of a unit of tasks, begun or not. `depends_on` says what the score of a trial hangs on, by task."""
+    key = content_key(
+        {
+            "code": tuning_version(),
+            "tasks": dict(depends_on),
+            "settings": settings.model_dump(mode="json"),
+            "tuning": tuning.model_dump(mode="json"),
+        }
+    )
+    return Study(folder / f"{name.replace('/', '-')}-{key}.json", name, settings, kind, tuning)
+
+
+def trial_records(study: Study) -> list[TrialRecord]:
+    """The scored trials of a study, as results have them."""
+    return [
+        TrialRecord(
+            study=study.name, number=trial.number, settings=dict(trial.settings), dev_score=score, paper=trial.is_paper
+        )
+        for trial, score in study.scores()
+    ]

@@ -1,0 +1,176 @@
+"""The Markdown pages: jinja2 templates hold the words, this module hands them numbers."""
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from softprompt.reporting.analysis.comparisons import table_family, tasks_family
+from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.hyperparameters import ranges_in_words
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.statistics import ALPHA, CONFIDENCE
+from softprompt.reporting.rendering.findings import (
+    control_table,
+    control_verdict,
+    dropped_lines,
+    edge_sentence,
+    gap_lines,
+    key_lines,
+    spread_lines,
+)
+from softprompt.reporting.rendering.lama_tables import lama_tables, probe_sentence
+from softprompt.reporting.rendering.manual_templates import (
+    family_table,
+    spread_table,
+    stated_facts_lines,
+    wording_table,
+)
+from softprompt.reporting.rendering.markdown import DAGGER, counted, table, whole_percent
+from softprompt.reporting.rendering.parameter_counts import run_parameters, source_parameters
+from softprompt.reporting.rendering.provenance import data_lines, overlap_lines, run_lines
+from softprompt.reporting.rendering.published import MARK, published_table
+from softprompt.reporting.rendering.scoreboard import (
+    control_split_table,
+    headline_table,
+    lama_metric_table,
+    score_words,
+    task_table,
+)
+from softprompt.reporting.rendering.trained_prompts import SHOWN_VECTORS, nearest_table, usage_table
+
+SHOWN_GAPS = 12
+TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE", "extra": "Example set"}
+
+
+def render_readme(report: Report) -> str:
+    """The page that is read in a minute."""
+    gaps = gap_lines(report.gaps)
+    return _render(
+        "README.md",
+        report,
+        suites=[
+            {
+                "name": suite,
+                "title": TITLES[suite],
+                "table": headline_table(report, suite),
+                "caption": caption(report, suite),
+                "dropped": dropped_lines(report, suite),
+            }
+            for suite in report.context.suites
+        ],
+        scored=len(select(report.headline, split="test")),
+        without_score=sum(len(gap.cells) for gap in report.gaps),
+        key=key_lines(report),
+        key_family=family_size(report, "key"),
+        controls=control_table(report),
+        control_verdict=control_verdict(report),
+        spread=spread_lines(report, "lama"),
+        ranges=ranges_in_words(report.settings),
+        edges=edge_sentence(report),
+        gaps=gaps[:SHOWN_GAPS],
+        hidden_gaps=len(gaps) - SHOWN_GAPS,
+        provenance=data_lines(report.collected) + run_lines(report.collected.cells),
+        pretrained=not (report.losses.empty or report.known_facts.empty),
+        prompts=report.collected.has_prompts,
+    )
+
+
+def render_suite(report: Report, suite: str) -> str:
+    """A suite task by task."""
+    left_out = report.collected.manifests[suite].content["left_out"]
+    return _render(
+        "suite.md",
+        report,
+        suite=suite,
+        title=TITLES[suite],
+        headline=headline_table(report, suite),
+        caption=caption(report, suite),
+        dropped=dropped_lines(report, suite),
+        metrics={name: lama_metric_table(report, name) for name in report.context.backbones if suite == "lama"},
+        relations=lama_tables(report) if suite == "lama" else {},
+        overlaps=overlap_lines(report.collected.manifests[suite]),
+        tasks={name: task_table(report, suite, name) for name in report.context.backbones},
+        tasks_family=family_size(report, tasks_family(suite)),
+        scored=score_words(report.collected.manifests[suite]),
+        wordings=wording_table(report, suite),
+        spread=spread_table(report, suite),
+        families=family_table(report, suite) if suite == "lama" else "",
+        stated_facts=stated_facts_lines(report) if suite == "lama" else [],
+        withheld=control_split_table(report, suite, "withheld"),
+        published=published_table(report, suite),
+        mark=MARK,
+        curves=not select(report.curves, suite=suite).empty,
+        gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),
+        left_out={name: entry["reason"] for name, entry in left_out.items()},
+    )
+
+
+def render_parameters(report: Report) -> str:
+    """Parameters trained and kept, of this run and of sources."""
+    return _render("parameters.md", report, run=run_parameters(report), sources=source_parameters())
+
+
+def render_prompts(report: Report) -> str:
+    """What trained prompts hold."""
+    tables = {backbone: nearest_table(report, backbone) for backbone in report.context.backbones}
+    nearest = {backbone: words for backbone, words in tables.items() if words}
+    return _render("prompts.md", report, nearest=nearest, usage=usage_table(report), shown=SHOWN_VECTORS)
+
+
+def render_timings(costs: pd.DataFrame) -> str:
+    """Seconds, speed and memory."""
+    rows = [
+        [
+            row.backbone,
+            f"`{row.method}`",
+            str(row.cells),
+            f"{row.train_seconds:.1f}",
+            f"{row.member_steps_per_second:.1f}",
+            f"{row.peak_memory_mib:.0f}",
+            f"{row.parameters_trained:,}",
+            f"{row.parameters_kept:,}",
+        ]
+        for row in rows_of(costs)
+    ]
+    header = ["backbone", "method", "cells", "seconds", "member-steps/s", "peak GPU MiB", "trained", "kept"]
+    return _environment().get_template("timings.md").render(table=table(header, rows, left=2))
+
+
+def caption(report: Report, suite: str) -> str:
+    """How to read a headline table."""
+    tasks = len(report.collected.manifests[suite].headline_tasks)
+    if suite == "lama":
+        what, paired = f"P@1 in %, macro over {counted(tasks, 'relation')}", "same facts, relations resampled"
+        what += f" ({probe_sentence(report)})" if probe_sentence(report) else ""
+    else:
+        what = f"Score in % (the mean of the metrics that form a task's score), mean over {counted(tasks, 'task')}"
+        paired = "correct answers to the same examples, groups resampled"
+    seeds = counted(len(report.context.seeds), "seed")
+    comparisons = counted(family_size(report, table_family(suite)), "comparison")
+    return (
+        f"{what}; ± is half of the {whole_percent(CONFIDENCE)} interval over {seeds}, "
+        "absent where no seed plays a part. "
+        f"Bold: best of the column. {DAGGER}: not distinguishable from it at {whole_percent(ALPHA)} "
+        f"(paired: {paired}; Holm over {comparisons})."
+    )
+
+
+def family_size(report: Report, family: str) -> int:
+    """How many comparisons are corrected together."""
+    return len(select(report.comparisons, family=family))
+
+
+def _render(name: str, report: Report, **values: object) -> str:
+    levels = {"confidence": whole_percent(CONFIDENCE), "alpha": whole_percent(ALPHA)}
+    common = {"context": report.context, "counted": counted, "dagger": DAGGER}
+    return _environment().get_template(name).render(**common, **levels, **values)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("softprompt.reporting"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )

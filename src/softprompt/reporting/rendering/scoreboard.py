@@ -1,0 +1,124 @@
+"""The tables of scores: methods down, backbones or tasks across, the best bold, what ties with it marked."""
+
+from softprompt.reporting.analysis.collect import Manifest
+from softprompt.reporting.analysis.comparisons import ALL_TASKS, table_family, tasks_family
+from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.gaps import without_answer
+from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.analysis.summary import in_headline
+from softprompt.reporting.rendering.markdown import DAGGER, DASH, NOT_APPLICABLE, joined, percent, table, with_margin
+from softprompt.results import Cell
+
+
+def headline_table(report: Report, suite: str) -> str:
+    """Mean over tasks with half of its interval over seeds; a column a backbone."""
+    backbones = report.context.backbones
+    rows = [
+        [f"`{method}`", state_of(report, method), *(_suite_cell(report, suite, name, method) for name in backbones)]
+        for method in report.context.rows()
+    ]
+    return table(["method", "backbone weights", *backbones], rows, left=2)
+
+
+def task_table(report: Report, suite: str, backbone: str) -> str:
+    """A row a task and, where a task has several metrics, a row each below it; a column a method."""
+    methods = report.context.rows()
+    rows = []
+    for task in report.collected.manifests[suite].headline_tasks:
+        rows.append([task, *(_task_cell(report, suite, task, backbone, method) for method in methods)])
+        metrics = sorted(select(report.scores, suite=suite, task=task)["metric"].unique())
+        for metric in metrics if suite != "lama" and len(metrics) > 1 else ():
+            means = [metric_mean(report, metric, suite=suite, task=task, backbone=backbone, method=m) for m in methods]
+            rows.append([f"... {metric}", *means])
+    return table(["task", *(f"`{method}`" for method in methods)], rows)
+
+
+def lama_metric_table(report: Report, backbone: str) -> str:
+    """P@1 macro and micro, the other metrics (macro) and parameter counts; a row a method."""
+    test = {row.method: row for row in rows_of(select(report.suites, suite="lama", backbone=backbone, split="test"))}
+    rows = []
+    for method in (method for method in report.context.rows() if method in test):
+        row = test[method]
+        macro = with_margin(row.macro, row.low, row.high)
+        micro = with_margin(row.micro, row.micro_low, row.micro_high)
+        place = {"suite": "lama", "backbone": backbone, "method": method}
+        others = [metric_mean(report, metric, **place) for metric in ("p_at_10", "mrr")]
+        cells = [cell for cell in report.collected.cells_of(backbone, method) if cell.suite == "lama"]
+        rows.append([f"`{method}`", macro, micro, *others, *_parameters(cells)])
+    return table(["method", "P@1 macro", "P@1 micro", "P@10 macro", "MRR macro", "trained", "kept"], rows)
+
+
+def control_split_table(report: Report, suite: str, split: str) -> str:
+    """Mean over tasks on another split than test, such as withheld facts; nothing where a suite has none."""
+    means = select(report.suites, suite=suite, split=split)
+    if means.empty:
+        return ""
+    found = {(row.method, row.backbone): with_margin(row.macro, row.low, row.high) for row in rows_of(means)}
+    backbones = report.context.backbones
+    rows = [
+        [f"`{method}`", *(found.get((method, name), DASH) for name in backbones)] for method in report.context.rows()
+    ]
+    return table(["method", *backbones], rows)
+
+
+def metric_mean(report: Report, metric: str, **place: str) -> str:
+    """Mean of a metric over seeds and then tasks, at a place such as suite, task, backbone and method."""
+    rows = in_headline(select(report.scores, metric=metric, split="test", **place), report.collected)
+    return DASH if rows.empty else percent(float(rows.groupby("task")["value"].mean().mean()))
+
+
+def score_words(manifest: Manifest) -> str:
+    """What forms the score of the tasks with several metrics; nothing where a suite has none."""
+    several = {name: task for name, task in manifest.definitions.items() if len(task.metrics) > 1}
+    formed = [f"{name}: {joined(task.score_metrics)}" for name, task in sorted(several.items())]
+    return f", the mean of the metrics that form it where a task has several ({'; '.join(formed)})" if formed else ""
+
+
+def state_of(report: Report, method: str) -> str:
+    """`frozen` or `tuned`, as the cells say."""
+    cells = [cell for name in report.context.backbones for cell in report.collected.cells_of(name, method)]
+    return " / ".join(sorted({cell.state for cell in cells})) or DASH
+
+
+def _parameters(cells: list[Cell]) -> list[str]:
+    """Parameters trained and kept, the largest over cells."""
+    done = [cell for cell in cells if cell.status == "done"]
+    if not done:
+        return [DASH, DASH]
+    return [f"{max(cell.parameters_trained for cell in done):,}", f"{max(cell.parameters_kept for cell in done):,}"]
+
+
+def _suite_cell(report: Report, suite: str, backbone: str, method: str) -> str:
+    for row in rows_of(select(report.suites, suite=suite, backbone=backbone, method=method, split="test")):
+        text = with_margin(row.macro, row.low, row.high)
+        if row.tasks < row.planned:
+            return f"{text} ({row.tasks} of {row.planned} tasks)"
+        text += _fewer_seeds(report, backbone, method, row.seeds)
+        return _marked(text, report.places.get((table_family(suite), ALL_TASKS, backbone, method)))
+    return _empty([cell for cell in report.collected.cells_of(backbone, method) if cell.suite == suite])
+
+
+def _task_cell(report: Report, suite: str, task: str, backbone: str, method: str) -> str:
+    for row in rows_of(select(report.tasks, suite=suite, task=task, backbone=backbone, method=method, split="test")):
+        text = with_margin(row.mean, row.low, row.high) + _fewer_seeds(report, backbone, method, row.seeds)
+        return _marked(text, report.places.get((tasks_family(suite), task, backbone, method)))
+    if (suite, task, backbone) in without_answer(report.collected):
+        return NOT_APPLICABLE
+    cells = report.collected.cells_of(backbone, method)
+    return _empty([cell for cell in cells if (cell.suite, cell.task) == (suite, task)])
+
+
+def _fewer_seeds(report: Report, backbone: str, method: str, seeds: int) -> str:
+    """A remark where some seeds of a cell failed or are missing."""
+    planned = {cell.seed for cell in report.collected.cells_of(backbone, method)}
+    return f" ({seeds} of {len(planned)} seeds)" if seeds < len(planned) else ""
+
+
+def _marked(text: str, place: str | None) -> str:
+    """Bold for the best of a column, a dagger for what is not distinguishable from it."""
+    return {"best": f"**{text}**", "tie": f"{text} {DAGGER}"}.get(place or "", text)
+
+
+def _empty(cells: list[Cell]) -> str:
+    """`n/a` where no cell applies, else a dash."""
+    return NOT_APPLICABLE if cells and all(cell.status == "not_applicable" for cell in cells) else DASH

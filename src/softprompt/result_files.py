@@ -1,0 +1,55 @@
+"""Files of records read back through the models of results.py, so that a file of another version is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from softprompt.errors import UserError
+from softprompt.results import Record, TrainResult
+
+
+def read_train_result(path: Path) -> TrainResult:
+    """A `result.json`. Raises UserError naming the first field that is wrong."""
+    try:
+        return TrainResult.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: field {field!r}: {first['msg']}; delete it and run `dvc repro` again") from error
+
+
+def read_table(path: Path, record: type[Record]) -> pd.DataFrame:
+    """A .csv or .parquet file with a row a record; empty where there is none.
+
+    Raises UserError where its columns are not the record's fields, or a value has another type.
+    """
+    if not path.is_file():
+        return empty_table(record)
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, record)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: {reason}; run `dvc repro` again") from error
+    expected = list(record.model_fields)
+    if list(frame.columns) != expected:
+        raise UserError(f"{path}: columns are {list(frame.columns)}, expected {expected}; run `dvc repro` again")
+    return frame
+
+
+def empty_table(record: type[Record]) -> pd.DataFrame:
+    """No rows, a column a field."""
+    return pd.DataFrame(columns=list(record.model_fields))
+
+
+def _read_csv(path: Path, record: type[Record]) -> pd.DataFrame:
+    """Only numbers may be missing: a token or a task may be called `nan`."""
+    types: dict[str, type] = {name: _column_type(field.annotation) for name, field in record.model_fields.items()}
+    missing = {name: [""] for name, kind in types.items() if kind is float}
+    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing)
+
+
+def _column_type(annotation: Any) -> type:
+    """A number or a truth value as such, all else as text."""
+    return annotation if annotation in (bool, int, float) else str
