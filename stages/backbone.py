@@ -10,12 +10,14 @@ from softprompt.stage import run_stage
 
 
 def backbone(params: Params, arguments: argparse.Namespace) -> None:
+    from softprompt.backbones.loading import load_configured
     from softprompt.backbones.make import make_backbone
     from softprompt.evaluation.knowledge import write_knowledge
 
     name, paths = arguments.backbone, Paths()
     settings = params.backbones[name]
-    backbone = make_backbone(name, settings, paths, params.device)
+    make_backbone(name, settings, paths, params.device)
+    backbone = load_configured(params, name, paths, threads=params.device.workers)
     if settings.source == "pretrain":
         write_knowledge(backbone, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
 

@@ -9,15 +9,12 @@ from softprompt.stage import run_stage
 
 
 def evaluate(params: Params, arguments: argparse.Namespace) -> None:
-    from softprompt.backbones.backbone import load_backbone
-    from softprompt.device import choose_device
+    from softprompt.backbones.loading import load_configured
     from softprompt.evaluation.evaluate import evaluate_backbone
 
-    name = arguments.backbone
-    settings = params.backbones[name]
-    device = choose_device(params.device, threads=params.device.workers)
-    backbone = load_backbone(name, settings.kind, Paths().backbone(name), device, dtype=settings.dtype)
-    evaluate_backbone(params, backbone, Paths())
+    paths = Paths()
+    backbone = load_configured(params, arguments.backbone, paths, threads=params.device.workers)
+    evaluate_backbone(params, backbone, paths)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,14 @@ from softprompt.stage import run_stage
 
 
 def train(params: Params, arguments: argparse.Namespace) -> None:
-    from softprompt.backbones.backbone import load_backbone
-    from softprompt.device import choose_device
+    from softprompt.backbones.loading import load_configured
     from softprompt.experiments.train import train_method
     from softprompt.methods import build_method
 
-    name, backbone_name = arguments.method, arguments.backbone
+    name, paths = arguments.method, Paths()
     method = build_method(name, params.methods[name])
-    settings = params.backbones[backbone_name]
-    device = choose_device(params.device, threads=1)  # each worker has one
-    folder = Paths().backbone(backbone_name)
-    backbone = load_backbone(backbone_name, settings.kind, folder, device, dtype=settings.dtype)
-    train_method(params, name, method, backbone, Paths())
+    backbone = load_configured(params, arguments.backbone, paths, threads=1)  # each worker has one
+    train_method(params, name, method, backbone, paths)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ from softprompt.stage import run_stage
 
 
 def untrained(params: Params, arguments: argparse.Namespace) -> None:
-    from softprompt.backbones.backbone import load_backbone
-    from softprompt.device import choose_device
+    from softprompt.backbones.loading import load_configured
     from softprompt.experiments.train import train_method
     from softprompt.methods import build_method
 
-    paths, settings = Paths(), params.backbones[arguments.backbone]
-    paths.train("untrained", arguments.backbone).mkdir(parents=True, exist_ok=True)  # an out, be it empty
-    device = choose_device(params.device, threads=params.device.workers)
-    folder = paths.backbone(arguments.backbone)
-    backbone = load_backbone(arguments.backbone, settings.kind, folder, device, dtype=settings.dtype)
+    paths = Paths()
+    paths.train("untrained", arguments.backbone).mkdir(parents=True, exist_ok=True)  # an out, even where it is empty
+    backbone = load_configured(params, arguments.backbone, paths, threads=params.device.workers)
     for name in params.run.untrained:
         train_method(params, name, build_method(name, params.methods[name]), backbone, paths)
 

@@ -61,9 +61,8 @@ def use(profile: str) -> str:
 
 def submit(method: str, backbone: str, seed: int, out: Path) -> str:
     """The names of the written files, a line each."""
-    from softprompt.backbones.backbone import load_backbone
+    from softprompt.backbones.loading import load_configured
     from softprompt.data.validation import one_of
-    from softprompt.device import choose_device
     from softprompt.evaluation.trained_cells import TrainedCells
     from softprompt.experiments.checks import load_checked_params
     from softprompt.paths import Paths
@@ -72,9 +71,7 @@ def submit(method: str, backbone: str, seed: int, out: Path) -> str:
     params, paths = load_checked_params(PARAMS), Paths()
     one_of([method], params.run.methods, what="method of the run")
     one_of([backbone], params.run.backbones, what="backbone of the run")
-    settings = params.backbones[backbone]
-    device = choose_device(params.device, threads=params.device.workers)
-    loaded = load_backbone(backbone, settings.kind, paths.backbone(backbone), device, dtype=settings.dtype)
+    loaded = load_configured(params, backbone, paths, threads=params.device.workers)
     files = write_submission(TrainedCells(params, method, loaded, paths), seed, out)
     return "\n".join(str(path) for path in files)
 

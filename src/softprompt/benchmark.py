@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from softprompt.backbones.backbone import Backbone, with_fused_activation
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.forward import with_fused_activation
 from softprompt.config import Budget, Recipe
 from softprompt.files import write_atomically
 from softprompt.inputs.batches import Split, one_row_each

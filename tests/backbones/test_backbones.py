@@ -9,7 +9,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from softprompt.backbones import backbone as backbone_module
 from softprompt.backbones import memory
-from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.memory import parameters_in
 from softprompt.errors import UserError
 from softprompt.inputs.encoding import NO_TOKEN

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from softprompt.backbones import pretraining
+from softprompt.backbones.architectures import ARCHITECTURES
 from softprompt.backbones.checkpoint import checkpoint_path
-from softprompt.backbones.pretraining import KINDS, PretrainingReport, pretrain
+from softprompt.backbones.key import pretraining_key
+from softprompt.backbones.pretraining import PretrainingReport, pretrain
 from softprompt.config import Architecture, BackboneSettings, PretrainingSettings, WorldSettings
 from softprompt.data.embedded import write_world
 from softprompt.files import sha256_of_folder
@@ -34,7 +36,7 @@ def run(
     size = {"hidden_size": 16, "heads": 2, "feed_forward_size": 32, "vocabulary_size": 500}
     settings = BackboneSettings(
         source="pretrain",
-        kind=KINDS[model_type],
+        kind=ARCHITECTURES[model_type].kind,
         architecture=Architecture.model_validate({"type": model_type, **size}),
         pretraining=PretrainingSettings(steps=100, batch_size=4, documents_share=0.3, seed=seed),
     )
@@ -47,7 +49,8 @@ def run(
 
     answers = json.loads((text / "answers.json").read_text())
     files = [text / "facts.jsonl", text / "prose.jsonl"]
-    return pretrain(settings, files, answers, out, device=torch.device("cpu"), progress=progress), reached
+    key = pretraining_key(settings, files, answers, "cpu")
+    return pretrain(settings, files, answers, out, key=key, device=torch.device("cpu"), progress=progress), reached
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import copy_model
 from softprompt.errors import UserError
 

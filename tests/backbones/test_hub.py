@@ -13,7 +13,8 @@ import yaml
 
 from helpers.hub_server import COMMIT, hub_serving
 from helpers.paths import ROOT
-from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.loading import load_backbone
 
 REPO = "somebody/tiny-bert"
 FETCH = """

@@ -8,19 +8,20 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from softprompt.backbones.architectures import CLASSES, build_model
-from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.architectures import ARCHITECTURES, build_model
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.objectives import IGNORED, causal_loss, corrupt_answers, masked_loss
 from softprompt.backbones.packing import Corpus, Growth, Rows, endless_batches, pack_epoch, read_corpus, read_texts
-from softprompt.backbones.pretraining import KINDS, interleave, learning_rate_share, pretrain
-from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
+from softprompt.backbones.pretraining import interleave, learning_rate_share, pretrain
+from softprompt.backbones.tokenizer import train_tokenizer
 from softprompt.config import Architecture, BackboneSettings, PretrainingSettings, WorldSettings
 from softprompt.data.embedded import write_world
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
 
 CPU = torch.device("cpu")
-TYPES = sorted(CLASSES)
+TYPES = sorted(ARCHITECTURES)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def settings_for(model_type: str, **pretraining: float) -> BackboneSettings:
     size = {"hidden_size": 16, "heads": 2, "feed_forward_size": 32, "positions": 96, "vocabulary_size": 600}
     return BackboneSettings(
         source="pretrain",
-        kind=KINDS[model_type],
+        kind=ARCHITECTURES[model_type].kind,
         architecture=Architecture.model_validate({"type": model_type, **size}),
         pretraining=PretrainingSettings.model_validate({"steps": 6, "batch_size": 4, **pretraining}),
     )
@@ -65,7 +66,7 @@ def backbone(model_type: str, text: Path, answers: list[str], tmp_path_factory: 
     out = tmp_path_factory.mktemp("models") / model_type
     files = [text / "facts.jsonl", text / "documents.jsonl"]
     settings = settings_for(model_type, documents_share=0.5)
-    report = pretrain(settings, files, answers, out, device=CPU, progress=ignore)
+    report = pretrain(settings, files, answers, out, key="k", device=CPU, progress=ignore)
     assert [step for step, _ in report.losses] == [6]
     assert np.isfinite(report.losses[0][1])
     assert [path.name for path in out.parent.iterdir()] == [model_type]
@@ -104,7 +105,8 @@ def test_an_answer_that_cannot_be_one_token_is_refused() -> None:
 
 
 def corpus_for(tokenizer: PreTrainedTokenizerBase, model_type: str, path: Path) -> Corpus:
-    before, after = ([tokenizer.convert_tokens_to_ids(t)] if t else [] for t in FRAMES[model_type])
+    style = ARCHITECTURES[model_type].tokenization
+    before, after = ([tokenizer.convert_tokens_to_ids(t)] if t else [] for t in (style.before, style.after))
     return read_corpus(path, tokenizer, before, after)
 
 
@@ -190,14 +192,14 @@ def test_saved_backbones_load_offline(backbone: Backbone, model_type: str) -> No
 def test_pretraining_twice_gives_the_same_bytes(text: Path, answers: list[str], tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         settings = settings_for("bert", steps=3, seed=seed)
-        pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / name, device=CPU, progress=ignore)
+        pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / name, key="k", device=CPU, progress=ignore)
     digests = [sha256_of_folder(tmp_path / name) for name in "abc"]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_loss_falls(text: Path, answers: list[str], tmp_path: Path) -> None:
     settings = settings_for("gpt2", steps=60, learning_rate=1e-2, warmup_steps=5, batch_size=16)
-    report = pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", device=CPU, progress=ignore)
+    report = pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", key="k", device=CPU, progress=ignore)
     assert [step for step, _ in report.losses] == [20, 40, 60]
     assert report.losses[-1][1] < report.losses[0][1] - 0.5
 
@@ -205,7 +207,7 @@ def test_loss_falls(text: Path, answers: list[str], tmp_path: Path) -> None:
 def test_a_kind_that_the_type_cannot_be_is_refused(text: Path, answers: list[str], tmp_path: Path) -> None:
     settings = settings_for("bert").model_copy(update={"kind": "causal"})
     with pytest.raises(UserError, match="kind causal does not suit type bert: use masked"):
-        pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", device=CPU, progress=ignore)
+        pretrain(settings, [text / "facts.jsonl"], answers, tmp_path / "m", key="k", device=CPU, progress=ignore)
 
 
 def test_a_few_long_lines_have_rows_of_their_own_and_widen_no_others() -> None:
@@ -234,7 +236,7 @@ def test_a_line_longer_than_the_positions_is_refused(text: Path, answers: list[s
     (tmp_path / "long.jsonl").write_text(json.dumps({"text": "It is long. " * 60, "answers": []}) + "\n")
     files = [text / "facts.jsonl", tmp_path / "long.jsonl"]
     with pytest.raises(UserError, match=r"long\.jsonl: its longest line has \d+ tokens, .* has 96 positions; set arch"):
-        pretrain(settings_for("bert"), files, answers, tmp_path / "m", device=CPU, progress=ignore)
+        pretrain(settings_for("bert"), files, answers, tmp_path / "m", key="k", device=CPU, progress=ignore)
 
 
 def test_a_growing_text_begins_with_few_lines_and_ends_with_all() -> None:

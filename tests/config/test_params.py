@@ -66,6 +66,7 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
         ("seeds", [], "seeds is .*at least 1 item"),
         ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),
+        ("backbones.tiny_bert.architecture.type", "xlnet", "type is .xlnet.*; write one of bert, "),
         ("device.type", "tpu", "device.type is 'tpu': .*'auto', 'cpu' or 'cuda'"),
         ("profile", None, "key profile is missing"),
     ],

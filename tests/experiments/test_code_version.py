@@ -10,7 +10,16 @@ from helpers.paths import ROOT
 from softprompt.experiments.code_version import CORE, PACKAGE
 from softprompt.methods import METHODS
 
-CALCULATING = ("backbones/a", "backbones/backbone", "methods/", "seeding", "tasks/", "training/")
+CALCULATING = (
+    "backbones/a",
+    "backbones/backbone",
+    "backbones/forward",
+    "backbones/loading",
+    "methods/",
+    "seeding",
+    "tasks/",
+    "training/",
+)
 # Imported, but no number hangs on it: what it reads or plans is itself in the key, or it only names and stores.
 NEUTRAL = {
     "tasks/data_section.py",

@@ -11,8 +11,8 @@ import yaml
 
 from helpers.paths import REAL
 from helpers.profiles import listed, profile_content
-from softprompt.backbones.backbone import load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
 from softprompt.data import prepared

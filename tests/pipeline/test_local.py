@@ -11,7 +11,7 @@ import yaml
 
 from helpers.paths import REAL, ROOT
 from helpers.profiles import listed, profile_content
-from softprompt.backbones.backbone import load_backbone
+from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import make_backbone
 from softprompt.config import Params
 from softprompt.data.prepare import prepare_suite

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from helpers.backbones import tiny_backbone
 from helpers.paths import ROOT
 from helpers.profiles import listed, profile_params
-from softprompt.backbones.architectures import CLASSES, build_model
+from softprompt.backbones.architectures import ARCHITECTURES, build_model
 from softprompt.config import Architecture, BackboneSettings, Params
 from softprompt.config.profiles import profile_text
 from softprompt.errors import UserError
@@ -86,7 +86,7 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
         assert stage.member_steps == sum(member.curve[-1].step for member in members.values()), stage
 
 
-@pytest.mark.parametrize("model_type", sorted(CLASSES))
+@pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
 def test_the_size_of_a_pretrained_backbone_is_about_that_of_the_model(model_type: str, prepared: Path) -> None:
     architecture = Architecture(
         type=model_type, hidden_size=128, heads=4, layers=3, feed_forward_size=512, vocabulary_size=400, positions=64

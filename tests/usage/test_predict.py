@@ -170,7 +170,7 @@ def project(bert: Backbone, prepared: Path, tmp_path: Path, monkeypatch: pytest.
     prompt = SoftPrompt(torch.ones(2, 16), "identity")
     loaded = finished_cell("prompt_tuning", bert, "lama/P19", "prompt+plain", Trainable(prompt), paths, all_methods())
     path = paths.train("prompt_tuning", "tiny_bert") / "result.json"
-    from softprompt.backbones.backbone import load_backbone
+    from softprompt.backbones.loading import load_backbone
 
     revision = load_backbone("tiny_bert", "masked", paths.backbone("tiny_bert"), torch.device("cpu")).revision
     cell = loaded.cell.model_copy(update={"provenance": {"backbone": revision}})

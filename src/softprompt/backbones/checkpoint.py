@@ -1,8 +1,6 @@
 """Where an interrupted pretraining goes on: everything that training holds, in one file beside the model's folder."""
 
-import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +8,7 @@ from typing import Any
 
 import torch
 
-from softprompt.config import BackboneSettings
-from softprompt.files import sha256_of_file, write_atomically
+from softprompt.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -38,13 +35,3 @@ class Checkpoint:
 def checkpoint_path(out: Path) -> Path:
     """Where the pretraining of the model folder `out` keeps its checkpoint."""
     return out.with_name(f".{out.name}.checkpoint")
-
-
-def checkpoint_of(
-    out: Path, settings: BackboneSettings, texts: list[Path], answers: list[str], device: str
-) -> Checkpoint:
-    """The checkpoint of the model folder `out`; its key names everything that the weights depend on."""
-    code = [sha256_of_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
-    parts = [settings.model_dump(mode="json"), [sha256_of_file(path) for path in texts], answers, code]
-    described = json.dumps([*parts, torch.__version__, device], sort_keys=True)
-    return Checkpoint(checkpoint_path(out), hashlib.sha256(described.encode()).hexdigest())

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from softprompt.backbones.backbone import Backbone, load_backbone
 from softprompt.backbones.checkpoint import checkpoint_path
-from softprompt.backbones.pretraining import PretrainingReport, pretrain
+from softprompt.backbones.finished import Finished
+from softprompt.backbones.key import pretraining_key
+from softprompt.backbones.pretraining import pretrain
 from softprompt.backbones.snapshots import FORMATS, fetch_snapshot, weights_in
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
@@ -22,26 +23,20 @@ from softprompt.progress import Progress
 SETTINGS_FILES = ("*.json", "*.txt", "*.model")  # of model and tokenizer
 
 
-def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> Backbone:
-    """Write models/<name>, and of a pretrained one results/pretraining/<name>/{loss,cost}.csv; the loaded backbone.
+def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_settings: Device) -> None:
+    """Write models/<name>, and of a pretrained one results/pretraining/<name>/{loss,cost}.csv and pretraining.json.
 
-    Raises UserError where a local folder is no model, the hub cannot give one, the device is too small for it, or
-    there is no text to pretrain on.
+    A model that was pretrained from the very same texts and settings by the same code stays as it is.
+    Raises UserError where a local folder is no model, the hub cannot give one, or there is no text to pretrain on.
     """
-    out, device = paths.backbone(name), choose_device(device_settings, threads=device_settings.workers)
-    results = paths.pretraining(name)
-    results.mkdir(parents=True, exist_ok=True)  # an out of the stage, empty where nothing is pretrained
+    if settings.source == "pretrain":
+        _pretrain(name, settings, paths, choose_device(device_settings, threads=device_settings.workers))
+        return
+    _clear(paths.pretraining(name))  # an out of the stage, empty where nothing is pretrained
     if settings.source == "hub":
-        copy_snapshot(name, settings, out)
-    elif settings.source == "local":
-        copy_model(name, Path(settings.path), out)
+        copy_snapshot(name, settings, paths.backbone(name))
     else:
-        report = _pretrain(name, settings, paths, device)
-        write_csv(results / "loss.csv", pd.DataFrame(report.losses, columns=["step", "loss"]))
-        cost = {key: getattr(report, key) for key in ("parameters", "tokens", "seconds")}
-        write_csv(results / "cost.csv", pd.DataFrame([cost]))
-        checkpoint_path(out).unlink(missing_ok=True)
-    return load_backbone(name, settings.kind, out, device, dtype=settings.dtype)
+        copy_model(name, Path(settings.path), paths.backbone(name))
 
 
 def copy_model(name: str, folder: Path, out: Path) -> None:
@@ -84,19 +79,41 @@ def _copy_whole(paths: Iterable[Path], written: dict[str, str], out: Path) -> No
     temporary.rename(out)
 
 
-def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> PretrainingReport:
-    facts, documents = text_files(paths)
+def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> None:
+    """Model, report and then the record of both, unless they are there."""
+    out, results, texts = paths.backbone(name), paths.pretraining(name), _texts(name, settings, paths)
+    answers = json.loads(texts[0].with_name("answers.json").read_text())
+    key, finished = pretraining_key(settings, texts, answers, device.type), Finished(out, results)
+    if finished.holds(key):
+        return
+    _clear(results)
+    steps = settings.pretraining.steps if settings.pretraining else 0
+    with Progress(f"pretraining {name}", steps, "step") as progress:
+        report = pretrain(settings, texts, answers, out, key=key, device=device, progress=progress.reach)
+    write_csv(results / "loss.csv", pd.DataFrame(report.losses, columns=["step", "loss"]))
+    cost = {column: getattr(report, column) for column in ("parameters", "tokens", "seconds")}
+    write_csv(results / "cost.csv", pd.DataFrame([cost]))
+    finished.write(key)
+    checkpoint_path(out).unlink(missing_ok=True)
+
+
+def _clear(results: Path) -> None:
+    """An empty folder in place of an earlier backbone's report."""
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+
+
+def _texts(name: str, settings: BackboneSettings, paths: Paths) -> list[Path]:
+    """The text of facts, then those of documents."""
     further = settings.pretraining.more_documents if settings.pretraining else ()
-    texts = [facts, documents, *(paths.suite(suite) / "text" / "documents.jsonl" for suite in further)]
+    texts = [*text_files(paths), *(paths.suite(suite) / "text" / "documents.jsonl" for suite in further)]
     missing = [str(path) for path in texts if not path.is_file()]
     if missing:
         raise UserError(
             f"backbone {name} is pretrained on {', '.join(missing)}, which no suite made; give lama and superglue the "
             "source `embedded`, or lama the source `local` with `text: {}`"
         )
-    answers = json.loads(facts.with_name("answers.json").read_text())
-    with Progress(f"pretraining {name}", settings.pretraining.steps if settings.pretraining else 0, "step") as progress:
-        return pretrain(settings, texts, answers, paths.backbone(name), device=device, progress=progress.reach)
+    return texts
 
 
 def text_files(paths: Paths) -> tuple[Path, Path]:

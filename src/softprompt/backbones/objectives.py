@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from softprompt.backbones.backbone import project_masked
+from softprompt.backbones.architectures import SENTINELS
+from softprompt.backbones.forward import vocabulary_logits
 from softprompt.backbones.packing import Rows
-from softprompt.backbones.tokenizer import SENTINELS
 from softprompt.config import Kind
 
 IGNORED = -100
@@ -33,24 +33,24 @@ def attention_mask(rows: Rows, device: torch.device) -> Tensor:
 
 def masked_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Rows) -> Tensor:
     """Mean loss at the answers, each replaced by the mask token."""
-    asked = torch.from_numpy(rows.answers).to(model.device)
+    predicted = torch.from_numpy(rows.answers).to(model.device)
     ids = torch.from_numpy(rows.ids).to(model.device)
-    masked = ids.masked_fill(asked, int(tokenizer.mask_token_id))
+    masked = ids.masked_fill(predicted, int(tokenizer.mask_token_id))
     hidden = model.base_model(input_ids=masked, attention_mask=attention_mask(rows, model.device)).last_hidden_state
-    return F.cross_entropy(project_masked(model, hidden[asked]), ids[asked])  # (A, V), (A,)
+    return F.cross_entropy(vocabulary_logits(model, hidden[predicted]), ids[predicted])  # (A, V), (A,)
 
 
 def causal_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Rows) -> Tensor:  # noqa: ARG001
     """Mean next-token loss at the answers and a sample of the other tokens. Padding, on the right, is seen by none."""
     ids = torch.from_numpy(rows.ids).to(model.device)
     hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state  # (B, T-1, H)
-    asked = torch.from_numpy(rows.answers | rows.sampled)[:, 1:].to(model.device)
-    return F.cross_entropy(model.get_output_embeddings()(hidden[asked]), ids[:, 1:][asked])
+    predicted = torch.from_numpy(rows.answers | rows.sampled)[:, 1:].to(model.device)
+    return F.cross_entropy(vocabulary_logits(model, hidden[predicted]), ids[:, 1:][predicted])
 
 
 def seq2seq_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Rows) -> Tensor:
     """Mean loss of the decoder, which reads out `<extra_id_0> answer <extra_id_1> answer ...`."""
-    sentinels = tokenizer.convert_tokens_to_ids(SENTINELS)
+    sentinels = tokenizer.convert_tokens_to_ids(list(SENTINELS))
     inputs, targets = corrupt_answers(rows, sentinels, int(tokenizer.eos_token_id))
     return model(
         input_ids=inputs.to(model.device),

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from softprompt.backbones.architectures import build_model
-from softprompt.backbones.checkpoint import Checkpoint, checkpoint_of
+from softprompt.backbones.architectures import ARCHITECTURES, build_model
+from softprompt.backbones.checkpoint import Checkpoint, checkpoint_path
 from softprompt.backbones.objectives import OBJECTIVES
 from softprompt.backbones.packing import (
     Corpus,
@@ -23,22 +23,11 @@ from softprompt.backbones.packing import (
     read_texts,
     text_beside_answers,
 )
-from softprompt.backbones.tokenizer import FRAMES, train_tokenizer
+from softprompt.backbones.tokenizer import train_tokenizer
 from softprompt.config import BackboneSettings, Kind, PretrainingSettings
 from softprompt.errors import UserError
 from softprompt.seeding import numpy_generator, stream_seed
 
-KINDS: dict[str, Kind] = {
-    "bert": "masked",
-    "roberta": "masked",
-    "albert": "masked",
-    "distilbert": "masked",
-    "electra": "masked",
-    "gpt2": "causal",
-    "llama": "causal",
-    "gpt_neox": "causal",
-    "t5": "seq2seq",
-}
 REPORT_EVERY = 20  # steps
 CHECKPOINT_EVERY = 500  # steps; a multiple of REPORT_EVERY
 FIRST_SHARE = 0.13  # of the steps, with the first lines only, where a text grows
@@ -65,25 +54,28 @@ def pretrain(
     answers: list[str],
     out: Path,
     *,
+    key: str,
     device: torch.device,
     progress: Progress,
 ) -> PretrainingReport:
     """Train tokenizer and model, and put both into `out` in Hugging Face format, whole or not at all.
 
     The first text file is the main one; the others share `documents_share` of the steps. Killed on its way, it goes on
-    from its last checkpoint when called again, and ends with the same bytes as if undisturbed. The checkpoint stays:
-    `checkpoint_path(out)` is the caller's to delete.
+    from its last checkpoint of the same `key` when called again, and ends with the same bytes as if undisturbed. The
+    checkpoint stays: `checkpoint_path(out)` is the caller's to delete.
     """
     architecture, pretraining = settings.architecture, settings.pretraining
     if architecture is None or pretraining is None:
         raise UserError("only a backbone with `source: pretrain` can be pretrained")
-    if settings.kind != KINDS[architecture.type]:
-        raise UserError(f"kind {settings.kind} does not suit type {architecture.type}: use {KINDS[architecture.type]}")
+    entry = ARCHITECTURES[architecture.type]
+    if settings.kind != entry.kind:
+        raise UserError(f"kind {settings.kind} does not suit type {architecture.type}: use {entry.kind}")
     texts = (text for path in text_files for text in text_beside_answers(read_texts(path)))
     tokenizer = train_tokenizer(architecture.type, texts, answers, architecture.vocabulary_size)
     seed = stream_seed(f"pretraining-{pretraining.seed}", "initial weights") % 2**32
     model = build_model(architecture, tokenizer, seed).to(device).train()
-    before, after = ([tokenizer.convert_tokens_to_ids(token)] if token else [] for token in FRAMES[architecture.type])
+    frame = entry.tokenization.before, entry.tokenization.after
+    before, after = ([tokenizer.convert_tokens_to_ids(token)] if token else [] for token in frame)
     streams = []
     for path in text_files:
         corpus = read_corpus(path, tokenizer, before, after)
@@ -94,8 +86,7 @@ def pretrain(
         sample = sample_share(corpus, pretraining)
         streams.append(endless_batches(corpus, *sizes, rng, sample=sample, growth=growth))
     objective = OBJECTIVES[settings.kind]
-    checkpoint = checkpoint_of(out, settings, text_files, answers, device.type)
-    training = Training(model, pretraining, checkpoint)
+    training = Training(model, pretraining, Checkpoint(checkpoint_path(out), key))
     report = training.run(interleave(streams, pretraining), lambda rows: objective(model, tokenizer, rows), progress)
     save(model, tokenizer, out)
     return report
@@ -107,7 +98,7 @@ def sample_share(corpus: Corpus, pretraining: PretrainingSettings) -> float:
 
 
 def growth_of(pretraining: PretrainingSettings) -> Growth:
-    """All lines are told from where the learning rate begins to fall."""
+    """All lines are in use from where the learning rate begins to fall."""
     batches = (1 - pretraining.documents_share) * pretraining.steps
     return Growth(pretraining.first_lines, FIRST_SHARE * batches, HELD_SHARE * batches)
 

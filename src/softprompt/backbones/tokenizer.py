@@ -7,57 +7,21 @@ from itertools import pairwise
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from softprompt.backbones.architectures import ARCHITECTURES
 from softprompt.errors import UserError
-
-WORDPIECE_TYPES = ("bert", "albert", "distilbert", "electra")
-SENTINELS = [f"<extra_id_{i}>" for i in range(16)]
-SPECIALS: dict[str, dict[str, str]] = {
-    "bert": {
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "mask_token": "[MASK]",
-    },
-    "roberta": {
-        "bos_token": "<s>",
-        "pad_token": "<pad>",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "mask_token": "<mask>",
-        "cls_token": "<s>",
-        "sep_token": "</s>",
-    },
-    "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
-    "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
-}
-SPECIALS |= {
-    **dict.fromkeys(WORDPIECE_TYPES, SPECIALS["bert"]),
-    **dict.fromkeys(("llama", "gpt_neox"), SPECIALS["gpt2"]),
-}
-FRAMES = {  # special tokens around a text
-    "bert": ("[CLS]", "[SEP]"),
-    "albert": ("[CLS]", "[SEP]"),
-    "distilbert": ("[CLS]", "[SEP]"),
-    "electra": ("[CLS]", "[SEP]"),
-    "roberta": ("<s>", "</s>"),
-    "gpt2": (None, None),
-    "llama": (None, None),
-    "gpt_neox": (None, None),
-    "t5": (None, "</s>"),
-}
 
 
 def train_tokenizer(
     model_type: str, texts: Iterable[str], answers: Sequence[str], vocabulary_size: int
 ) -> PreTrainedTokenizerBase:
     """WordPiece for BERT and its kin, else byte-level BPE; cased. Answers come on top of `vocabulary_size`."""
-    specials = list(dict.fromkeys(SPECIALS[model_type].values())) + (SENTINELS if model_type == "t5" else [])
-    make = wordpiece if model_type in WORDPIECE_TYPES else byte_pairs
+    style = ARCHITECTURES[model_type].tokenization
+    specials = [*dict.fromkeys(style.specials.values()), *style.sentinels]
+    make = wordpiece if style.algorithm == "wordpiece" else byte_pairs
     tokenizer = make(texts, answers, vocabulary_size, specials)
-    frame_texts(tokenizer, *FRAMES[model_type])
-    extra = {"extra_special_tokens": SENTINELS} if model_type == "t5" else {}
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIALS[model_type], **extra)
+    frame_texts(tokenizer, style.before, style.after)
+    extra = {"extra_special_tokens": list(style.sentinels)} if style.sentinels else {}
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **style.specials, **extra)
     refuse_split_answers(wrapped, answers)
     return wrapped
 

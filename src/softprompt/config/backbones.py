@@ -12,7 +12,7 @@ Dtype = Literal["float32", "bfloat16"]
 class Architecture(Frozen):
     """Sizes of a backbone that is pretrained in the pipeline."""
 
-    type: Literal["bert", "roberta", "albert", "distilbert", "electra", "gpt2", "llama", "gpt_neox", "t5"]
+    type: str  # an entry of ARCHITECTURES in backbones/architectures.py
     hidden_size: Positive = 64
     layers: Positive = 2
     heads: Positive = 4

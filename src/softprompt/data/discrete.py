@@ -37,19 +37,19 @@ def add_discrete_prompts(root: Path, tasks: list[PreparedTask]) -> None:
         given = {family: weighed_wordings(path) for family, path in lpaqa_files(root, task.name).items()}
         families = given or generated.get(task.name, {})
         source = "LPAQA" if given else "softprompt, after LPAQA"
-        found = [
+        prompts = [
             ManualTemplate(f"lpaqa-{family}-{number}", text, f"{source}, {family}")
             for family, texts in families.items()
             for number, text in enumerate(_different(texts)[:MOST], start=1)
         ]
         for path, texts in triggers.items():
             if texts.get(task.name):
-                found.append(ManualTemplate(f"trigger-{path.stem}", texts[task.name], f"AutoPrompt, {path.name}"))
+                prompts.append(ManualTemplate(f"trigger-{path.stem}", texts[task.name], f"AutoPrompt, {path.name}"))
                 others = len(texts) - 1
                 account = RawSplit(path, lines=len(texts), read=len(texts), dropped=Counter({OTHERS: others}))
                 task.raw.append(account)
-        if found:
-            content = {"prompts": [asdict(prompt) for prompt in found]}
+        if prompts:
+            content = {"prompts": [asdict(prompt) for prompt in prompts]}
             task.files[DISCRETE] = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -75,17 +75,17 @@ def _manual(task: PreparedTask) -> str:
 def _published_triggers(root: Path) -> dict[Path, dict[str, str]]:
     """The prompt of every relation, by file. Pieces of words stick to the word before, as the files have them.
 
-    A prompt with braces, as one of RoBERTa's has, cannot be told from slots and is left empty."""
-    found: dict[Path, dict[str, str]] = {}
+    A prompt with braces, as one of RoBERTa's has, cannot be distinguished from slots and is left empty."""
+    triggers: dict[Path, dict[str, str]] = {}
     for path in sorted((root / "prompts" / "autoprompt").glob("*.jsonl")):
-        found[path] = {}
+        triggers[path] = {}
         for record in read_json_lines(path):
             name = record.text("relation")
-            if name in found[path]:
+            if name in triggers[path]:
                 raise UserError(f"{path}:{record.line}: relation {name} has a prompt already; keep one of the two")
             braces = set("{}") & set(record.text("template"))
-            found[path][name] = "" if braces else read_wording(record, "template")
-    return found
+            triggers[path][name] = "" if braces else read_wording(record, "template")
+    return triggers
 
 
 def _different(texts: list[str]) -> list[str]:

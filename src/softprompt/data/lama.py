@@ -1,7 +1,7 @@
 """LAMA: T-REx facts to ask, AutoPrompt's facts to train on, and manual templates from LAMA and ParaRel.
 
 T-REx repeats a few (subject, object) pairs under different uuids, and AutoPrompt's files repeat pairs too; all are
-kept, as the published numbers count them.
+included, as the published numbers count them.
 """
 
 import re

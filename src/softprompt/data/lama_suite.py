@@ -2,7 +2,7 @@
 
 Train and dev are AutoPrompt's facts, test is T-REx: LAMA's own file, or the one of the shared vocabulary for relations
 that LAMA's folder does not hold. A relation needs test facts to be prepared. One without train or dev facts is a
-zero-shot probe, as Google-RE, ConceptNet and SQuAD are: asked as it is, and part of no mean over relations.
+zero-shot probe, as Google-RE, ConceptNet and SQuAD are: evaluated as it is, and part of no mean over relations.
 """
 
 import json

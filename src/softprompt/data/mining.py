@@ -20,14 +20,14 @@ def mined_wordings(texts: Iterable[str], facts: Mapping[str, Sequence[Fact]]) ->
     for relation, own in facts.items():
         for fact in dict.fromkeys(own):
             by_first_word[_first_word(fact[0])].append((relation, fact))
-    found: dict[str, Counter[str]] = {relation: Counter() for relation in facts}
+    counted: dict[str, Counter[str]] = {relation: Counter() for relation in facts}
     for text in texts:
         for word in sorted(set(WORD.findall(text))):
             for relation, fact in by_first_word.get(word, ()):
                 wording = middle_wording(text, fact)
                 if wording:
-                    found[relation][wording] += 1
-    return {relation: sorted(counts, key=lambda text: (-counts[text], text)) for relation, counts in found.items()}
+                    counted[relation][wording] += 1
+    return {relation: sorted(counts, key=lambda text: (-counts[text], text)) for relation, counts in counted.items()}
 
 
 def middle_wording(text: str, fact: Fact) -> str:

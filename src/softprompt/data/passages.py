@@ -59,7 +59,7 @@ def _xquad_paragraphs(path: Path) -> list[str]:
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
         return [str(paragraph["context"]) for article in articles for paragraph in article["paragraphs"]]
     except (ValueError, KeyError, TypeError) as error:
-        found = f"{type(error).__name__}: {error}"
+        problem = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"{path}: not a SQuAD file ({found}); expected data[].paragraphs[].context; {RESTORE}"
+            f"{path}: not a SQuAD file ({problem}); expected data[].paragraphs[].context; {RESTORE}"
         ) from None

@@ -45,7 +45,7 @@ def prepare_suite(
 ) -> None:
     """Read, check and write one suite as the folder `out`. After an error `out` is as it was before.
 
-    What the sources `hub` and `official` fetch is kept below `downloads`, and used again.
+    What the sources `hub` and `official` fetch is saved below `downloads`, and used again.
     """
     one_of([suite], SUITES, what="suite")
     with _source(suite, settings, world, downloads) as root, replaced_folder(out) as folder:

@@ -36,8 +36,8 @@ def _entry(folder: Path, task: str) -> dict[str, Any]:
 
 def splits(folder: Path, task: str) -> list[str]:
     """Names of a task's splits: train, dev, test, and where there are any withheld, unlabeled or unanswered."""
-    found = _entry(folder, task)["splits"]
-    return [split for split in ("train", "dev", "test", "withheld", "unlabeled", "unanswered") if split in found]
+    prepared = _entry(folder, task)["splits"]
+    return [split for split in ("train", "dev", "test", "withheld", "unlabeled", "unanswered") if split in prepared]
 
 
 def load_split(folder: Path, task: str, split: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
-"""LAMA's probes beside T-REx: Google-RE, ConceptNet and SQuAD. They have test facts only: asked zero-shot.
+"""LAMA's probes beside T-REx: Google-RE, ConceptNet and SQuAD. They have test facts only: evaluated zero-shot.
 
-Google-RE is asked in LAMA's own wording of the relation (Petroni et al. 2019, scripts/run_experiments.py), ConceptNet
+Google-RE is queried in LAMA's own wording of the relation (Petroni et al. 2019, scripts/run_experiments.py), ConceptNet
 and SQuAD in each row's own sentence, as the text before and after its blank.
 """
 
@@ -20,7 +20,7 @@ SEVERAL_BLANKS = "a sentence with more than one [MASK]"
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe: its files below lama/ (the first that is there counts), how rows are named, how they are asked."""
+    """A probe: its files below lama/ (the first that is there counts), how rows are named, how they are queried."""
 
     files: tuple[str, ...]
     id_field: str

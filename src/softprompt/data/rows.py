@@ -19,7 +19,7 @@ class Row:
 
 @dataclass
 class RawSplit:
-    """A raw file after reading: `read` rows were found, `rows` are left, the difference is in `dropped`."""
+    """A raw file after reading: `read` rows stand in it, `rows` are left, the difference is in `dropped`."""
 
     path: Path
     lines: int = 0

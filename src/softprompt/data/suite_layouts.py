@@ -93,12 +93,12 @@ def layout_of(suite: str, *, redrawn: bool = False) -> SuiteLayout:
 
 def raw_files(root: Path, data: DataSection, *, redrawn: bool = False) -> dict[str, Path]:
     """Every file that a task has below a raw folder, by split."""
-    found = {}
+    files = {}
     for split, patterns in layout_of(data.suite, redrawn=redrawn).files.items():
         stand_in = data.membership.stand_ins.get(split)
         wanted = [pattern.format(folder=data.folder) for pattern in patterns]
         wanted += [f"{data.suite}/{data.folder}/{stand_in}"] if stand_in else []
         paths = [path for pattern in wanted for path in sorted(root.glob(pattern)) if path.is_file()]
         if paths:
-            found[split] = paths[0]
-    return found
+            files[split] = paths[0]
+    return files

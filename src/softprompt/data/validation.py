@@ -19,8 +19,8 @@ class Record:
         self.value = value
         self.prefix = prefix
 
-    def refuse(self, field: str, found: object, expected: str, fix: str = RESTORE) -> NoReturn:
-        shown = repr(found) if len(repr(found)) <= 80 else f"{repr(found)[:77]}..."
+    def refuse(self, field: str, value: object, expected: str, fix: str = RESTORE) -> NoReturn:
+        shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
         raise UserError(f"{self.path}:{self.line}: field `{self.prefix}{field}` is {shown}; expected {expected}; {fix}")
 
     def _get(self, field: str, expected: str) -> Any:
@@ -56,13 +56,13 @@ class Record:
         return value
 
     def choice(self, field: str, options: Mapping[Any, str]) -> str:
-        """The name that `options` gives the value found. The type counts: 1 is not true."""
+        """The name that `options` gives the value there. The type counts: 1 is not true."""
         shown = ", ".join(json.dumps(option) for option in options)
         value = self._get(field, f"one of {shown}")
-        found = [name for option, name in options.items() if type(option) is type(value) and option == value]
-        if not found:
+        names = [name for option, name in options.items() if type(option) is type(value) and option == value]
+        if not names:
             self.refuse(field, value, f"one of {shown}")
-        return found[0]
+        return names[0]
 
     def child(self, field: str) -> "Record":
         """A nested object."""

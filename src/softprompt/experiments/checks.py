@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from softprompt.backbones.architectures import ARCHITECTURES
 from softprompt.config import BackboneSettings, Params
 from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
@@ -25,6 +26,7 @@ def checked(params: Params, place: str) -> Params:
         for fault in _faults(name, methods[name], backbone, params)
     ]
     faults += _misplaced(params, methods)
+    faults += _unknown_architectures(params)
     faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
         raise UserError("\n".join(f"{place}: {fault}" for fault in faults))
@@ -80,6 +82,15 @@ def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettin
     return [
         f"methods.{name}: prompt_length may be {longest}, but backbones.{backbone} has {positions} positions; "
         f"at most {positions // 2} leave room for the input"
+    ]
+
+
+def _unknown_architectures(params: Params) -> list[str]:
+    return [
+        f"backbones.{name}.architecture.type is {settings.architecture.type!r}, which cannot be pretrained here; "
+        f"write one of {', '.join(ARCHITECTURES)}"
+        for name, settings in params.backbones.items()
+        if settings.architecture and settings.architecture.type not in ARCHITECTURES
     ]
 
 

@@ -4,14 +4,12 @@ Code counts without comments and docstrings.
 """
 
 import ast
-import hashlib
 import inspect
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from softprompt.experiments.imports import PACKAGE, files_of, imported_files
 from softprompt.methods.base import METHODS
+from softprompt.source_code import PACKAGE, code_of, digest_of_files, digest_of_texts, files_of
 from softprompt.tasks.metrics import METRICS
 
 MEMBERS = PACKAGE / "experiments" / "members.py"
@@ -37,13 +35,13 @@ NOT_FOLLOWED = (
 @cache
 def code_version(method: str) -> str:
     """Digest over the method's module, the one that builds and trains members, and all that they import."""
-    return _digest_of_files([Path(inspect.getfile(METHODS[method])), MEMBERS])
+    return digest_of_files([Path(inspect.getfile(METHODS[method])), MEMBERS], without=NOT_FOLLOWED)
 
 
 @cache
 def tuning_version() -> str:
     """Digest over the module that proposes trials and all that it imports."""
-    return _digest_of_files([TUNING])
+    return digest_of_files([TUNING], without=NOT_FOLLOWED)
 
 
 @cache
@@ -52,31 +50,7 @@ def metric_version(name: str) -> str:
     function = METRICS[name].function
     found: dict[tuple[Path, str], str] = {}
     _find_definition(Path(inspect.getfile(function)), function.__name__, found)
-    return _digest(f"{path.name} {used} {code}" for (path, used), code in sorted(found.items()))
-
-
-def code_of(path: Path) -> ast.Module:
-    """A file's syntax tree without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]
-            del node.body[0]  # type: ignore[attr-defined]
-    return tree
-
-
-def _digest_of_files(roots: Iterable[Path]) -> str:
-    files = sorted(imported_files(roots, without=NOT_FOLLOWED))
-    return _digest(f"{_name_of(path)} {ast.dump(code_of(path))}" for path in files)
-
-
-def _name_of(path: Path) -> str:
-    """Within the package; a method may be defined elsewhere."""
-    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
-
-
-def _digest(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+    return digest_of_texts(f"{path.name} {used} {code}" for (path, used), code in sorted(found.items()))
 
 
 def _find_definition(path: Path, name: str, found: dict[tuple[Path, str], str]) -> None:

@@ -68,8 +68,8 @@ def load_task(suite: str, name: str, prepared: Path) -> Task:
     <prepared>/lama/<name>/templates.json, its discrete ones from prompts.json there."""
     if suite == LAMA:
         manual = relation_templates(prepared / LAMA / name / "templates.json")
-        asked_about = LAMA if "{subject}" in manual[0]["text"] else LAMA_SENTENCE
-        task = read_definition(DEFINITIONS / f"{asked_about}.yaml", suite, name, manual)
+        definition = LAMA if "{subject}" in manual[0]["text"] else LAMA_SENTENCE
+        task = read_definition(DEFINITIONS / f"{definition}.yaml", suite, name, manual)
         return task.model_copy(update={"discrete": discrete_prompts(prepared / LAMA / name / "prompts.json")})
     return read_definition(definition_path(DEFINITIONS, suite, name), suite, name)
 
@@ -85,9 +85,11 @@ def load_data_section(suite: str, name: str) -> DataSection:
 @cache
 def _data_section(definitions: Path, suite: str, name: str) -> DataSection:
     path = definition_path(definitions, suite, name)
-    content = _content(path)
-    injected = {"suite": suite, "name": name, "fields": content.get("fields"), "labels": content.get("labels", ())}
-    data = _validated(DataSection, {**content[DATA], **injected}, path, f"{DATA}.")
+    task, section = read_definition(path, suite, name), _content(path)[DATA]
+    shared = {"suite": suite, "name": name, "fields": task.fields, "labels": task.labels}
+    for key in shared.keys() & section.keys():
+        raise UserError(f"{path}: `{DATA}.{key}` belongs to the definition itself; remove it from `{DATA}`")
+    data = _validated(DataSection, {**section, **shared}, path, f"{DATA}.")
     for problem in data.problems():
         raise UserError(f"{path}: {problem}")
     return data

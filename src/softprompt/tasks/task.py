@@ -22,7 +22,7 @@ class Template(Frozen):
     text: str
     source: str  # paper and place, or repository path
     kinds: tuple[Kind, ...] = ("masked", "causal", "seq2seq")
-    others: tuple[str, ...] = ()  # further wordings of an ensemble, each asked of every example
+    others: tuple[str, ...] = ()  # further wordings of an ensemble, each put to every example
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class Task(Frozen):
     """One data set of a suite.
 
     `labels` is empty where examples bring their own: in LAMA the label of an example is its one-token answer.
-    `answer_form` says how an answer is found:
+    `answer_form` says how an answer is predicted:
     - label: the word of a label (or a head's class) competes with those of the other labels;
     - candidates: each of an example's candidates is put in for {mask}, word pieces and all, and the likeliest wins.
       `candidates` names a field for each label, or the one field that holds a JSON list of texts;
@@ -94,8 +94,8 @@ class Task(Frozen):
 
     def templates(self, role: Role, kind: Kind) -> tuple[Template, ...]:
         """The templates of a role that suit a type of backbone."""
-        found = {"manual": self.manual, "p_tuning": self.p_tuning, "plain": (self.plain,)}[role]
-        return tuple(template for template in found if kind in template.kinds)
+        of_role = {"manual": self.manual, "p_tuning": self.p_tuning, "plain": (self.plain,)}[role]
+        return tuple(template for template in of_role if kind in template.kinds)
 
     def pairs(self, kind: Kind) -> tuple[Pattern, ...]:
         """PET's own pairs for a type of backbone, with the other manual templates where those are fewer than two."""

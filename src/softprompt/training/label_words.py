@@ -75,7 +75,7 @@ def _answer_states(
     fleet, pool = Fleet(backbone, [member.space]), Pool([member.train], backbone.device)
     parts, found, outputs = gather([member.trainable]), [], []
     layer: nn.Module = backbone.model.get_output_embeddings()
-    handle = layer.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach()))
+    handle = layer.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach().flatten(0, -2)))
     try:
         for rows in batches:
             reading = fleet.read(pool.batch(torch.zeros_like(rows), rows), parts)

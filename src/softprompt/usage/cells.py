@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from softprompt.backbones.backbone import Backbone, load_backbone
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.loading import load_configured
 from softprompt.config import Params
 from softprompt.data.validation import one_of
-from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.paths import Paths
@@ -61,17 +61,14 @@ def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
 
     Raises UserError where what it kept from training is gone, or the backbone is no longer the one it was trained on.
     """
-    settings = params.backbones[cell.backbone]
-    device = choose_device(params.device, threads=params.device.workers)
-    folder = paths.backbone(cell.backbone)
-    backbone = load_backbone(cell.backbone, settings.kind, folder, device, dtype=settings.dtype)
+    backbone = load_configured(params, cell.backbone, paths, threads=params.device.workers)
     trained = TrainedCells(params, cell.method, backbone, paths)
     again = f"run `dvc repro {stage_of(params, cell.method, cell.backbone)}`"
     saved = trained.store.parts_path(cell.key)
     if cell.parameters_kept and not saved.is_file():
         raise UserError(f"{saved}: no such file; expected what the cell saved from training; {again}")
     if cell.provenance.get("backbone") != trained.backbone.revision:
-        raise UserError(f"{folder}: not the backbone that {cell.method} was trained on; {again}")
+        raise UserError(f"{paths.backbone(cell.backbone)}: not the backbone that {cell.method} was trained on; {again}")
     return TrainedCell(cell, load_task(cell.suite, cell.task, paths.prepared), backbone, trained)
 
 

@@ -1,4 +1,4 @@
-"""Texts that a user wants answered -> the fields of a task. Nothing here needs a label.
+"""Texts of a user -> the fields of a task, for predictions. Nothing here needs a label.
 
 A row may hold all fields of the task, or the ones that the task's official rows have; the fields that templates need
 beside them are then derived as `prepare` derives them.
@@ -29,7 +29,7 @@ def read_inputs(task: Task, file: Path | None, texts: Sequence[str]) -> pd.DataF
     records = _file_records(task, file) if file is not None else _text_records(task, texts)
     rows = [{"row": record.line, **fields} for record in records for fields in _fields_of(task, record)]
     if not rows:
-        raise UserError(f"{file or COMMAND_LINE}: nothing to answer; expected {_expected(task)}")
+        raise UserError(f"{file or COMMAND_LINE}: no text to predict for; expected {_expected(task)}")
     return pd.DataFrame(rows, columns=["row", *task.fields], dtype=object)
 
 

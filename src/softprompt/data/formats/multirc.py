@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from softprompt.data.formats.base import FORMATS, Format, Parsed, Row, text_of
+from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row, text_of
 from softprompt.data.validation import Record
 
 EMPTY_ANSWER = "empty answer text"

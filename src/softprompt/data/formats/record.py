@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from softprompt.data.formats.base import FORMATS, Format, Parsed
+from softprompt.data.formats.file_format import FORMATS, Format, Parsed
 from softprompt.data.validation import Record
 
 PLACEHOLDER = "@placeholder"

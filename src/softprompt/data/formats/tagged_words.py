@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from softprompt.data.formats.base import FORMATS, Format, Parsed
+from softprompt.data.formats.file_format import FORMATS, Format, Parsed
 from softprompt.data.validation import Record
 
 

@@ -3,7 +3,7 @@
 import string
 from collections.abc import Callable, Iterator
 
-from softprompt.data.formats.base import FORMATS, Format, Parsed, Row, text_of
+from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row, text_of
 from softprompt.data.validation import Record
 from softprompt.tasks.data_section import DataSection, Rule
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from softprompt.data.formats.base import FORMATS, Format, Parsed, Row, text_of
+from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row, text_of
 from softprompt.data.validation import Record
 
 

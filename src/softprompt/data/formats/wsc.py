@@ -3,7 +3,7 @@
 import string
 from collections.abc import Iterable, Iterator
 
-from softprompt.data.formats.base import FORMATS, Format, Parsed, Row
+from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row
 from softprompt.data.validation import Record
 
 PRONOUN_OFF_BY_ONE = "span2_index off by one"
@@ -47,10 +47,10 @@ def _find_candidate(target: Record, words: list[str], labelled: bool) -> str:
     index = target.integer("span1_index")
     if index >= len(words):
         target.refuse("span1_index", index, f"a position among the {len(words)} words of the text")
-    found = words[index : index + len(span)]
+    named = words[index : index + len(span)]
     together = not labelled and "and" in span and set(_bare(span)) - {"and"} <= set(_bare(words))
-    if _bare(found) != _bare(span) and not together:
-        target.refuse("span1_text", " ".join(span), f"the words at span1_index = {index} ({' '.join(found)!r})")
+    if _bare(named) != _bare(span) and not together:
+        target.refuse("span1_text", " ".join(span), f"the words at span1_index = {index} ({' '.join(named)!r})")
     return " ".join(span)
 
 

@@ -49,11 +49,11 @@ def fetch(remote: Remote, target: Path, lock: Lock) -> str:
         return expected or sha256_of_file(target)
 
 
-def record_first(remote: Remote, found: str, lock: Lock) -> None:
+def record_first(remote: Remote, sha256: str, lock: Lock) -> None:
     """Record what an address without a known SHA-256 gave. Called after the file proved to be what it should be: a
     page that a server answers with instead must not become what is expected."""
     if remote.sha256 is None and lock.recorded(remote.url) is None:
-        lock.record(remote.url, found)
+        lock.record(remote.url, sha256)
 
 
 def _is_there(target: Path, expected: str | None) -> bool:
@@ -70,20 +70,20 @@ def _part(target: Path) -> Path:
 
 
 def _tag(part: Path) -> Path:
-    """Where the version of the file that a part belongs to is kept, as the server names it."""
+    """Where the version of the file that a part belongs to is saved, as the server names it."""
     return part.with_name(f"{part.name}.tag")
 
 
 def _check(remote: Remote, part: Path, expected: str | None, lock: Lock) -> None:
     _tag(part).unlink(missing_ok=True)
-    found = sha256_of_file(part)
-    if expected in (None, found):
+    received = sha256_of_file(part)
+    if expected in (None, received):
         return
     part.unlink()
     known = "as published" if remote.sha256 else f"as {lock.path} recorded on first use"
     fix = "run again" if remote.sha256 else f"run again, or remove its line from {lock.path} if the change is meant"
     raise UserError(
-        f"{remote.url}: the file received has the SHA-256 {found}; expected {expected}, {known}; "
+        f"{remote.url}: the file received has the SHA-256 {received}; expected {expected}, {known}; "
         f"it was deleted; {fix}, {INSTEAD}"
     )
 
@@ -108,7 +108,7 @@ def _download(url: str, part: Path, expected: str | None) -> None:
 
 
 def _refuse_what_stays_wrong(url: str, error: Exception) -> None:
-    if isinstance(error, HTTPError) and error.code == 416:  # the rest was asked for where there is none: begin anew
+    if isinstance(error, HTTPError) and error.code == 416:  # the rest was requested where there is none: begin anew
         return
     if isinstance(error, HTTPError) and error.code not in BUSY:
         raise UserError(f"{url}: the server says {error.code} {error.reason}; check the address, {INSTEAD}") from error

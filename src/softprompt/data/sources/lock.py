@@ -15,12 +15,12 @@ class Lock:
     path: Path
 
     def recorded(self, address: str) -> str | None:
-        """What was found there on first use; None before."""
+        """The SHA-256 or revision of first use; None before."""
         return self._read().get(address)
 
-    def record(self, address: str, found: str) -> None:
-        """Keep what was found there. An entry is never replaced."""
-        entries = {address: found, **self._read()}
+    def record(self, address: str, digest: str) -> None:
+        """Save the SHA-256 or revision of an address. An entry is never replaced."""
+        entries = {address: digest, **self._read()}
         write_atomically(self.path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
 
     def _read(self) -> dict[str, str]:

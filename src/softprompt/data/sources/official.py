@@ -101,7 +101,7 @@ def _unpack(
 ) -> str:
     target = cache / Path(urlsplit(archive.url).path).name
     remote = Remote(archive.url, archive.sha256)
-    found = fetch(remote, target, lock)
+    sha256 = fetch(remote, target, lock)
     with storage_errors(folder):
         placed = extract(target, folder, place)
     if not placed:
@@ -110,8 +110,8 @@ def _unpack(
             f"its layout has changed; delete {target} and run again to fetch it anew, or unpack it yourself and set "
             "`source: local` with its `path`"
         )
-    record_first(remote, found, lock)
-    return found
+    record_first(remote, sha256, lock)
+    return sha256
 
 
 def _copy(group: FileGroup, names: list[str], into: str, cache: Path, lock: Lock, folder: Path) -> dict[str, str]:

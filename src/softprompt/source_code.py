@@ -1,11 +1,15 @@
-"""Which files of the package a module needs, read from its imports without running it."""
+"""The package's own code: which files a module imports, and a digest of what they say, without running any.
+
+Code counts without comments and docstrings.
+"""
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent
 
 
 def imported_files(roots: Iterable[Path], *, without: Iterable[str] = ()) -> set[Path]:
@@ -58,3 +62,28 @@ def files_of(module: str) -> Iterator[Path]:
             yield place / "__init__.py"
         elif place.with_suffix(".py").is_file():
             yield place.with_suffix(".py")
+
+
+def digest_of_files(roots: Iterable[Path], *, without: Iterable[str] = ()) -> str:
+    """A digest of the code of `imported_files`, by the files' names in the package. A root may lie outside of it."""
+    files = sorted(imported_files(roots, without=without))
+    return digest_of_texts(f"{_name_of(path)} {ast.dump(code_of(path))}" for path in files)
+
+
+def _name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
+
+
+def digest_of_texts(texts: Iterable[str]) -> str:
+    """Twelve hex digits over texts in their order."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def code_of(path: Path) -> ast.Module:
+    """A file's syntax tree without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]
+            del node.body[0]  # type: ignore[attr-defined]
+    return tree

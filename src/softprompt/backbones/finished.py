@@ -1,0 +1,39 @@
+"""Which pretraining a model folder and its report are the outcome of, so that the same one is not done again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from softprompt.files import sha256_of_file, sha256_of_folder, write_atomically
+
+REPORT = ("loss.csv", "cost.csv")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The record of a finished pretraining, beside its report: its key and the digests of all that it wrote.
+
+    Not in the model folder, whose digest is the backbone's revision.
+    """
+
+    model: Path
+    results: Path
+
+    @property
+    def path(self) -> Path:
+        return self.results / "pretraining.json"
+
+    def write(self, key: str) -> None:
+        """Record that model and report are there; to be called last."""
+        write_atomically(self.path, self._record(key))
+
+    def holds(self, key: str) -> bool:
+        """Whether model and report are those of this key, and no byte of them was changed or lost."""
+        written = [self.path, *(self.results / name for name in REPORT)]
+        if not (self.model.is_dir() and all(path.is_file() for path in written)):
+            return False
+        return self.path.read_text() == self._record(key)
+
+    def _record(self, key: str) -> str:
+        digests = {name: sha256_of_file(self.results / name) for name in REPORT}
+        return json.dumps({"key": key, "model": sha256_of_folder(self.model)} | digests, indent=1) + "\n"
