@@ -68,9 +68,13 @@ def files_of(module: str) -> Iterator[Path]:
 
 
 def digest_of_files(roots: Iterable[Path], *, without: Iterable[str] = ()) -> str:
-    """A digest of the code of `imported_files`, by the files' names in the package."""
+    """A digest of the code of `imported_files`, by the files' names in the package. A root may lie outside of it."""
     files = sorted(imported_files(roots, without=without))
-    return digest_of_texts(f"{path.relative_to(PACKAGE).as_posix()} {ast.dump(code_of(path))}" for path in files)
+    return digest_of_texts(f"{_name_of(path)} {ast.dump(code_of(path))}" for path in files)
+
+
+def _name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
 
 
 def digest_of_texts(texts: Iterable[str]) -> str:

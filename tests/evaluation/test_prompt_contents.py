@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from softprompt.prompts.parts import Trainable
 
 from helpers import synthetic_results as synthetic
 from helpers.paths import ROOT
+from helpers.profiles import listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.evaluation.prompt_contents import cosines_to_words, write_prompt_contents
@@ -19,8 +19,10 @@ from softprompt.files import write_atomically
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import load_task_data
 from softprompt.paths import Paths
-from softprompt.prompts.pool import draw, new_keyed_pool
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.pool import PromptPool, draw
+from softprompt.prompts.soft_prompt import SoftPrompt
+from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.rendering.trained_prompts import as_code, effective_prompts, shares_by_place, usage_summary
 from softprompt.result_files import read_table
@@ -30,7 +32,7 @@ from softprompt.tasks.load import load_task
 METHODS = ("manual", "fine_tuning", "prompt_tuning", "prompt_pool_topk")
 
 
-def cell_of(method: str, task: str, seed: int, length: int) -> Cell:
+def cell_of(method: str, task: str, seed: int, positions: int) -> Cell:
     return Cell(
         key=f"{method}-{task}-{seed}",
         suite="lama",
@@ -40,36 +42,42 @@ def cell_of(method: str, task: str, seed: int, length: int) -> Cell:
         state="tuned" if method == "fine_tuning" else "frozen",
         seed=seed,
         status="done",
-        settings={"prompt_length": length} if length else {},
+        positions=positions,
     )
 
 
-def store_cells(paths: Paths, method: str, kept: dict[tuple[str, int], Trainable], length: int) -> None:
-    folder = paths.train(method, "tiny_bert")
-    cells = [cell_of(method, task, seed, length) for task, seed in kept]
+def keyed_pool(backbone: Backbone, seed: int) -> PromptPool:
+    generator = torch.Generator().manual_seed(seed)
+    return PromptPool.drawn_with_keys(4, 2, 3, backbone, generator, matching_weight=1.0)
+
+
+def store_cells(folder: Path, method: str, trained: dict[tuple[str, int], Trainable]) -> None:
+    cells = [cell_of(method, task, seed, parts.positions) for (task, seed), parts in trained.items()]
     write_record(folder / "result.json", TrainResult(method=method, backbone="tiny_bert", cells=cells))
-    for cell, trainable in zip(cells, kept.values(), strict=True):
-        FleetStore(folder).save_kept(cell.key, trainable.kept())
+    for cell, trainable in zip(cells, trained.values(), strict=True):
+        FleetStore(folder).save_parts(cell.key, trainable.saved())
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, prepared: Path, bert: Backbone) -> Path:
-    """A run of four methods on two relations and two seeds, of which only what was kept matters here."""
+    """A run of four methods on two relations and two seeds, of which only the saved parts matter here."""
     root = tmp_path_factory.mktemp("contents")
     (root / "data").mkdir()
     (root / "data/prepared").symlink_to(prepared)
     paths = Paths(root)
     words = bert.word_embeddings()
-    kept = {(task, seed): seed for task in ("P19", "P36") for seed in (3, 2)}
-    store_cells(paths, "manual", {place: Trainable() for place in kept}, 0)
-    store_cells(paths, "fine_tuning", {place: Trainable(model=bert.model) for place in list(kept)[:1]}, 0)
-    prompts = {(task, seed): PromptEncoder(2.0 * words[[seed + 10, 30]], "identity") for task, seed in kept}
-    store_cells(paths, "prompt_tuning", {place: Trainable(prompt=own) for place, own in prompts.items()}, 2)
-    pools = {place: new_keyed_pool(4, 2, bert, torch.Generator().manual_seed(seed), matching_weight=1.0)
-             for place, seed in kept.items()}  # fmt: skip
-    store_cells(paths, "prompt_pool_topk", {place: Trainable(pool=own) for place, own in pools.items()}, 3)
     params = load_checked_params(ROOT / "params.yaml")
-    run = params.run.model_copy(update={"methods": METHODS})
+    run = params.run.model_copy(update=listed(METHODS))
+    folders = {name: paths.train(run.folder_of(name), "tiny_bert") for name in METHODS}
+    places = [(task, seed) for task in ("P19", "P36") for seed in (3, 2)]
+    store_cells(folders["manual"], "manual", {place: Trainable() for place in places})
+    store_cells(
+        folders["fine_tuning"], "fine_tuning", {place: Trainable(TunedWeights(bert.model)) for place in places[:1]}
+    )
+    prompts = {(task, seed): SoftPrompt(2.0 * words[[seed + 10, 30]], "identity") for task, seed in places}
+    store_cells(folders["prompt_tuning"], "prompt_tuning", {place: Trainable(own) for place, own in prompts.items()})
+    pools = {(task, seed): Trainable(keyed_pool(bert, seed)) for task, seed in places}
+    store_cells(folders["prompt_pool_topk"], "prompt_pool_topk", pools)
     write_prompt_contents(params.model_copy(update={"run": run}), bert, paths)
     return root
 
@@ -83,13 +91,13 @@ def test_nearest_words_are_those_of_a_search_through_the_vocabulary(root: Path, 
     assert of_prompt["cosine"].tolist() == pytest.approx([1.0, 1.0])
     of_pool = rows[(rows["method"] == "prompt_pool_topk") & (rows["task"] == "P36")]
     assert list(dict.fromkeys(of_pool["vector"])) == [f"{m}.{n}" for m in range(4) for n in range(2)]
-    kept = FleetStore(Paths(root).train("prompt_pool_topk", "tiny_bert")).load_kept("prompt_pool_topk-P36-2")
-    vector, words = kept["pool.entries"][3, 1].numpy(), bert.word_embeddings().numpy()
+    saved = FleetStore(Paths(root).train("prompt_pool_topk", "tiny_bert")).load_parts("prompt_pool_topk-P36-2")
+    vector, words = saved["pool.entries"][3, 1].numpy(), bert.word_embeddings().numpy()
     cosines = [vector @ word / (np.linalg.norm(vector) * np.linalg.norm(word) or 1) for word in words]
     best = sorted(range(len(words)), key=lambda token: -cosines[token])[:3]
-    found = of_pool[of_pool["vector"] == "3.1"]
-    assert found["cosine"].tolist() == pytest.approx([cosines[token] for token in best], abs=1e-5)
-    assert found["token"].tolist() == [bert.tokenizer.decode([token]) for token in best]
+    nearest = of_pool[of_pool["vector"] == "3.1"]
+    assert nearest["cosine"].tolist() == pytest.approx([cosines[token] for token in best], abs=1e-5)
+    assert nearest["token"].tolist() == [bert.tokenizer.decode([token]) for token in best]
 
 
 def test_a_vector_without_length_is_near_nothing() -> None:
@@ -102,7 +110,7 @@ def test_usage_counts_how_often_dev_examples_take_each_prompt(root: Path, bert: 
     assert usage.groupby(["task", "seed"])["share"].sum().to_numpy() == pytest.approx([1.0] * 4, abs=1e-5)
     data = load_task_data(prepared / "lama", load_task("lama", "P19", prepared), bert, 128, head=False)
     split = data.split("dev", data.task.plain.with_prompt_in_front(), 3)
-    pool = new_keyed_pool(4, 2, bert, torch.Generator().manual_seed(3), matching_weight=1.0)
+    pool = keyed_pool(bert, 3)
     counts = np.zeros(4)
     for number in range(len(split)):
         batch = Pool([split], bert.device).batch(torch.tensor([0]), torch.tensor([number]))

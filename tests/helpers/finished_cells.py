@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
@@ -12,6 +10,7 @@ from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.store import FleetStore
 from softprompt.methods import METHODS
 from softprompt.paths import Paths
+from softprompt.prompts.trainable import Trainable
 from softprompt.results import Cell, TrainResult, write_record
 from softprompt.tasks.load import load_task
 from softprompt.usage.cells import TrainedCell
@@ -30,10 +29,11 @@ def paths_with(prepared: Path, folder: Path) -> Paths:
 
 
 def finished_cell(
-    method: str, backbone: Backbone, task: str, template: str, kept: dict[str, Tensor], paths: Paths, params: Params
+    method: str, backbone: Backbone, task: str, template: str, parts: Trainable, paths: Paths, params: Params
 ) -> TrainedCell:
-    """The cell of seed 0, which kept these tensors and asks this template."""
+    """The cell of seed 0 that ended training with these parts and uses this template."""
     suite, _, name = task.partition("/")
+    saved = parts.saved()
     cell = Cell(
         key="key",
         suite=suite,
@@ -44,12 +44,13 @@ def finished_cell(
         seed=0,
         status="done",
         templates=[template] if template else [],
-        parameters_kept=sum(tensor.numel() for tensor in kept.values()),
+        parameters_kept=sum(tensor.numel() for tensor in saved.values()),
+        positions=parts.positions,
         provenance={"backbone": backbone.revision},
     )
-    folder = paths.train(method, backbone.name)
-    if kept:
-        FleetStore(folder).save_kept("key", kept)
+    folder = paths.train(params.run.folder_of(method), backbone.name)
+    if saved:
+        FleetStore(folder).save_parts("key", saved)
     write_record(folder / "result.json", TrainResult(method=method, backbone=backbone.name, cells=[cell]))
     trained = TrainedCells(params, method, backbone, paths)
     return TrainedCell(cell, load_task(suite, name, paths.prepared), backbone, trained)

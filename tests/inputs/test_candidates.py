@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from softprompt.prompts.parts import Parts
 from torch import Tensor
 
 from helpers.paths import ROOT
@@ -21,6 +20,7 @@ from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
+from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
@@ -80,13 +80,13 @@ def task_data(folder: Path, backbone: Backbone, method: Method, name: str) -> Ta
     return load_task_data(folder / "superglue", task, backbone, 128, head=method.uses_head(task))
 
 
-def asked(data: TaskData, template: Template) -> tuple[Predictions, Tensor]:
-    """What the backbone answers to dev in plain words, and its loss with gradients."""
+def predicted_with_losses(data: TaskData, template: Template) -> tuple[Predictions, Tensor]:
+    """The backbone's predictions on dev in plain words, and its losses with gradients."""
     pool = Pool([data.split("dev", template, 0)], data.backbone.device)
     fleet = Fleet(data.backbone, [data.answers.space])
-    (answered,) = fleet.predict(pool, [0], Parts(), 64)
+    (answered,) = fleet.predict(pool, [0], FleetParts(), 64)
     number = torch.arange(len(data.dev))
-    return answered, fleet.losses(fleet.read(pool.batch(0 * number, number), Parts()))
+    return answered, fleet.losses(fleet.read(pool.batch(0 * number, number), FleetParts()))
 
 
 def token_scores(backbone: Backbone, template: Template, fields: dict[str, str], text: str) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ def token_scores(backbone: Backbone, template: Template, fields: dict[str, str],
 def test_the_likeliest_candidate_wins(task: str, backbone: Backbone, texts: Path) -> None:
     data = task_data(texts, backbone, build_method("manual", {}), task)
     template = data.task.templates("manual", backbone.kind)[0]
-    answered, losses = asked(data, template)
+    answered, losses = predicted_with_losses(data, template)
     candidates = candidates_of(data.task, data.dev)
     for index, fields in enumerate(data.dev.drop(columns="target").to_dict("records")):
         scores = []
@@ -140,7 +140,7 @@ def test_a_text_counts_as_generated_where_greedy_decoding_writes_it(gpt2: Backbo
         (-log_p[torch.arange(len(answer)), answer].mean()).backward()
         optimizer.step()
     own = task_data(texts, learnt, build_method("manual", {}), "wsc")
-    answered, _ = asked(own, template)
+    answered, _ = predicted_with_losses(own, template)
     written = []
     for fields in own.dev.to_dict("records"):
         before = template.text.partition(" {mask}")[0].format(**{str(k): v for k, v in fields.items()})
@@ -182,8 +182,7 @@ def trained(data: TaskData, method: TrainedMethod, indices: list[int]) -> list[T
     members = [member(data, method, index) for index in indices]
     for one in members:
         one.trainable.double()
-    model = members[0].trainable.model
-    backbone = data.backbone if model is None else data.backbone.with_model(model)
+    backbone = members[0].trainable.applied_to(data.backbone)
     return train_fleet(FleetWork(backbone, members, BUDGET, method.settings.recipe, inference_tokens=200))[0]
 
 
@@ -194,7 +193,7 @@ def test_a_member_trains_in_a_fleet_as_it_does_alone(task: str, backbone: Backbo
     together = trained(data, method, [0, 1])
     for index, companion in enumerate(together):
         (alone,) = trained(data, method, [index])
-        torch.testing.assert_close(companion.kept["prompt"], alone.kept["prompt"], rtol=0, atol=1e-8)
+        torch.testing.assert_close(companion.saved["prompt.vectors"], alone.saved["prompt.vectors"], rtol=0, atol=1e-8)
         assert companion.curve[0].train_loss == pytest.approx(alone.curve[0].train_loss, abs=1e-6)
 
 
@@ -203,7 +202,7 @@ def test_a_head_gives_each_candidate_one_number(task: str, bert: Backbone, texts
     method = method_named("fine_tuning")
     data = task_data(texts, bert, method, task)
     (outcome,) = trained(data, method, [0])
-    assert outcome.kept["head.weight"].shape == (1, bert.hidden_size)
+    assert outcome.saved["head.weight"].shape == (1, bert.hidden_size)
     assert outcome.curve[-1].train_loss < 1.2
 
 

@@ -72,8 +72,8 @@ def test_rows_are_shortened_at_their_longest_field_and_keep_everything_else(bert
     assert int(short.lengths[0]) == min(limit, int(full.lengths[0]))
     assert int(short.ids[0, short.read_at[0]]) == bert.tokenizer.mask_token_id
     lost = int(full.lengths[0] - short.lengths[0])
-    whole, kept = full.ids[0].tolist(), short.ids[0].tolist()
-    assert any(whole[:cut] + whole[cut + lost :] == kept for cut in range(len(kept) + 1))
+    whole, shortened = full.ids[0].tolist(), short.ids[0].tolist()
+    assert any(whole[:cut] + whole[cut + lost :] == shortened for cut in range(len(shortened) + 1))
 
 
 def test_no_room_for_the_input_is_an_error_that_says_what_to_change(bert: Backbone) -> None:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from softprompt.prompts.parts import gather
 
 from helpers.backbones import WORLD, tiny_backbone
 from helpers.profiles import profile_params
@@ -20,7 +19,7 @@ from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.evaluate import score_table
-from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.train import train_method
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.encoding import NO_TOKEN, tokenize
@@ -29,7 +28,8 @@ from softprompt.inputs.tagging import encode_tagged, majority_tags, tag_names
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.paths import Paths
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.head import Head
+from softprompt.prompts.trainable import Trainable, gather
 from softprompt.tasks.entities import entities_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import entity_f1, token_accuracy
@@ -67,18 +67,18 @@ def ner_data(extra: Path, backbone: Backbone) -> TaskData:
 
 def chunks_as_conlleval(sequence: list[str]) -> set[tuple[str, int, int]]:
     """conlleval's two rules, spelt out: does a chunk end between two tags, does one start."""
-    found, start = set(), 0
+    chunks, start = set(), 0
     previous, previous_type = "O", ""
     for i, tag in enumerate([*sequence, "O"]):
         prefix, _, kind = tag.partition("-")
         ends = previous in ("B", "I") and (prefix in ("B", "O") or previous_type != kind)
         if ends:
-            found.add((previous_type, start, i - 1))
+            chunks.add((previous_type, start, i - 1))
         starts = prefix == "B" or (prefix == "I" and (previous == "O" or previous_type != kind))
         if starts:
             start = i
         previous, previous_type = prefix, kind
-    return found
+    return chunks
 
 
 @given(tags)
@@ -151,7 +151,7 @@ def test_a_fleet_tags_as_every_row_alone(reader: Backbone, extra: Path) -> None:
     split = data.split("dev", data.task.head_input(), 0)
     torch.manual_seed(1)
     heads = [torch.nn.Linear(reader.hidden_size, len(TAGS)).double() for _ in range(2)]
-    parts = gather([Trainable(head=head) for head in heads])
+    parts = gather([Trainable(Head(head)) for head in heads])
     fleet = Fleet(reader, [data.answers.space] * 2)
     pool = Pool([split, split], reader.device)
     answered = fleet.predict(pool, [0, 1], parts, 300)
@@ -183,7 +183,7 @@ def test_a_head_learns_names(bert: Backbone, extra: Path) -> None:
         train=split,
         dev=split,
         dev_score=partial(dev_score, data.task, data.answers, data.train),
-        trainable=Trainable(head=torch.nn.Linear(bert.hidden_size, len(TAGS)).double()),
+        trainable=Trainable(Head(torch.nn.Linear(bert.hidden_size, len(TAGS)).double())),
     )
     budget = Budget(trials=2, steps=60, batch_size=8, eval_every=20, patience=9)
     recipe = build("fine_tuning").settings.recipe
@@ -256,8 +256,8 @@ def smoke_params() -> Params:
 
 
 def answers_on_test(trained: TrainedCells, extra: Path) -> Iterator[pd.DataFrame]:
-    for (suite, name), cells in trained.cells.items():
+    for suite, name in trained.cells:
         task = load_task(suite, name, extra)
         answers = trained.label_space_of(task)
         examples = keep_answerable(answers, load_split(extra / suite, name, "test"))
-        yield from trained.predictions(task, answers, examples, "test", cells)
+        yield from trained.predict(list(trained.requests(ScoredSplit(task, answers, examples, "test"))))

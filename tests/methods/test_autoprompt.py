@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from softprompt.prompts.parts import NO_WORD, Parts, gather
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
@@ -14,13 +13,16 @@ from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Batch, Pool
+from softprompt.inputs.outputs import Reading
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.autoprompt import AutoPrompt
-from softprompt.prompts.soft_prompt import PromptEncoder
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.label_words import NO_WORD, LabelWords
+from softprompt.prompts.soft_prompt import FleetPrompts
+from softprompt.prompts.token_prompt import TokenPrompt
+from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.tasks.load import load_task
-from softprompt.training.fleet import Fleet, Reading
+from softprompt.training.fleet import Fleet
 from softprompt.training.label_words import PENALTY, label_certainty, surest_words
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member
@@ -42,7 +44,8 @@ def data_of(suite: str, name: str, backbone: Backbone, prepared: Path) -> TaskDa
 
 def member_of(method: AutoPrompt, data: TaskData, length: int = 3) -> Member:
     job = Job("key", "one", data.task.key, 0, {"prompt_length": length}, 0, "words")
-    return build_members(method, {data.task.key: data}, [job])[0]
+    (member,) = build_members(method, {data.task.key: data}, [job])
+    return member
 
 
 def work_of(
@@ -51,19 +54,23 @@ def work_of(
     return FleetWork(data.backbone, [member], budget, method.settings.recipe, inference_tokens, [data])
 
 
+def trigger_of(vectors: Tensor) -> FleetParts:
+    """A fleet of one member whose trigger has these vectors (P, D)."""
+    return FleetParts({TokenPrompt.name: FleetPrompts(vectors[None])})
+
+
 def loss_under(prompt: Tensor, member: Member, backbone: Backbone) -> Tensor:
     """The mean loss of the first eight train examples under a prompt of vectors."""
     pool, numbers = Pool([member.train], backbone.device), torch.arange(8)
     fleet = Fleet(backbone, [member.space])
-    reading = fleet.read(pool.batch(torch.zeros_like(numbers), numbers), Parts(prompts=prompt[None]))
+    reading = fleet.read(pool.batch(torch.zeros_like(numbers), numbers), trigger_of(prompt))
     return fleet.losses(reading).mean()
 
 
 def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(backbone: Backbone, prepared: Path) -> None:
     member = member_of(autoprompt(), data_of("lama", "P19", backbone, prepared))
-    assert member.trainable.prompt is not None
     embeddings, place = backbone.word_embeddings(), 1
-    prompt = member.trainable.prompt().detach().requires_grad_()
+    prompt = member.trainable.part(TokenPrompt).vectors.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss_under(prompt, member, backbone), prompt)
     gains = first_order_gains(gradient[place], embeddings)
     for token in range(len(embeddings)):
@@ -79,19 +86,19 @@ def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(backbon
         assert float(gains[token] - gains[0]) == pytest.approx(float(before - after) / 2e-7, rel=1e-4)
 
 
-def test_a_found_trigger_asks_as_its_words_in_the_text_do(backbone: Backbone, prepared: Path) -> None:
+def test_a_searched_trigger_acts_as_its_words_in_the_text_do(backbone: Backbone, prepared: Path) -> None:
     method, data = autoprompt(), data_of("lama", "P36", backbone, prepared)
     member = member_of(method, data)
     ((trained,), _) = method.train(work_of(method, member, data))
-    tokens = trained.kept["tokens"]
-    torch.testing.assert_close(trained.kept["prompt"], backbone.word_embeddings()[tokens], rtol=0, atol=0)
+    tokens, vectors = trained.saved["tokens.tokens"], trained.saved["tokens.vectors"]
+    torch.testing.assert_close(vectors, backbone.word_embeddings()[tokens], rtol=0, atol=0)
     numbers = torch.arange(len(member.dev))
     batch = Pool([member.dev], backbone.device).batch(torch.zeros_like(numbers), numbers)
     fleet = Fleet(backbone, [member.space])
-    by_vectors = fleet.read(batch, Parts(prompts=trained.kept["prompt"][None])).logits
+    by_vectors = fleet.read(batch, trigger_of(vectors)).logits
     in_words = batch.ids.where(batch.slots < 0, tokens[batch.slots.clamp(min=0)])
     literal = Batch(**{**vars(batch), "ids": in_words, "slots": torch.full_like(batch.slots, -1)})
-    torch.testing.assert_close(by_vectors, fleet.read(literal, Parts()).logits, rtol=0, atol=1e-10)
+    torch.testing.assert_close(by_vectors, fleet.read(literal, FleetParts()).logits, rtol=0, atol=1e-10)
 
 
 def test_special_tokens_answers_and_capitals_are_never_tried(backbone: Backbone, prepared: Path) -> None:
@@ -113,7 +120,7 @@ def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
     passes = []
     read = Fleet.read
 
-    def counted(self: Fleet, batch: Batch, parts: Parts) -> Reading:
+    def counted(self: Fleet, batch: Batch, parts: FleetParts) -> Reading:
         passes.append(len(batch.member) == BUDGET.batch_size)
         return read(self, batch, parts)
 
@@ -136,19 +143,19 @@ def test_a_budget_without_room_for_a_search_is_refused(bert: Backbone, prepared:
         method.train(work_of(method, member_of(method, data), data, budget))
 
 
-def test_label_words_are_searched_where_there_are_labels_and_kept(bert: Backbone, prepared: Path) -> None:
+def test_label_words_are_searched_where_there_are_labels_and_saved(bert: Backbone, prepared: Path) -> None:
     data = data_of("superglue", "cb", bert, prepared)
-    kept = {}
+    saved = {}
     for choice in ("searched", "task"):
         method = autoprompt(label_words=choice)
         ((trained,), _) = method.train(work_of(method, member_of(method, data), data))
-        kept[choice] = trained.kept
-    words = kept["searched"]["label_words"]
-    assert "label_words" not in kept["task"]
+        saved[choice] = trained.saved
+    words = saved["searched"]["label_words.words"]
+    assert "label_words.words" not in saved["task"]
     assert words[:, 0].tolist() == [data.answers.output_of(label) for label in data.task.labels]
-    found = [token for token in words[:, 1:].flatten().tolist() if token != NO_WORD]
-    assert len(set(found)) == len(found)
-    assert all(bert.tokenizer.decode([token]).isalpha() for token in found)
+    chosen = [token for token in words[:, 1:].flatten().tolist() if token != NO_WORD]
+    assert len(set(chosen)) == len(chosen)
+    assert all(bert.tokenizer.decode([token]).isalpha() for token in chosen)
 
 
 def test_label_words_are_those_a_fitted_classifier_is_surest_of() -> None:
@@ -174,7 +181,7 @@ def test_a_label_without_a_word_of_its_own_keeps_its_output() -> None:
 def test_an_output_stands_for_the_summed_probability_of_its_words_beside_members_without_any() -> None:
     logits = torch.randn(3, 9, dtype=torch.double)
     words = torch.tensor([[2, 5, 6], [5, 2, NO_WORD]])  # each label's output is a word of the other
-    parts = gather([Trainable(label_words=words), Trainable(label_words=words[:1, :2]), Trainable()])
+    parts = gather([Trainable(LabelWords(words)), Trainable(LabelWords(words[:1, :2])), Trainable()])
     scored = parts.rescored(logits, torch.tensor([0, 1, 2]))
     probability, before = scored.exp(), logits.exp()
     torch.testing.assert_close(probability[0, 2], before[0, 5] + before[0, 6])
@@ -187,9 +194,9 @@ def test_an_output_stands_for_the_summed_probability_of_its_words_beside_members
 
 def test_the_search_starts_from_masks_or_a_common_word(backbone: Backbone, prepared: Path) -> None:
     member = member_of(autoprompt(), data_of("lama", "P19", backbone, prepared), length=4)
-    assert isinstance(member.trainable.prompt, PromptEncoder)
-    assert member.trainable.tokens is not None
-    assert len(set(member.trainable.tokens.tolist())) == 1
+    trigger = member.trainable.part(TokenPrompt)
+    assert trigger.tokens.tolist() == [int(trigger.tokens[0])] * 4
+    assert torch.equal(trigger.vectors, backbone.word_embeddings()[trigger.tokens])
     if backbone.kind == "masked":
-        assert int(member.trainable.tokens[0]) == backbone.tokenizer.mask_token_id
-    assert member.trainable.parameter_count() == 0
+        assert int(trigger.tokens[0]) == backbone.tokenizer.mask_token_id
+    assert member.trainable.trained_numbers == 0

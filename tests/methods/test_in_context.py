@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from softprompt.prompts.parts import gather
+from torch import Tensor
 
 from helpers.paths import ROOT
 from softprompt.backbones.backbone import Backbone
@@ -20,7 +20,8 @@ from softprompt.inputs.encoding import encode_texts, tokenize
 from softprompt.inputs.task_data import TaskData, encode_split, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, fresh_trainable
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.token_prompt import TokenPrompt
+from softprompt.prompts.trainable import Trainable, gather
 from softprompt.tasks.load import load_task
 from softprompt.training.demonstrations import CONTENT_FREE, fitting_tokens, solved
 from softprompt.training.fleet import Fleet
@@ -39,19 +40,21 @@ def shown_by(method: Method, data: TaskData, identity: str = "one") -> Trainable
     return fresh_trainable(method, data.task, data.backbone, 0, identity, data=data)
 
 
-def test_the_examples_shown_are_solved_ones_of_train_as_many_as_asked(gpt2: Backbone, prepared: Path) -> None:
+def tokens_of(shown: Trainable) -> Tensor:
+    return shown.part(TokenPrompt).tokens
+
+
+def test_the_examples_shown_are_solved_ones_of_train_as_many_as_set(gpt2: Backbone, prepared: Path) -> None:
     data = data_of("lama", "P19", gpt2, prepared)
     shown = shown_by(build_method("in_context", {"examples": 2}), data)
-    assert shown.tokens is not None
-    lines = gpt2.tokenizer.decode(shown.tokens).strip("\n").split("\n")
+    lines = gpt2.tokenizer.decode(tokens_of(shown)).strip("\n").split("\n")
     wording = data.task.manual[0].text
     facts = zip(data.train["subject"], data.train["label"], strict=True)
-    told = {wording.replace("{subject}", subject).replace("{mask}", label) for subject, label in facts}
+    solved_facts = {wording.replace("{subject}", subject).replace("{mask}", label) for subject, label in facts}
     assert len(lines) == 2
-    assert set(lines) <= told
+    assert set(lines) <= solved_facts
     other = shown_by(build_method("in_context", {"examples": 2}), data, "two")
-    assert other.tokens is not None
-    assert other.tokens.tolist() != shown.tokens.tolist()
+    assert tokens_of(other).tolist() != tokens_of(shown).tolist()
 
 
 def test_no_more_are_shown_than_fit_and_longer_ones_are_passed_over(gpt2: Backbone) -> None:
@@ -69,12 +72,11 @@ def test_a_question_behind_examples_is_read_as_one_text(separator: str, gpt2: Ba
     data = data_of("lama", "P36", gpt2, prepared)
     method = build_method("in_context", {"examples": 3, "separator": separator})
     shown = shown_by(method, data)
-    assert shown.tokens is not None
     (template,) = method.templates(data.task, "causal")
-    split = encode_split(data.answers, gpt2, template, data.dev, len(shown.tokens), 128)
+    split = encode_split(data.answers, gpt2, template, data.dev, len(tokens_of(shown)), 128)
     batch = Pool([split], gpt2.device).batch(torch.zeros(4, dtype=torch.long), torch.arange(4))
     logits = Fleet(gpt2, [data.answers.space]).read(batch, gather([shown])).logits
-    examples = gpt2.tokenizer.decode(shown.tokens)
+    examples = gpt2.tokenizer.decode(tokens_of(shown))
     glue = " " if separator.endswith(" ") else ""
     for row, subject in enumerate(data.dev["subject"][:4]):
         question = data.task.manual[0].text.partition("{mask}")[0].replace("{subject}", subject).rstrip()
@@ -89,12 +91,10 @@ def test_calibration_makes_all_answers_alike_where_nothing_is_asked(
     data, method = data_of(suite, name, gpt2, prepared), build_method("in_context_calibrated", {"examples": 2})
     shown = shown_by(method, data)
     plain = shown_by(build_method("in_context", {"examples": 2}), data)
-    assert shown.tokens is not None
-    assert plain.tokens is not None
-    assert torch.equal(shown.tokens, plain.tokens)
+    assert torch.equal(tokens_of(shown), tokens_of(plain))
     (template,) = method.templates(data.task, "causal")
     examples = data.dev.head(3).assign(**dict.fromkeys(data.task.fields, CONTENT_FREE))
-    split = encode_split(data.answers, gpt2, template, examples, len(shown.tokens), 128)
+    split = encode_split(data.answers, gpt2, template, examples, len(tokens_of(shown)), 128)
     batch = Pool([split], gpt2.device).batch(torch.zeros(3, dtype=torch.long), torch.arange(3))
     fleet = Fleet(gpt2, [data.answers.space])
     uncalibrated = fleet.read(batch, gather([plain])).logits
@@ -117,20 +117,20 @@ def workload_of(params: Params, name: str, data: TaskData, folder: Path) -> Work
     return Workload(factory, params, FleetStore(folder), {data.task.key: data})
 
 
-def test_cells_keep_what_they_show_and_both_methods_show_the_same(
+def test_cells_save_what_they_show_and_both_methods_show_the_same(
     params: Params, gpt2: Backbone, prepared: Path, tmp_path: Path
 ) -> None:
-    data, kept = data_of("lama", "P36", gpt2, prepared), {}
+    data, saved = data_of("lama", "P36", gpt2, prepared), {}
     for name in ("in_context", "in_context_calibrated"):
         workload = workload_of(params, name, data, tmp_path / name)
-        cells = untrained_cells(workload)
+        cells, _ = untrained_cells(workload, tmp_path / "studies")
         assert [cell.status for cell in cells] == ["done", "done"]
-        kept[name] = [workload.store.load_kept(cell.key) for cell in cells]
-    plain, calibrated = kept["in_context"], kept["in_context_calibrated"]
-    assert plain[0]["tokens"].tolist() != plain[1]["tokens"].tolist()
+        saved[name] = [workload.store.load_parts(cell.key) for cell in cells]
+    plain, calibrated = saved["in_context"], saved["in_context_calibrated"]
+    assert plain[0]["tokens.tokens"].tolist() != plain[1]["tokens.tokens"].tolist()
     for one, other in zip(plain, calibrated, strict=True):
-        assert torch.equal(one["tokens"], other["tokens"])
-        assert set(other) - set(one) == {"bias"}
+        assert torch.equal(one["tokens.tokens"], other["tokens.tokens"])
+        assert set(other) - set(one) == {"bias.values"}
 
 
 def test_a_task_whose_examples_do_not_fit_is_not_applicable_with_the_reason(
@@ -139,7 +139,7 @@ def test_a_task_whose_examples_do_not_fit_is_not_applicable_with_the_reason(
     data = data_of("superglue", "rte", gpt2, prepared)
     longest = max(encode_texts(gpt2, data.task.manual[0], data.train, 0, 128).lengths.tolist())
     tight = data_of("superglue", "rte", gpt2, prepared, max_tokens=longest + 2)
-    cells = untrained_cells(workload_of(params, "in_context", tight, tmp_path))
+    cells, _ = untrained_cells(workload_of(params, "in_context", tight, tmp_path), tmp_path / "studies")
     assert {cell.status for cell in cells} == {"not_applicable"}
     assert cells[0].reason.startswith("no solved example fits beside the longest train row: 2 tokens are free")
 

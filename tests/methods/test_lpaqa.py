@@ -1,10 +1,9 @@
-"""LPAQA's ensembles against each of their prompts asked alone."""
+"""LPAQA's ensembles against each of their prompts alone."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from softprompt.prompts.parts import Parts, gather, restored
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
@@ -15,7 +14,8 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.lpaqa import Lpaqa, different, one_hot_logits
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.mixture import Mixture
+from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
@@ -23,7 +23,7 @@ from softprompt.training.member import Member
 
 WEIGHTED = {
     "prompts_per_family": 3,
-    "search": {"learning_rate": {"low": 0.01, "high": 0.1}},
+    "search": {"learning_rate": {"low": 0.01, "high": 0.1, "log": True}},
     "recipe": {"optimizer": "adam"},
 }
 BUDGET = Budget(trials=2, steps=6, batch_size=5, eval_every=2, patience=2)
@@ -40,20 +40,21 @@ def data_of(name: str, backbone: Backbone, prepared: Path) -> TaskData:
 
 
 def member_of(method: Lpaqa, data: TaskData) -> Member:
-    return build_members(method, {data.task.key: data}, [Job("key", "one", data.task.key, 0, {}, 0, "words")])[0]
+    (member,) = build_members(method, {data.task.key: data}, [Job("key", "one", data.task.key, 0, {}, 0, "words")])
+    return member
 
 
 def log_probabilities(method: Lpaqa, data: TaskData) -> torch.Tensor:
-    """Of every output, each wording asked alone: wordings x dev examples x outputs."""
+    """Of every output, each wording on its own: wordings x dev examples x outputs."""
     (template,) = method.templates(data.task, data.backbone.kind)
-    found = []
+    by_wording = []
     for text in template.wordings:
         split = data.split("dev", template.model_copy(update={"text": text, "others": ()}), 0)
         numbers = torch.arange(len(split))
         batch = Pool([split], data.backbone.device).batch(torch.zeros_like(numbers), numbers)
-        logits = Fleet(data.backbone, [data.answers.space]).read(batch, Parts()).logits
-        found.append(logits.log_softmax(dim=1))
-    return torch.stack(found)
+        logits = Fleet(data.backbone, [data.answers.space]).read(batch, FleetParts()).logits
+        by_wording.append(logits.log_softmax(dim=1))
+    return torch.stack(by_wording)
 
 
 def test_an_ensemble_scores_by_the_weighted_log_probabilities_of_its_prompts(
@@ -66,13 +67,13 @@ def test_an_ensemble_scores_by_the_weighted_log_probabilities_of_its_prompts(
     for data in tasks:
         (template,) = method.templates(data.task, backbone.kind)
         logits = torch.randn(len(template.wordings), generator=generator, dtype=torch.double)
-        trainables.append(Trainable(mixture=torch.nn.Parameter(logits)))
+        trainables.append(Trainable(Mixture(logits)))
         splits.append(data.split("dev", template, 0))
     fleet = Fleet(backbone, [data.answers.space for data in tasks])
     answered = fleet.predict(Pool(splits, backbone.device), [0, 1], gather(trainables), 300)
     for data, trainable, answers in zip(tasks, trainables, answered, strict=True):
-        assert trainable.mixture is not None
-        weights = trainable.mixture.exp() / trainable.mixture.exp().sum()
+        logits = trainable.part(Mixture).logits
+        weights = logits.exp() / logits.exp().sum()
         scores = sum(weight * alone for weight, alone in zip(weights, log_probabilities(method, data), strict=True))
         target = torch.tensor(data.dev["target"].tolist())
         loss = -(scores.softmax(dim=1)[torch.arange(len(target)), target]).log()
@@ -81,13 +82,13 @@ def test_an_ensemble_scores_by_the_weighted_log_probabilities_of_its_prompts(
         assert answers.prediction.tolist() == allowed.argmax(dim=1).tolist()
 
 
-def test_all_weight_on_one_prompt_asks_it_alone_and_survives_being_kept(bert: Backbone, prepared: Path) -> None:
+def test_all_weight_on_one_prompt_uses_it_alone_and_survives_being_saved(bert: Backbone, prepared: Path) -> None:
     method, data = lpaqa(**WEIGHTED), data_of("P19", bert, prepared)
     (template,) = method.templates(data.task, bert.kind)
     logits = one_hot_logits(len(template.wordings), 2, torch.zeros(1, dtype=torch.double))
-    kept = Trainable(mixture=torch.nn.Parameter(logits)).kept()
+    saved = Trainable(Mixture(logits)).saved()
     pool = Pool([data.split("dev", template, 0)], bert.device)
-    (answers,) = Fleet(bert, [data.answers.space]).answer(pool, [0], gather([restored(kept)]), 300)
+    (answers,) = Fleet(bert, [data.answers.space]).predict(pool, [0], gather([restored(saved, bert, 0)]), 300)
     alone = log_probabilities(method, data)[2]
     target = torch.tensor(data.dev["target"].tolist())
     torch.testing.assert_close(answers.loss, -alone[torch.arange(len(target)), target].float(), rtol=1e-6, atol=1e-6)
@@ -98,7 +99,7 @@ def test_ensembles_without_descent_weigh_as_they_say(ensemble: str, bert: Backbo
     method, data = lpaqa(ensemble=ensemble, prompts_per_family=3), data_of("P19", bert, prepared)
     member = member_of(method, data)
     ((trained,), cost) = method.train(FleetWork(bert, [member], BUDGET, method.settings.recipe, 300, [data]))
-    weights = trained.kept["mixture"].softmax(dim=0)
+    weights = trained.saved["mixture.logits"].softmax(dim=0)
     (template,) = method.templates(data.task, bert.kind)
     if ensemble == "average":
         torch.testing.assert_close(weights, torch.full_like(weights, 1 / len(weights)))
@@ -107,15 +108,15 @@ def test_ensembles_without_descent_weigh_as_they_say(ensemble: str, bert: Backbo
         for text in template.wordings:
             split = data.split("train", template.model_copy(update={"text": text, "others": ()}), 0)
             fleet = Fleet(bert, [data.answers.space])
-            (answers,) = fleet.predict(Pool([split], bert.device), [0], Parts(), 300)
+            (answers,) = fleet.predict(Pool([split], bert.device), [0], FleetParts(), 300)
             right.append((int((answers.prediction == split.target[:, 0]).sum()), -float(answers.loss.mean())))
         assert weights.tolist() == [float(one == max(right)) for one in right]
-    assert member.trainable.parameter_count() == 0
+    assert member.trainable.trained_numbers == 0
     assert (trained.dev_score, len(trained.curve)) == (trained.curve[0].dev_score, 1)
     assert cost.member_steps == trained.steps == -(-len(data.train) // BUDGET.batch_size)
 
 
-def test_prompts_that_differ_by_blanks_only_are_asked_once() -> None:
+def test_prompts_that_differ_by_blanks_only_are_used_once() -> None:
     assert different(["a b .", "c", "a b.", "c "]) == ["a b .", "c"]
 
 

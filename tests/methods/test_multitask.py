@@ -7,7 +7,6 @@ import pytest
 import torch
 from peft import MultitaskPromptTuningConfig
 from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
-from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 
 from helpers.paths import ROOT
@@ -21,8 +20,10 @@ from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
-from softprompt.methods.multitask_prompt_mpt import FactoredPrompt, joined
+from softprompt.methods.multitask_prompt_mpt import FactoredPrompt, as_target, joined
 from softprompt.prompts.selector import Selector
+from softprompt.prompts.soft_prompt import SoftPrompt
+from softprompt.prompts.trainable import Trainable, gather, restored
 from softprompt.results import CurvePoint
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
@@ -69,11 +70,14 @@ def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, *group
 
 
 def shared_of(member: Member) -> nn.Parameter:
-    selector, prompt = member.trainable.selector, member.trainable.prompt
-    if selector is not None:
-        return selector.pool
-    assert prompt is not None
-    return prompt.embedding
+    parts = member.trainable
+    return parts.part(Selector).pool if Selector.name in parts else parts.part(SoftPrompt).embedding
+
+
+def at_the_end(member: Member) -> Trainable:
+    """The parts that a member's cell would save if training had changed nothing, both stages over."""
+    own = member.trainable
+    return as_target(member, own.saved()).trainable if SoftPrompt.name in own else own
 
 
 def losses_of(backbone: Backbone, members: list[Member], owners: list[int], rows: list[int]) -> Tensor:
@@ -90,8 +94,8 @@ def train(backbone: Backbone, members: list[Member], method: TrainedMethod) -> l
 def test_a_selector_mixes_each_rows_prompt_by_its_formula(backbone: Backbone, prepared: Path) -> None:
     members = members_of(method_named("multitask_prompt"), backbone, prepared, "first", "second")
     for member in members:
-        nn.init.normal_(member.trainable.selector.weight)  # type: ignore[union-attr]
-        nn.init.normal_(member.trainable.selector.bias)  # type: ignore[union-attr]
+        nn.init.normal_(member.trainable.part(Selector).weight)
+        nn.init.normal_(member.trainable.part(Selector).bias)
     fleet = Fleet(backbone, [member.space for member in members])
     pool = Pool([member.train for member in members], backbone.device)
     batch = pool.batch(torch.tensor([0, 4, 2, 5]), torch.tensor([0, 1, 2, 3]))
@@ -104,8 +108,7 @@ def test_a_selector_mixes_each_rows_prompt_by_its_formula(backbone: Backbone, pr
 
 def logits_by_hand(backbone: Backbone, member: Member, batch: Batch, row: int) -> Tensor:
     """One row without padding, its prompt made word by word and entry by entry."""
-    selector = member.trainable.selector
-    assert selector is not None
+    selector = member.trainable.part(Selector)
     length = int(batch.attention_mask[row].sum())
     ids, slots = batch.ids[row, :length], batch.slots[row, :length]
     table = backbone.model.get_input_embeddings().weight
@@ -162,16 +165,16 @@ def test_counts_are_the_closed_forms(name: str, bert: Backbone, prepared: Path) 
     if name == "multitask_prompt":
         entries = SECTIONS[name]["pool_size"]
         common, own = entries * length * size, entries * size + entries
-        kept = common + own
+        saved = common + own
     else:
         rank = SECTIONS[name]["rank"]
         common, own = length * size, (length + size) * rank
-        kept = common
+        saved = common
     everyone = team_parameters(members, range(tasks))
     assert sum(parameter.numel() for parameter in everyone) == common + tasks * own
     for member in members:
-        assert member.trainable.parameter_count() == common + own
-        assert sum(tensor.numel() for tensor in member.trainable.kept().values()) == kept
+        assert member.trainable.trained_numbers == common + own
+        assert sum(tensor.numel() for tensor in at_the_end(member).saved().values()) == saved
 
 
 @pytest.mark.parametrize("name", TOGETHER)
@@ -189,9 +192,9 @@ def test_a_group_trains_in_company_as_it_does_alone(name: str, backbone: Backbon
     together = train(backbone, members_of(method, backbone, prepared, "first", "second"), method)
     alone = [one for group in GROUPS for one in train(backbone, members_of(method, backbone, prepared, group), method)]
     for first, second in zip(together, alone, strict=True):
-        assert first.kept.keys() == second.kept.keys()
-        for key in first.kept:
-            torch.testing.assert_close(first.kept[key], second.kept[key], rtol=0, atol=1e-8)
+        assert first.saved.keys() == second.saved.keys()
+        for key in first.saved:
+            torch.testing.assert_close(first.saved[key], second.saved[key], rtol=0, atol=1e-8)
         assert first.best_step == second.best_step
         assert [look.dev_score for look in first.curve] == [look.dev_score for look in second.curve]
 
@@ -202,7 +205,7 @@ def test_tasks_that_share_learn_otherwise_than_alone(name: str, bert: Backbone, 
     together = train(bert, members_of(method, bert, prepared, "first"), method)
     lonely = [replace(member, group="") for member in members_of(method, bert, prepared, "first")[:1]]
     (alone,) = train(bert, lonely, method)
-    assert any(not torch.allclose(together[0].kept[key], alone.kept[key]) for key in alone.kept)
+    assert any(not torch.allclose(together[0].saved[key], alone.saved[key]) for key in alone.saved)
 
 
 def test_a_group_stops_together_at_the_step_with_the_best_mean(bert: Backbone, prepared: Path) -> None:
@@ -226,21 +229,21 @@ def test_one_task_whose_loss_runs_away_fails_its_group_and_no_other(bert: Backbo
     method = method_named("multitask_prompt")
     members = members_of(method, bert, prepared, "first", "second")
     with torch.no_grad():
-        members[0].trainable.selector.bias.fill_(float("nan"))  # type: ignore[union-attr]
+        members[0].trainable.part(Selector).bias.fill_(float("nan"))
     trained = train(bert, members, method)
     assert [bool(one.failure) for one in trained] == [True] * 3 + [False] * 3
     alone = train(bert, members_of(method, bert, prepared, "second"), method)
     for first, second in zip(trained[3:], alone, strict=True):
-        torch.testing.assert_close(first.kept["selector.pool"], second.kept["selector.pool"], rtol=0, atol=1e-8)
+        torch.testing.assert_close(first.saved["selector.pool"], second.saved["selector.pool"], rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_what_is_kept_answers_as_what_was_trained(name: str, bert: Backbone, prepared: Path) -> None:
+def test_what_is_saved_answers_as_what_was_trained(name: str, bert: Backbone, prepared: Path) -> None:
     members = members_of(method_named(name), bert, prepared, "first")
     fleet = Fleet(bert, [member.space for member in members])
     pool = Pool([member.train for member in members], bert.device)
     batch = pool.batch(torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0]))
-    again = [restored(member.trainable.kept()) for member in members]
+    again = [restored(at_the_end(member).saved(), bert, member.trainable.positions) for member in members]
     with torch.no_grad():
         before = fleet.read(batch, gather([member.trainable for member in members])).logits
         torch.testing.assert_close(fleet.read(batch, gather(again)).logits, before, rtol=0, atol=1e-12)
@@ -250,13 +253,12 @@ def test_prompts_start_at_the_scale_of_words(bert: Backbone, prepared: Path) -> 
     """PEFT's factors around zero would start every prompt at about a hundredth of that."""
     scale = float(bert.word_embeddings().std())
     for member in members_of(method_named("multitask_prompt_mpt"), bert, prepared, "first"):
-        prompt = member.trainable.prompt
+        prompt = member.trainable.part(FactoredPrompt)
         assert isinstance(prompt, FactoredPrompt)
         torch.testing.assert_close(prompt(), prompt.embedding.detach(), rtol=0.2, atol=0.0)
         assert 0.7 < float(prompt().detach().std()) / scale < 1.3
     for member in members_of(method_named("multitask_prompt"), bert, prepared, "first"):
-        selector = member.trainable.selector
-        assert isinstance(selector, Selector)
+        selector = member.trainable.part(Selector)
         assert 0.7 < float(selector.pool.detach().mean(dim=0).std()) / scale < 1.3
 
 
@@ -272,7 +274,7 @@ def test_mpt_divides_its_steps_and_then_parts_its_tasks(bert: Backbone, prepared
     for one in trained:
         best = max((look.dev_score, -look.dev_loss, look.step) for look in one.curve)
         assert (one.dev_score, one.best_step) == (best[0], best[2]) or one.best_step <= 3  # type: ignore[operator]
-        assert one.kept["prompt"].shape == (3, bert.embedding_size)
+        assert one.saved["prompt.vectors"].shape == (3, bert.embedding_size)
     with pytest.raises(UserError, match="two stages; write at least steps: 2"):
         method.train(replace(work, budget=budget.model_copy(update={"steps": 1})))
 
@@ -283,13 +285,13 @@ def test_mpt_keeps_the_better_stage_and_the_later_of_equals(second_score: float)
     look = CurvePoint(step=4, train_loss=1.0, dev_loss=1.0, dev_score=0.5)
     first = Trained({f"prompt.{name}": value for name, value in factors.items()}, 4, 0.5, 1.0, [look], steps=6)
     later = look.model_copy(update={"step": 2, "dev_score": second_score})
-    second = Trained({"prompt": torch.zeros(2, 3)}, 2, second_score, 1.0, [later], steps=3)
+    second = Trained({"prompt.vectors": torch.zeros(2, 3)}, 2, second_score, 1.0, [later], steps=3)
     both = joined(first, second)
     assert [point.step for point in both.curve] == [4, 8]
     assert both.steps == 9
     if second_score < 0.5:
         assert (both.best_step, both.dev_score) == (4, 0.5)
-        torch.testing.assert_close(both.kept, {"prompt": torch.full((2, 3), 3.0)})
+        torch.testing.assert_close(both.saved, {"prompt.vectors": torch.full((2, 3), 3.0)})
     else:
         assert (both.best_step, both.dev_score) == (8, second_score)
-        torch.testing.assert_close(both.kept, {"prompt": torch.zeros(2, 3)})
+        torch.testing.assert_close(both.saved, {"prompt.vectors": torch.zeros(2, 3)})

@@ -12,7 +12,6 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from softprompt.prompts.parts import gather
 from torch import Tensor
 
 from helpers.paths import ROOT
@@ -25,6 +24,7 @@ from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.methods.ipet import labelled_texts, labellers
+from softprompt.prompts.trainable import gather
 from softprompt.tasks.load import DEFINITIONS, load_task, read_definition
 from softprompt.tasks.task import Pattern
 from softprompt.training.fleet import Fleet
@@ -62,8 +62,7 @@ def member_of(name: str, data: TaskData) -> Member:
 
 def trained(name: str, data: TaskData, budget: Budget = BUDGET) -> tuple[Trained, int]:
     member = member_of(name, data)
-    assert member.trainable.model is not None
-    own = data.backbone.with_model(member.trainable.model)
+    own = member.trainable.applied_to(data.backbone)
     method = method_named(name)
     (outcome,), cost = method.train(FleetWork(own, [member], budget, method.settings.recipe, 600, [data]))
     return outcome, cost.member_steps
@@ -187,14 +186,14 @@ def test_the_stages_together_spend_the_common_budget(name: str, backbone: Backbo
     assert outcome.steps == member_steps == BUDGET.steps
     assert outcome.curve[-1].step == BUDGET.steps
     assert outcome.best_step in [look.step for look in outcome.curve]
-    assert {key.split(".")[0] for key in outcome.kept} == {"head", "model"}
+    assert {key.split(".")[0] for key in outcome.saved} == {"head", "weights"}
 
 
 @pytest.mark.parametrize("name", ["pet", "ipet"])
 def test_training_again_gives_the_same_classifier(name: str, bert: Backbone, prepared: Path) -> None:
     data = task_data(prepared, bert)
     first, again = (trained(name, data)[0] for _ in range(2))
-    assert all(torch.equal(first.kept[key], again.kept[key]) for key in first.kept)
+    assert all(torch.equal(first.saved[key], again.saved[key]) for key in first.saved)
 
 
 def test_a_pair_that_runs_away_fails_the_member_with_its_name(bert: Backbone, prepared: Path) -> None:
@@ -203,7 +202,7 @@ def test_a_pair_that_runs_away_fails_the_member_with_its_name(bert: Backbone, pr
         broken.model.get_input_embeddings().weight.fill_(float("nan"))
     for name in ("pet", "ipet"):
         outcome, member_steps = trained(name, task_data(prepared, broken))
-        assert not outcome.kept
+        assert not outcome.saved
         assert outcome.failure.startswith("pair pet-0: the training loss was not finite")
         assert outcome.steps == member_steps > 0
 

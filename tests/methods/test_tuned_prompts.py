@@ -15,7 +15,7 @@ from softprompt.config import Budget, Params, Recipe, SuiteSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
-from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.inputs.label_space import keep_answerable
@@ -23,7 +23,7 @@ from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.paths import Paths
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
 from softprompt.training.member import Member
@@ -58,7 +58,7 @@ def member(backbone: Backbone, prepared: Path, length: int = 3) -> Member:
 @pytest.mark.parametrize("length", [1, 5])
 def test_the_wide_encoder_has_as_many_parameters_as_the_few_shot_code(size: int, length: int) -> None:
     with torch.device("meta"):
-        encoder = PromptEncoder(torch.empty(length, size), "wide_lstm")
+        encoder = SoftPrompt(torch.empty(length, size), "wide_lstm")
     trained = sum(parameter.numel() for parameter in encoder.parameters())
     assert trained == length * size + 43 * size**2 + 34 * size
     assert (size, length) != (128, 1) or trained == 708_992
@@ -67,8 +67,7 @@ def test_the_wide_encoder_has_as_many_parameters_as_the_few_shot_code(size: int,
 def test_the_encoder_is_wide_where_the_few_shot_code_asks_and_narrow_on_lama(bert: Backbone, prepared: Path) -> None:
     method, widths = method_named(METHOD), {}
     for suite, name in (("superglue", "rte"), ("lama", "P19")):
-        prompt = fresh_trainable(method, load_task(suite, name, prepared), bert, 2, "member").prompt
-        assert prompt is not None
+        prompt = fresh_trainable(method, load_task(suite, name, prepared), bert, 2, "member").part(SoftPrompt)
         assert prompt.lstm is not None
         widths[suite] = prompt.lstm.hidden_size
     assert widths == {"superglue": bert.embedding_size, "lama": bert.embedding_size // 2}
@@ -78,8 +77,8 @@ def test_one_step_moves_prompt_and_backbone_each_at_its_own_rate(backbone: Backb
     """Adam's first step is rate x gradient / (|gradient| + eps), whatever the betas; AdamW shrinks matrices before."""
     one = member(backbone, prepared)
     rate, decay, steps = 1e-5, 0.1, 4
-    recipe = Recipe(optimizer="adamw", schedule="linear", backbone_weight_decay=decay)
     one.backbone_learning_rate = rate
+    recipe = Recipe(optimizer="adamw", schedule="linear", backbone_weight_decay=decay)
     optimizer = build_optimizer([one], recipe)
     schedule = build_schedule(optimizer, [one], recipe, steps, batch_size=8)
     generator = torch.Generator().manual_seed(0)
@@ -90,7 +89,7 @@ def test_one_step_moves_prompt_and_backbone_each_at_its_own_rate(backbone: Backb
     schedule.step()
     for name, parameter in one.trainable.named_parameters():
         assert parameter.grad is not None
-        of_backbone = name.startswith("model.")
+        of_backbone = name.startswith("weights.")
         rate_here = rate if of_backbone else one.learning_rate
         shrunk = before[name] * (1 - rate_here * (decay if of_backbone and parameter.ndim > 1 else 0))
         expected = shrunk - rate_here * parameter.grad / (parameter.grad.abs() + 1e-8)
@@ -107,8 +106,9 @@ def test_without_a_rate_of_its_own_the_backbone_trains_at_the_searched_one(bert:
 
 def embedded(tmp_path: Path, change: dict[str, Any]) -> Path:
     content = yaml.safe_load(EMBEDDED.read_text())
-    for name, keys in change.items():
-        content["methods"][name] |= keys
+    for name, settings in change.items():
+        recipe = content["methods"][name]["recipe"] | settings.get("recipe", {})
+        content["methods"][name] |= {**settings, "recipe": recipe}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -121,10 +121,8 @@ def test_a_backbone_rate_where_the_backbone_is_frozen_is_refused(tmp_path: Path)
 
 
 def test_a_backbone_decay_without_its_rate_is_refused(tmp_path: Path) -> None:
-    path = embedded(tmp_path, {"fine_tuning": {"recipe": {"optimizer": "adamw", "backbone_weight_decay": 0.1}}})
-    with pytest.raises(
-        UserError, match=r"methods.fine_tuning: recipe.backbone_weight_decay needs a backbone_learning_r"
-    ):
+    path = embedded(tmp_path, {"fine_tuning": {"recipe": {"backbone_weight_decay": 0.1}}})
+    with pytest.raises(UserError, match=r"methods.fine_tuning: .*backbone_weight_decay needs a backbone_learning_r"):
         load_checked_params(path)
 
 
@@ -132,8 +130,8 @@ def short_params(name: str, backbone: Backbone) -> Params:
     params = load_checked_params(EMBEDDED)
     run = params.run.model_copy(update={"suites": ("fewglue",), "untrained": (), "trained": (name,)})
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
-    section = {**params.methods[name], "paper": {}}
-    section["search"] = {**section["search"], "learning_rate": {"low": 1e-3, "high": 1e-2}}
+    search = params.methods[name]["search"] | {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
+    section = {**params.methods[name], "paper": {}, "search": search}
     if name == METHOD:
         section["backbone_learning_rate"] = 1e-3
     return params.model_copy(
@@ -173,7 +171,8 @@ def test_a_restored_cell_answers_as_it_did_at_its_best_look_on_dev(
         task = load_task(suite, task_name, paths.prepared)
         answers = trained.label_space_of(task)
         dev = keep_answerable(answers, load_split(folder, task_name, "dev"))
-        for cell, frame in zip(cells, trained.predictions(task, answers, dev, "dev", cells), strict=True):
+        requests = list(trained.requests(ScoredSplit(task, answers, dev, "dev")))
+        for cell, frame in zip(cells, trained.predict(requests), strict=True):
             assert METRICS[task.metrics[0]](frame) == pytest.approx(cell.dev_score), (task.key, cell.seed)
             best = [look.dev_score for look in cell.curve if look.step == cell.best_step]
             assert best == [cell.dev_score]

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from helpers.paths import ROOT
-from helpers.profiles import listed
+from helpers.pipeline import environment, small_params
 
 DVC = [sys.executable, "-m", "dvc"]
 TRAIN = Path("results/train/tiny_bert/p_tuning")
@@ -21,30 +20,6 @@ TRAIN = Path("results/train/tiny_bert/p_tuning")
 TIMINGS = {"timings.md", "timings.csv"}
 
 pytestmark = pytest.mark.xdist_group("pipeline")
-
-
-def small_params() -> dict[str, Any]:
-    """The embedded profile, as small as it can be and still go through every stage."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["run"] = {
-        "suites": ["lama", "superglue"],
-        "backbones": ["tiny_bert"],
-        **listed(["majority", "manual", "manual_best", "fine_tuning", "p_tuning"]),
-    }
-    params["suites"]["lama"]["tasks"] = ["P19", "P36"]
-    params["suites"]["superglue"] |= {"tasks": ["rte"], "train_limit": 60, "test_limit": 40}
-    params["world"] = {"subjects": 40}
-    params["backbones"]["tiny_bert"]["pretraining"]["steps"] = 30
-    params["budget"] = "smoke"
-    params["seeds"] = [0, 1]
-    params["device"] |= {"workers": 1, "fleet_members": 2}
-    return params
-
-
-def environment() -> dict[str, str]:
-    """The tests' own Python first, quiet, and never looking for a network."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "CI": "true", "DVC_NO_ANALYTICS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def repro(folder: Path) -> str:

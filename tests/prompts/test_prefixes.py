@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from peft import PrefixTuningConfig, TaskType, get_peft_model
-from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 from transformers import (
     AttentionInterface,
@@ -23,11 +22,13 @@ from helpers.backbones import BACKBONE_TYPES, tiny_backbone
 from softprompt.backbones.attention import WORKING, Attentions, RowPrefixes
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Recipe
-from softprompt.inputs.batches import Pool
+from softprompt.inputs.batches import Batch, Pool
+from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
-from softprompt.prompts.prefix import PrefixEncoder, new_prefix, row_prefixes
+from softprompt.prompts.prefix import FleetPrefixes, Prefix
+from softprompt.prompts.trainable import gather, restored
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 
@@ -60,10 +61,20 @@ def any_backbone(request: pytest.FixtureRequest, prepared: Path) -> Backbone:
 
 
 def prefixes_of(backbone: Backbone, lengths: list[int]) -> list[Tensor]:
-    found = backbone.attentions
-    assert found is not None
+    attentions = backbone.attentions
+    assert attentions is not None
     generator = torch.Generator().manual_seed(3)
-    return [torch.randn(p, found.count, 2, found.size, generator=generator, dtype=torch.double) for p in lengths]
+    return [
+        torch.randn(p, attentions.count, 2, attentions.size, generator=generator, dtype=torch.double) for p in lengths
+    ]
+
+
+def row_prefixes(prefixes: list[Tensor], ids: Tensor, member: Tensor) -> RowPrefixes:
+    """The prefixes of a fleet, as rows of these tokens get them."""
+    rows, right = torch.arange(len(ids)), torch.ones(len(ids), dtype=torch.bool)
+    ordinary = torch.full_like(ids, ORDINARY)
+    batch = Batch(ids, ordinary, torch.ones_like(ids), ids[:, :1], ids[:, :1], right, member, rows, 0 * rows)
+    return FleetPrefixes(prefixes).prefixes(batch)
 
 
 def hidden(backbone: Backbone, ids: Tensor, lengths: Tensor, prefixes: RowPrefixes | None = None) -> Tensor:
@@ -101,7 +112,7 @@ def test_every_attention_equals_its_formula_whatever_the_company(any_backbone: B
     generator = torch.Generator().manual_seed(4)
     ids = torch.randint(5, 300, (4, 9), generator=generator)
     lengths, member = torch.tensor([9, 4, 6, 9]), torch.tensor([0, 0, 1, 1])
-    together = hidden(any_backbone, ids, lengths, row_prefixes(prefixes, member))
+    together = hidden(any_backbone, ids, lengths, row_prefixes(prefixes, ids, member))
     model = any_backbone.model
     before = model.config._attn_implementation
     for row in range(len(ids)):
@@ -118,7 +129,8 @@ def test_a_pass_equals_pefts_prefix_tuning(model_type: str, prepared: Path) -> N
     length, tokens = 4, 7
     (prefix,) = prefixes_of(backbone, [length])
     ids = torch.randint(5, 300, (2, tokens), generator=torch.Generator().manual_seed(5))
-    ours = hidden(backbone, ids, torch.full((2,), tokens), row_prefixes([prefix], torch.zeros(2, dtype=torch.long)))
+    of_first = row_prefixes([prefix], ids, torch.zeros(2, dtype=torch.long))
+    ours = hidden(backbone, ids, torch.full((2,), tokens), of_first)
     model = tiny_backbone(model_type, prepared).model.base_model
     config = PrefixTuningConfig(task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=length)
     theirs = get_peft_model(model, config).double()
@@ -140,7 +152,7 @@ def test_a_prefix_leaves_no_trace_and_a_zero_prefix_is_not_none(any_backbone: Ba
     ids, lengths = torch.arange(5, 17).view(2, 6), torch.tensor([6, 5])
     before = any_backbone.model.config._attn_implementation
     plain = hidden(any_backbone, ids, lengths)
-    zero = row_prefixes([0 * prefixes_of(any_backbone, [2])[0]], torch.zeros(2, dtype=torch.long))
+    zero = row_prefixes([0 * prefixes_of(any_backbone, [2])[0]], ids, torch.zeros(2, dtype=torch.long))
     with_zero = hidden(any_backbone, ids, lengths, zero)
     assert (with_zero - plain).abs().amax() > 1e-6  # zero keys draw attention too
     assert any_backbone.model.config._attn_implementation == before
@@ -181,7 +193,7 @@ def test_direct_prefixes_have_two_vectors_a_position_and_layer(
     assert prefix().shape == (length, attentions.count, 2, hidden_size)
 
 
-def test_a_reparametrised_prefix_trains_a_network_and_keeps_what_it_makes() -> None:
+def test_a_reparametrised_prefix_trains_a_network_and_gives_what_it_makes() -> None:
     prefix = prefix_for(Attentions(3, 2, 8), 24, 5, reparametrised=True)
     made = 2 * 3 * 2 * 8
     assert sum(p.numel() for p in prefix.parameters()) == 5 * 24 + 24 * 512 + 512 + 512 * made + made
@@ -190,28 +202,28 @@ def test_a_reparametrised_prefix_trains_a_network_and_keeps_what_it_makes() -> N
     assert torch.equal(prefix().flatten(1), by_hand)
 
 
-def prefix_for(attentions: Attentions, hidden_size: int, length: int, *, reparametrised: bool) -> PrefixEncoder:
+def prefix_for(attentions: Attentions, hidden_size: int, length: int, *, reparametrised: bool) -> Prefix:
     backbone = SimpleNamespace(attentions=attentions, hidden_size=hidden_size, model=SimpleNamespace(dtype=torch.float))
     generator = torch.Generator().manual_seed(0)
-    return new_prefix(length, backbone, generator, reparametrised=reparametrised)  # type: ignore[arg-type]
+    return Prefix.drawn(length, backbone, generator, reparametrised=reparametrised)  # type: ignore[arg-type]
 
 
 def test_a_head_answers_where_a_task_has_labels_and_words_elsewhere(bert: Backbone, prepared: Path) -> None:
     rte, fact = load_task("superglue", "rte", prepared), load_task("lama", "P19", prepared)
     v2, prefix = build_method("p_tuning_v2", SECTION), build_method("prefix_tuning", SECTION)
     assert (v2.uses_head(rte), v2.uses_head(fact), prefix.uses_head(rte)) == (True, False, False)
-    kept = fresh_trainable(v2, rte, bert, 3, "member").kept()
-    assert {name: tuple(tensor.shape) for name, tensor in kept.items()} == {
+    saved = fresh_trainable(v2, rte, bert, 3, "member").saved()
+    assert {name: tuple(tensor.shape) for name, tensor in saved.items()} == {
         "head.weight": (2, 16),
         "head.bias": (2,),
-        "prefix": (3, 2, 2, 16),
+        "prefix.vectors": (3, 2, 2, 16),
     }
     by_words = build_method("p_tuning_v2", {**SECTION, "answer": "verbalizer"})
-    assert set(fresh_trainable(by_words, rte, bert, 3, "member").kept()) == {"prefix"}
+    assert set(fresh_trainable(by_words, rte, bert, 3, "member").saved()) == {"prefix.vectors"}
 
 
 @pytest.mark.parametrize("name", ["prefix_tuning", "p_tuning_v2"])
-def test_with_heads_too_a_fleet_equals_its_members_and_what_they_keep_answers_alike(
+def test_with_heads_too_a_fleet_equals_its_members_and_what_is_saved_answers_alike(
     name: str, bert: Backbone, prepared: Path
 ) -> None:
     task = load_task("superglue", "rte", prepared)
@@ -222,7 +234,7 @@ def test_with_heads_too_a_fleet_equals_its_members_and_what_they_keep_answers_al
     trainables = [fresh_trainable(method, task, bert, length, f"member-{length}").double() for length in (1, 4)]
     fleet = Fleet(bert, [data.answers.space] * 2)
     with torch.no_grad():
-        parts = gather([restored(trainable.kept()).double() for trainable in trainables])
+        parts = gather([restored(trainable.saved(), bert, 0).double() for trainable in trainables])
     batch = Pool([split, split], bert.device).batch(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 2, 3]))
     together = fleet.read(batch, parts).logits
     for index, trainable in enumerate(trainables):

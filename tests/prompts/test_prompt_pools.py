@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from softprompt.prompts.parts import gather, restored
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
@@ -14,13 +13,14 @@ from softprompt.config import Budget, Recipe
 from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch, Pool, Split, one_row_each
 from softprompt.inputs.encoding import encode_texts
+from softprompt.inputs.outputs import Reading
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
-from softprompt.prompts.pool import PromptPool, draw, new_attention_pool, new_keyed_pool
-from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.pool import PromptPool, draw
+from softprompt.prompts.trainable import Trainable, gather, restored
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
-from softprompt.training.fleet import Fleet, Reading
+from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member
 
@@ -37,11 +37,15 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def keyed_pool(length: int, backbone: Backbone, draws: torch.Generator, weight: float) -> PromptPool:
+    return PromptPool.drawn_with_keys(SIZE, EACH, length, backbone, draws, matching_weight=weight)
+
+
 def pools_of(backbone: Backbone, selection: str) -> list[PromptPool]:
     embeddings = 100 * backbone.word_embeddings()  # large ones, so that attention is far from even
     if selection == "attention":
-        return [new_attention_pool(SIZE, length, embeddings, generator(length)) for length in LENGTHS]
-    return [new_keyed_pool(SIZE, EACH, backbone, generator(n), matching_weight=1.0) for n in range(2)]
+        return [PromptPool.drawn_with_query(SIZE, length, embeddings, generator(length)) for length in LENGTHS]
+    return [keyed_pool(length, backbone, generator(n), 1.0) for n, length in enumerate(KEYED_LENGTHS)]
 
 
 def rows_of(data: TaskData, selection: str) -> Batch:
@@ -124,7 +128,7 @@ def test_the_backbone_reads_the_drawn_vectors_before_the_input(
 ) -> None:
     pools, batch = pools_of(backbone, selection), rows_of(data, selection)
     with torch.no_grad():
-        parts = gather([Trainable(pool=pool) for pool in pools])
+        parts = gather([Trainable(pool) for pool in pools])
         logits = Fleet(backbone, [data.answers.space] * 2).read(batch, parts).logits
         drawn = draw(pools, backbone, batch)
         for row in range(len(batch.member)):
@@ -136,12 +140,12 @@ def test_the_backbone_reads_the_drawn_vectors_before_the_input(
 
 
 @pytest.mark.parametrize("selection", ["attention", "topk"])
-def test_what_is_kept_answers_alike(selection: str, backbone: Backbone, data: TaskData) -> None:
+def test_what_is_saved_answers_alike(selection: str, backbone: Backbone, data: TaskData) -> None:
     pools, batch = pools_of(backbone, selection), rows_of(data, selection)
     fleet = Fleet(backbone, [data.answers.space] * 2)
     with torch.no_grad():
-        before = fleet.read(batch, gather([Trainable(pool=pool) for pool in pools])).logits
-        again = gather([restored(Trainable(pool=pool).kept()) for pool in pools])
+        before = fleet.read(batch, gather([Trainable(pool) for pool in pools])).logits
+        again = gather([restored(Trainable(pool).saved(), backbone, pool.length) for pool in pools])
         assert torch.equal(fleet.read(batch, again).logits, before)
 
 
@@ -167,7 +171,7 @@ def read_topk(backbone: Backbone, data: TaskData) -> tuple[PromptPool, Fleet, Re
     split = data.split("train", data.task.plain.with_prompt_in_front(), KEYED_LENGTHS[0])
     batch = Pool([split], backbone.device).batch(torch.zeros(5, dtype=torch.long), torch.arange(5))
     fleet = Fleet(backbone, [data.answers.space])
-    return pool, fleet, fleet.read(batch, gather([Trainable(pool=pool)]))
+    return pool, fleet, fleet.read(batch, gather([Trainable(pool)]))
 
 
 def test_keys_learn_from_matching_alone_and_prompts_from_the_task_alone(backbone: Backbone, data: TaskData) -> None:
@@ -185,11 +189,11 @@ def test_keys_learn_from_matching_alone_and_prompts_from_the_task_alone(backbone
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbone, prepared: Path) -> None:
     data = load_task_data(prepared / "lama", load_task("lama", "P19", prepared), bert, 128, head=False)
-    pool = new_keyed_pool(SIZE, EACH, bert, generator(1), matching_weight=weight)
+    pool = keyed_pool(4, bert, generator(1), weight)
     assert pool.keys is not None
     before = pool.keys.detach().clone()
     split = data.split("train", data.task.plain.with_prompt_in_front(), 4)
-    member = Member("m", data.answers.space, 0.05, split, split, lambda _: 0.0, Trainable(pool=pool))
+    member = Member("m", data.answers.space, 0.05, split, split, lambda _: 0.0, Trainable(pool))
     batch = Pool([split], bert.device).batch(torch.zeros(8, dtype=torch.long), torch.arange(8))
 
     def cosines() -> float:
@@ -199,22 +203,22 @@ def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbo
 
     was = cosines()
     budget = Budget(trials=2, steps=10, batch_size=8, eval_every=5, patience=9)
-    (trained,), _ = train_fleet(FleetWork(bert, [member], budget, Recipe(optimizer="adam"), inference_tokens=600))
+    (outcome,), _ = train_fleet(FleetWork(bert, [member], budget, Recipe(optimizer="adam"), inference_tokens=600))
     assert torch.equal(before, pool.keys) == (weight == 0.0)
     assert cosines() > was or not weight
     with torch.no_grad():  # the curve shows the task's loss, comparable with other methods
         fleet = Fleet(bert, [data.answers.space])
-        (answered,) = fleet.predict(Pool([split], bert.device), [0], gather([restored(trained.kept)]), 600)
-    assert trained.curve[-1].dev_loss == pytest.approx(float(answered.loss.mean()))
-    assert trained.curve[-1].train_loss > 0  # minus two cosines would take it lower
+        (answered,) = fleet.predict(Pool([split], bert.device), [0], gather([restored(outcome.saved, bert, 4)]), 600)
+    assert outcome.curve[-1].dev_loss == pytest.approx(float(answered.loss.mean()))
+    assert outcome.curve[-1].train_loss > 0  # minus two cosines would take it lower
 
 
 def test_parameter_counts_are_those_of_the_formulas() -> None:
-    keyed = Trainable(pool=PromptPool(torch.zeros(10, 20, 768), keys=torch.zeros(10, 768)))
-    assert keyed.parameter_count() == sum(map(Tensor.numel, keyed.kept().values())) == 161_280
-    mixed = Trainable(pool=PromptPool(torch.zeros(10, 1, 768), query=nn.Linear(768, 768)))
+    keyed = Trainable(PromptPool(torch.zeros(10, 20, 768), 20, keys=torch.zeros(10, 768)))
+    assert keyed.trained_numbers == sum(map(Tensor.numel, keyed.saved().values())) == 161_280
+    mixed = Trainable(PromptPool(torch.zeros(10, 1, 768), 1, query=nn.Linear(768, 768)))
     closed = 10 * 768 + 768 * 768 + 768
-    assert mixed.parameter_count() == sum(map(Tensor.numel, mixed.kept().values())) == closed
+    assert mixed.trained_numbers == sum(map(Tensor.numel, mixed.saved().values())) == closed
 
 
 def test_a_pool_that_cannot_fill_the_prompt_is_refused() -> None:

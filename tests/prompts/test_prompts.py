@@ -9,15 +9,14 @@ from transformers import GPT2LMHeadModel
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch
 from softprompt.inputs.encoding import block_lengths
-from softprompt.prompts.soft_prompt import PromptEncoder, fleet_prompts, new_encoder
-from softprompt.training.fleet import insert_prompts
+from softprompt.prompts.soft_prompt import FleetPrompts, SoftPrompt, fleet_prompts
 
 ENCODERS = ("lstm", "wide_lstm", "mlp", "identity")
 
 
-def encoder_of(name: str, length: int, size: int = 8) -> PromptEncoder:
+def encoder_of(name: str, length: int, size: int = 8) -> SoftPrompt:
     torch.manual_seed(length)
-    return PromptEncoder(torch.randn(length, size), name).double()  # type: ignore[arg-type]
+    return SoftPrompt(torch.randn(length, size), name).double()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -48,7 +47,7 @@ def test_fleet_prompts_have_every_members_own_gradients(name: str) -> None:
 )
 def test_lstm_encoder_trains_as_many_parameters_as_the_papers(size: int, length: int, trained: int) -> None:
     with torch.device("meta"):
-        encoder = PromptEncoder(torch.empty(length, size), "lstm")
+        encoder = SoftPrompt(torch.empty(length, size), "lstm")
     assert sum(parameter.numel() for parameter in encoder.parameters()) == trained
     assert trained == length * size + 14 * size**2 + 18 * size
 
@@ -63,21 +62,22 @@ def test_a_prompt_is_spread_evenly_over_its_blocks(length: int, blocks: int, len
 def test_new_encoders_differ_by_generator_and_leave_global_randomness_alone() -> None:
     embeddings = torch.randn(50, 8)
     state = torch.random.get_rng_state()
-    same = [new_encoder("lstm", 3, embeddings, torch.Generator().manual_seed(seed))() for seed in (1, 1, 2)]
+    same = [SoftPrompt.drawn("lstm", 3, embeddings, torch.Generator().manual_seed(seed))() for seed in (1, 1, 2)]
     assert torch.equal(state, torch.random.get_rng_state())
     assert torch.equal(same[0], same[1])
     assert not torch.equal(same[0], same[2])
 
 
-def test_prompts_stand_in_their_slots_and_nowhere_else() -> None:
+def test_prompts_stand_in_their_slots_and_nowhere_else(gpt2: Backbone) -> None:
     embeddings = torch.zeros(2, 4, 3)
     prompts = torch.tensor([[[1.0] * 3, [2.0] * 3], [[3.0] * 3, [4.0] * 3]])
     slots = torch.tensor([[-1, 0, 1, -1], [1, -1, -1, 0]])
     nothing = torch.zeros(2, 4, dtype=torch.long)
     rows, right = torch.arange(2), torch.ones(2, dtype=torch.bool)
     batch = Batch(nothing, slots, nothing, nothing[:, :1], nothing[:, :1], right, torch.tensor([1, 0]), rows, 0 * rows)
-    placed = insert_prompts(embeddings, prompts, batch)[..., 0]
-    assert placed.tolist() == [[0, 3, 4, 0], [2, 0, 0, 1]]
+    placed, extra = FleetPrompts(prompts).inserted(embeddings, gpt2, batch)
+    assert extra is None
+    assert placed[..., 0].tolist() == [[0, 3, 4, 0], [2, 0, 0, 1]]
 
 
 def test_prompt_tuning_equals_peft_for_the_same_weights(gpt2: Backbone) -> None:
@@ -104,7 +104,7 @@ def test_prompt_tuning_equals_peft_for_the_same_weights(gpt2: Backbone) -> None:
             example=torch.arange(3),
             candidate=torch.zeros(3, dtype=torch.long),
         )
-        embeddings = insert_prompts(gpt2.embed(rows), prompt[None], batch)
+        embeddings, _ = FleetPrompts(prompt[None]).inserted(gpt2.embed(rows), gpt2, batch)
         ours = gpt2.project(gpt2.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)[:, 0])
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
 

@@ -17,7 +17,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.experiments.checks import load_checked_params
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
-from softprompt.prompts.soft_prompt import EncoderName, PromptEncoder
+from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.rendering.parameter_counts import (
     keyed_pool,
@@ -47,7 +47,7 @@ def test_our_encoders_have_what_the_closed_forms_say(length: int, size: int) -> 
     for name, form in forms.items():
         encoder: EncoderName = name  # type: ignore[assignment]
         with torch.device("meta"):
-            module = PromptEncoder(torch.empty(length, size), encoder)
+            module = SoftPrompt(torch.empty(length, size), encoder)
             assert module().numel() == prompt_vectors(length, size)
         assert parameters(module) == form(length, size)
 
@@ -70,8 +70,7 @@ def test_the_count_of_the_few_shot_code_is_what_the_method_trains_there(bert: Ba
     method = build_method("p_tuning_tuned", load_checked_params(EMBEDDED).methods["p_tuning_tuned"])
     assert isinstance(method, TrainedMethod)
     count = next(count for count in source_counts() if count.source == "P-tuning, PT-Fewshot code")
-    prompt = fresh_trainable(method, load_task("superglue", "rte", prepared), bert, 1, "member").prompt
-    assert prompt is not None
+    prompt = fresh_trainable(method, load_task("superglue", "rte", prepared), bert, 1, "member").part(SoftPrompt)
     assert parameters(prompt) == wide_lstm_encoder(1, bert.embedding_size)
     assert count.trained == wide_lstm_encoder(1, 128) == 708_992
     assert (prompt().numel(), count.kept) == (bert.embedding_size, 128)

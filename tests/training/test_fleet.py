@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from softprompt.prompts.parts import gather
 from torch import Tensor
 
 from helpers.paths import ROOT
@@ -17,6 +16,7 @@ from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import METHODS, TrainedMethod, build_method
+from softprompt.prompts.trainable import gather
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
@@ -89,7 +89,7 @@ def test_a_member_trains_in_a_fleet_as_it_does_alone(name: str, backbone: Backbo
     together = train(backbone, members_of(method, backbone, prepared), method, data)
     for index, trained in enumerate(together):
         (alone,) = train(backbone, [members_of(method, backbone, prepared)[index]], method, [data[index]])
-        assert_same(trained.kept, alone.kept)
+        assert_same(trained.saved, alone.saved)
         assert trained.best_step == alone.best_step
         assert [point.dev_score for point in trained.curve] == [point.dev_score for point in alone.curve]
 
@@ -99,13 +99,13 @@ def test_frozen_training_leaves_the_backbone_as_it_was(name: str, backbone: Back
     method = method_named(name)
     before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
     members = members_of(method, backbone, prepared)
-    start = [member.trainable.kept() for member in members]
+    start = [member.trainable.saved() for member in members]
     trained = train(backbone, members, method, data_of(method, backbone, prepared))
     after = backbone.model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert all(parameter.grad is None for parameter in backbone.model.parameters())
     for was, became in zip(start, trained, strict=True) if method.settings.descends else ():
-        assert any(not torch.equal(was[name], became.kept[name]) for name in was)
+        assert any(not torch.equal(was[name], became.saved[name]) for name in was)
 
 
 @pytest.mark.parametrize("name", DESCENDING)
@@ -115,33 +115,35 @@ def test_the_training_loss_falls_by_as_many_numbers_as_are_counted(
     method = method_named(name)
     member = members_of(method, backbone, prepared)[0]
     member.learning_rate = max(method.settings.values_of("learning_rate"))  # how far a method has to move is its own
-    own = backbone if member.trainable.model is None else backbone.with_model(member.trainable.model)
+    own = member.trainable.applied_to(backbone)
     budget = BUDGET.model_copy(update={"steps": 40, "eval_every": 10, "patience": 9})
     (trained,) = train(own, [member], method, data_of(method, backbone, prepared)[:1], budget)
     assert min(look.train_loss for look in trained.curve[1:]) < trained.curve[0].train_loss
     if name != "multitask_prompt_mpt":  # whose second stage trains a copy
         moved = [parameter.numel() for parameter in member.trainable.parameters() if parameter.grad is not None]
-        assert sum(moved) == member.trainable.parameter_count()
+        assert sum(moved) == member.trainable.trained_numbers
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_prompt_length_is_honoured_and_kept_parameters_are_counted(
+def test_the_prompt_length_is_honoured_and_saved_parameters_are_counted(
     name: str, backbone: Backbone, prepared: Path
 ) -> None:
     method = method_named(name)
     for member, (_, length, _) in zip(members_of(method, backbone, prepared), SETTINGS, strict=True):
-        kept = member.trainable.kept()
+        saved = member.trainable.saved()
         if method.state == "tuned":
-            weights = sum(tensor.numel() for name, tensor in kept.items() if name.startswith("model."))
+            weights = sum(tensor.numel() for name, tensor in saved.items() if name.startswith("weights."))
             assert weights == sum(p.numel() for p in backbone.model.parameters())
         if method.settings.prompt_length is None:
             continue
         if method.takes_positions:
-            if "prompt" in kept:
-                assert kept["prompt"].shape == (length, backbone.embedding_size)
+            assert member.trainable.positions == length
+            if "prompt.vectors" in saved:
+                assert saved["prompt.vectors"].shape == (length, backbone.embedding_size)
             assert int(member.train.encoded.slots.max()) == length - 1
         else:
-            assert kept["prefix"].shape[0] == length
+            assert member.trainable.positions == 0
+            assert saved["prefix.vectors"].shape[0] == length
             assert int(member.train.encoded.slots.max()) == ORDINARY
 
 
@@ -166,11 +168,10 @@ def test_a_tuned_backbone_gives_the_same_weights_every_time(bert: Backbone, prep
     outcomes = []
     for _ in range(2):
         member = members_of(method, bert, prepared)[0]
-        assert member.trainable.model is not None
-        outcomes += train(
-            bert.with_model(member.trainable.model), [member], method, data_of(method, bert, prepared)[:1]
-        )
-    assert_same(outcomes[0].kept, outcomes[1].kept)
+        own = member.trainable.applied_to(bert)
+        assert own.model is not bert.model
+        outcomes += train(own, [member], method, data_of(method, bert, prepared)[:1])
+    assert_same(outcomes[0].saved, outcomes[1].saved)
 
 
 def test_the_random_backbone_is_made_alike_by_every_process_and_knows_nothing_of_the_other(backbone: Backbone) -> None:

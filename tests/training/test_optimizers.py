@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from softprompt.config import Recipe
-from softprompt.prompts.soft_prompt import PromptEncoder
+from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.training.member import Member
 from softprompt.training.optimizers import build_optimizer
@@ -17,7 +17,7 @@ DECAY = 1e-2
 
 def member_of(start: Tensor, learning_rate: float) -> Member:
     nothing: Any = None
-    trainable = Trainable(prompt=PromptEncoder(start, "identity"))
+    trainable = Trainable(SoftPrompt(start, "identity"))
     return Member("one", nothing, learning_rate, nothing, nothing, nothing, trainable)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from helpers.backbones import tiny_backbone
@@ -17,7 +18,15 @@ from helpers.finished_cells import all_methods, finished_cell, paths_with
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import BackboneSettings
 from softprompt.errors import UserError
-from softprompt.usage.adapters import around_prompt
+from softprompt.evaluation.trained_cells import ScoredSplit
+from softprompt.prompts.adapter import around_prompt
+from softprompt.prompts.head import Head
+from softprompt.prompts.part import Part
+from softprompt.prompts.pool import PromptPool
+from softprompt.prompts.prefix import Prefix
+from softprompt.prompts.soft_prompt import SoftPrompt
+from softprompt.prompts.trainable import Trainable
+from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.usage.cells import TrainedCell
 from softprompt.usage.export import export_adapter
 from softprompt.usage.predict import unanswered
@@ -30,16 +39,17 @@ LENGTH = 3
 
 def cell_with_prompt(backbone: Backbone, task: str, prepared: Path, folder: Path) -> TrainedCell:
     generator = torch.Generator().manual_seed(3)
-    prompt = torch.randn(LENGTH, backbone.embedding_size, dtype=torch.double, generator=generator)
+    vectors = torch.randn(LENGTH, backbone.embedding_size, dtype=torch.double, generator=generator)
+    parts = Trainable(SoftPrompt(vectors, "identity"))
     paths = paths_with(prepared, folder)
-    return finished_cell("prompt_tuning", backbone, task, "prompt+plain", {"prompt": prompt}, paths, all_methods())
+    return finished_cell("prompt_tuning", backbone, task, "prompt+plain", parts, paths, all_methods())
 
 
 def our_logits(chosen: TrainedCell, inputs: pd.DataFrame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Logits (R, V) where answers are read, and the rows they were read from: ids, lengths, where."""
     answers = chosen.trained.label_space_of(chosen.task)
-    asked = chosen.trained.first_asked(chosen.task, chosen.cell)
-    fleet, pool, parts = chosen.trained.fleet_of(answers, unanswered(answers, inputs), [asked])
+    scored = ScoredSplit(chosen.task, answers, unanswered(answers, inputs), "new")
+    fleet, pool, parts = chosen.trained.fleet_of([chosen.trained.first_request(scored, chosen.cell)])
     batch = pool.batch(torch.zeros(len(inputs), dtype=torch.long), torch.arange(len(inputs)))
     return fleet.read(batch, parts).logits, batch.ids, batch.attention_mask.sum(dim=1), batch.read_at[:, 0]
 
@@ -89,9 +99,9 @@ def test_the_readme_says_how_to_feed_the_adapter(
             assert "the embeddings of `[CLS]` and the 3 prompt vectors" in readme
             assert "then `[SEP]`" in readme
         assert f"`{text}`" in readme
-        asked = text.format(subject="Ann met Bob", mask=backbone.tokenizer.mask_token)
+        filled = text.format(subject="Ann met Bob", mask=backbone.tokenizer.mask_token)
         virtual = json.loads((tmp_path / name / "out" / "adapter_config.json").read_text())["num_virtual_tokens"]
-        fed = backbone.tokenizer(asked, add_special_tokens=False)["input_ids"] + after
+        fed = backbone.tokenizer(filled, add_special_tokens=False)["input_ids"] + after
         assert ids[0, virtual : int(lengths[0])].tolist() == fed
 
 
@@ -104,7 +114,8 @@ def test_a_prefix_is_joined_to_every_attention_and_positions_stay(
     backbone = tiny_backbone(model_type, prepared)
     prefix = torch.randn(LENGTH, 2, 2, 16, dtype=torch.double, generator=torch.Generator().manual_seed(4))
     paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("fine_tuning", backbone, "lama/P19", "plain", {"prefix": prefix}, paths, all_methods())
+    parts = Trainable(Prefix(prefix.flatten(1), attentions=2))
+    chosen = finished_cell("fine_tuning", backbone, "lama/P19", "plain", parts, paths, all_methods())
     export_adapter(chosen, SETTINGS, tmp_path / "out")
     ids = torch.randint(20, 300, (2, 5), generator=torch.Generator().manual_seed(5))
     positions = torch.arange(5).expand(2, -1)
@@ -128,8 +139,8 @@ def test_prefixes_that_peft_cannot_place_are_refused(
     model_type: str, reason: str, prepared: Path, tmp_path: Path
 ) -> None:
     backbone = tiny_backbone(model_type, prepared)
-    kept, paths = {"prefix": torch.zeros(1, 6, 2, 16)}, paths_with(prepared, tmp_path)
-    chosen = finished_cell("fine_tuning", backbone, "lama/P19", "plain", kept, paths, all_methods())
+    parts, paths = Trainable(Prefix(torch.zeros(1, 6 * 2 * 16), attentions=6)), paths_with(prepared, tmp_path)
+    chosen = finished_cell("fine_tuning", backbone, "lama/P19", "plain", parts, paths, all_methods())
     with pytest.raises(UserError, match=reason):
         export_adapter(chosen, SETTINGS, tmp_path / "out")
 
@@ -141,31 +152,52 @@ def test_the_config_names_the_base_model_and_no_place(gpt2: Backbone, prepared: 
     assert str(tmp_path) not in text
 
 
+def prompt_of(length: int) -> SoftPrompt:
+    return SoftPrompt(torch.zeros(length, 16), "identity")
+
+
+def prefix_of(length: int) -> Prefix:
+    return Prefix(torch.zeros(length, 2 * 2 * 16), attentions=2)
+
+
+def head() -> Head:
+    return Head(nn.Linear(16, 2))
+
+
+def keyed_pool() -> PromptPool:
+    return PromptPool(torch.zeros(2, 1, 16), 1, keys=torch.ones(2, 16))
+
+
 @pytest.mark.parametrize(
-    ("method", "template", "names", "reason"),
+    ("method", "template", "parts", "reason"),
     [
         (
             "p_tuning",
             "p-tuning-causal",
-            {"prompt": (4, 16)},
+            lambda _: [prompt_of(4)],
             r"template p-tuning-causal .* has some behind \{subject\}",
         ),
-        ("random_backbone", "p-tuning-causal", {"prompt": (1, 16)}, "a copy of the backbone with other weights"),
-        ("fine_tuning", "plain", {"model.a": (1,), "head.weight": (1,)}, "all weights of its backbone are tuned"),
-        ("prompt_tuning", "prompt+plain", {"prompt": (1, 16), "head.bias": (1,)}, "classification head"),
-        ("prompt_tuning", "prompt+plain", {"keys": (1,), "pool": (1,)}, r"what it keeps \(keys, pool\)"),
-        ("manual", "lama", {}, "keeps nothing"),
+        ("random_backbone", "p-tuning-causal", lambda _: [prompt_of(1)], "a copy of the backbone with other weights"),
+        (
+            "fine_tuning",
+            "plain",
+            lambda backbone: [head(), TunedWeights(backbone.model)],
+            "all weights of its backbone are tuned",
+        ),
+        ("prompt_tuning", "prompt+plain", lambda _: [prompt_of(1), head()], "classification head"),
+        ("prompt_tuning", "prompt+plain", lambda _: [keyed_pool()], r"what it keeps \(pool\)"),
+        ("prompt_tuning", "prompt+plain", lambda _: [prompt_of(1), prefix_of(1)], r"what it keeps \(prefix, prompt\)"),
+        ("manual", "lama", lambda _: [], "keeps nothing"),
     ],
 )
 def test_what_peft_cannot_say_is_refused(
-    method: str, template: str, names: dict[str, tuple[int, ...]], reason: str, gpt2: Backbone, prepared: Path,
+    method: str, template: str, parts: Callable[[Backbone], list[Part]], reason: str, gpt2: Backbone, prepared: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     paths = paths_with(prepared, tmp_path)
-    kept = {name: torch.zeros(shape) for name, shape in names.items()}
     if method == "manual":
         template = json.loads((prepared / "lama/P19/templates.json").read_text())["templates"][0]["id"]
-    chosen = finished_cell(method, gpt2, "lama/P19", template, kept, paths, all_methods())
+    chosen = finished_cell(method, gpt2, "lama/P19", template, Trainable(*parts(gpt2)), paths, all_methods())
     with pytest.raises(UserError, match=rf"{method} on tiny_gpt2, lama/P19, seed 0 cannot be exported: .*{reason}"):
         export_adapter(chosen, SETTINGS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -173,12 +205,12 @@ def test_what_peft_cannot_say_is_refused(
 
 def test_slots_that_all_stand_in_front_can_be_exported(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
     """A single vector of P-tuning's goes to the block before the subject."""
-    kept = {"prompt": torch.ones(1, 16, dtype=torch.double)}
+    parts = Trainable(SoftPrompt(torch.ones(1, 16, dtype=torch.double), "identity"))
     paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("p_tuning", gpt2, "lama/P19", "p-tuning-causal", kept, paths, all_methods())
+    chosen = finished_cell("p_tuning", gpt2, "lama/P19", "p-tuning-causal", parts, paths, all_methods())
     export_adapter(chosen, SETTINGS, tmp_path / "out")
     assert load_file(tmp_path / "out" / "adapter_model.safetensors")["prompt_embeddings"].shape == (1, 16)
-    template = chosen.trained.first_asked(chosen.task, chosen.cell).template
+    (template,) = chosen.trained.method.templates(chosen.task, "causal")
     assert around_prompt(template, 1) == ("", " {subject} {mask}")
 
 

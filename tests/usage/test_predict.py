@@ -12,17 +12,20 @@ import yaml
 
 from helpers.finished_cells import all_methods, finished_cell, paths_with
 from helpers.paths import ROOT
+from helpers.profiles import listed
 from softprompt import __main__
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
-from softprompt.evaluation.trained_cells import TrainedCells
+from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.train import train_method
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.methods import METHODS, build_method
 from softprompt.paths import Paths
+from softprompt.prompts.soft_prompt import SoftPrompt
+from softprompt.prompts.trainable import Trainable
 from softprompt.results import TrainResult, write_record
 from softprompt.tasks.load import load_task
 from softprompt.usage.cells import TrainedCell, find_cell, load_cell
@@ -47,7 +50,7 @@ def small(params: Params) -> Params:
     """Both suites, one seed, next to no training."""
     budget = params.budgets["smoke"].model_copy(update={"steps": 8, "eval_every": 4, "batch_size": 4})
     update = {
-        "run": params.run.model_copy(update={"suites": tuple(TASKS), "methods": tuple(params.methods)}),
+        "run": params.run.model_copy(update={"suites": tuple(TASKS), **listed(params.methods)}),
         "seeds": (0,),
         "budget": "smoke",
         "budgets": {"smoke": budget},
@@ -58,7 +61,7 @@ def small(params: Params) -> Params:
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
-def test_every_method_predicts_what_it_answers_in_evaluation(
+def test_every_method_predicts_as_in_evaluation(
     name: str, kind: str, paths: Paths, request: pytest.FixtureRequest
 ) -> None:
     wide: Backbone = request.getfixturevalue(kind)
@@ -70,7 +73,8 @@ def test_every_method_predicts_what_it_answers_in_evaluation(
         task = load_task(suite, task_name, paths.prepared)
         answers = trained.label_space_of(task)
         examples = keep_answerable(answers, load_split(paths.suite(suite), task_name, "test"))
-        evaluated = next(iter(trained.predictions(task, answers, examples, "test", cells[:1])))
+        scored = ScoredSplit(task, answers, examples, "test")
+        (evaluated,) = trained.predict([trained.first_request(scored, cells[0])])
         inputs = examples[list(task.fields)].assign(row=range(len(examples)))
         predicted = predict(TrainedCell(cells[0], task, backbone, trained), inputs)
         assert predicted["answer_1"].tolist() == evaluated["prediction"].tolist()
@@ -87,7 +91,7 @@ def test_the_likeliest_tokens_are_those_of_the_library(gpt2: Backbone, prepared:
         if one["text"].partition("{mask}")[0].strip().count("{subject}")
     )
     paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("manual", gpt2, "lama/P19", template["id"], {}, paths, all_methods())
+    chosen = finished_cell("manual", gpt2, "lama/P19", template["id"], Trainable(), paths, all_methods())
     inputs = read_inputs(chosen.task, None, ["Ann met Bob", "Rome"])
     predicted = predict(chosen, inputs)
     allowed = chosen.trained.label_space_of(chosen.task).space.allowed
@@ -99,13 +103,13 @@ def test_the_likeliest_tokens_are_those_of_the_library(gpt2: Backbone, prepared:
         best = probabilities.topk(5)
         words = [gpt2.tokenizer.decode([int(allowed.nonzero()[index])]).strip() for index in best.indices]
         assert [predicted[f"answer_{place}"][row] for place in range(1, 6)] == words
-        found = [predicted[f"probability_{place}"][row] for place in range(1, 6)]
-        assert found == pytest.approx(best.values.tolist(), abs=1e-6)
+        shares = [predicted[f"probability_{place}"][row] for place in range(1, 6)]
+        assert shares == pytest.approx(best.values.tolist(), abs=1e-6)
 
 
 def test_a_majority_answers_with_the_shares_of_the_train_split(bert: Backbone, prepared: Path, tmp_path: Path) -> None:
     paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("majority", bert, "superglue/rte", "", {}, paths, all_methods())
+    chosen = finished_cell("majority", bert, "superglue/rte", "", Trainable(), paths, all_methods())
     predicted = predict(chosen, read_inputs(chosen.task, None, ["premise=It rains.", "hypothesis=It is wet."]))
     labels = load_split(prepared / "superglue", "rte", "train")["label"]
     assert predicted["probability_1"].tolist() == [pytest.approx((labels == predicted["answer_1"][0]).mean())]
@@ -117,7 +121,7 @@ COPA = {"premise": "The man broke his toe.", "question": "cause", "choice1": "He
 
 def test_candidates_have_probabilities_among_each_other(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
     paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("manual_best", gpt2, "superglue/copa", "cloze", {}, paths, all_methods())
+    chosen = finished_cell("manual_best", gpt2, "superglue/copa", "cloze", Trainable(), paths, all_methods())
     predicted = predict(chosen, read_inputs(chosen.task, None, [f"{name}={text}" for name, text in COPA.items()]))
     scores = {}
     for label, text in (("choice1", " he got a hole"), ("choice2", " he fell")):
@@ -142,7 +146,7 @@ def wsc_file(folder: Path) -> Path:
 
 def test_a_generated_answer_has_its_tokens_likelihood(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
     paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("manual_best", gpt2, "superglue/wsc", "pet-0", {}, paths, all_methods())
+    chosen = finished_cell("manual_best", gpt2, "superglue/wsc", "pet-0", Trainable(), paths, all_methods())
     predicted = predict(chosen, read_inputs(chosen.task, wsc_file(tmp_path), []))
     given = gpt2.tokenizer("Ann said that *she* slept. The pronoun '*she*' refers to")["input_ids"]
     answer = gpt2.tokenizer(" Ann")["input_ids"]
@@ -159,13 +163,12 @@ def project(bert: Backbone, prepared: Path, tmp_path: Path, monkeypatch: pytest.
     """A folder where `softprompt` can be run: params.yaml, data, a model, and one cell."""
     paths = paths_with(prepared, tmp_path)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["run"] |= {"methods": ["prompt_tuning", "manual"], "backbones": ["tiny_bert"]}
+    content["run"] |= {**listed(["prompt_tuning", "manual"]), "backbones": ["tiny_bert"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     bert.with_model(bert.tuned_copy().model.float()).model.save_pretrained(tmp_path / "models" / "tiny_bert")
     bert.tokenizer.save_pretrained(tmp_path / "models" / "tiny_bert")
-    loaded = finished_cell(
-        "prompt_tuning", bert, "lama/P19", "prompt+plain", {"prompt": torch.ones(2, 16)}, paths, all_methods()
-    )
+    prompt = SoftPrompt(torch.ones(2, 16), "identity")
+    loaded = finished_cell("prompt_tuning", bert, "lama/P19", "prompt+plain", Trainable(prompt), paths, all_methods())
     path = paths.train("prompt_tuning", "tiny_bert") / "result.json"
     from softprompt.backbones.loading import load_backbone
 
@@ -206,10 +209,10 @@ def test_the_commands_print_a_table_and_write_files(project: Path, capsys: pytes
             "no cell of --task lama/P19 --seed 7; there are: lama/P19 (seed 0)",
         ),
         ([*cell_flags("predict", task="lama/P36"), "Ann"], "P36, seed 0 is not applicable: no facts"),
-        ([*cell_flags("predict", method="manual"), "Ann"], "run `dvc repro train@manual-tiny_bert` first"),
+        ([*cell_flags("predict", method="manual"), "Ann"], "run `dvc repro untrained@tiny_bert` first"),
         (
             [*cell_flags("predict", method="magic"), "Ann"],
-            "unknown method of the run 'magic'; valid ones: prompt_tuning",
+            "unknown method of the run 'magic'; valid ones: manual, prompt_tuning",
         ),
         (cell_flags("predict"), "either --file or texts"),
         ([*cell_flags("predict"), "--file", "nowhere.txt"], "nowhere.txt: no such file"),
@@ -229,6 +232,6 @@ def test_a_cell_without_its_prompt_or_on_another_model_is_refused(project: Path)
     other = cell.model_copy(update={"provenance": {"backbone": "another"}})
     with pytest.raises(UserError, match="not the backbone that prompt_tuning was trained on"):
         load_cell(params, paths, other)
-    shutil.rmtree(project / "results/train/tiny_bert/prompt_tuning/prompts")
-    with pytest.raises(UserError, match=r"key\.safetensors: no such file; expected what the cell kept"):
+    shutil.rmtree(project / "results/train/tiny_bert/prompt_tuning/parts")
+    with pytest.raises(UserError, match=r"key\.safetensors: no such file; expected what the cell saved"):
         load_cell(params, paths, cell)

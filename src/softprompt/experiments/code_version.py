@@ -8,6 +8,7 @@ import inspect
 from functools import cache
 from pathlib import Path
 
+from softprompt.methods.base import METHODS
 from softprompt.source_code import PACKAGE, code_of, digest_of_files, digest_of_texts, files_of
 from softprompt.tasks.metrics import METRICS
 
@@ -34,7 +35,7 @@ NOT_FOLLOWED = (
 @cache
 def code_version(method: str) -> str:
     """Digest over the method's module, the one that builds and trains members, and all that they import."""
-    return digest_of_files([PACKAGE / "methods" / f"{method}.py", MEMBERS], without=NOT_FOLLOWED)
+    return digest_of_files([Path(inspect.getfile(METHODS[method])), MEMBERS], without=NOT_FOLLOWED)
 
 
 @cache

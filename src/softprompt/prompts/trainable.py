@@ -23,7 +23,11 @@ class Trainable(nn.ModuleDict):
     """
 
     def __init__(self, *parts: Part) -> None:
-        super().__init__({part.name: part for part in parts})
+        super().__init__()
+        for part in parts:
+            if part.name in self:
+                raise ValueError(f"a member cannot have two parts of the name {part.name!r}")
+            self.add(part)
 
     def parts(self) -> Iterator[Part]:
         """In the order in which they were given."""
