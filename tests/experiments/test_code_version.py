@@ -12,6 +12,7 @@ import pytest
 
 from softprompt import source_code
 from softprompt.experiments import code_version as versions
+from softprompt.methods import METHODS
 from softprompt.source_code import PACKAGE, imported_files
 
 SOME = ("p_tuning", "pet", "autoprompt")
@@ -23,8 +24,11 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "softprompt"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(source_code, "PACKAGE", folder)
-    for name, path in (("PACKAGE", "."), ("MEMBERS", "experiments/members.py"), ("TUNING", "experiments/tuning.py")):
+    for name, path in (("MEMBERS", "experiments/members.py"), ("TUNING", "experiments/tuning.py")):
         monkeypatch.setattr(versions, name, folder / path)
+    for name in SOME:
+        module = sys.modules[METHODS[name].__module__]
+        monkeypatch.setattr(module, "__file__", str(folder / "methods" / f"{name}.py"))
     yield folder
     forget()
 

@@ -50,7 +50,7 @@ def metric_version(name: str) -> str:
     function = METRICS[name].function
     found: dict[tuple[Path, str], str] = {}
     _find_definition(Path(inspect.getfile(function)), function.__name__, found)
-    return digest_of_texts(f"{path.name} {used} {code}" for (path, used), code in sorted(found.items()))
+    return digest_of_texts(sorted(f"{used} {code}" for (_, used), code in found.items()))
 
 
 def _find_definition(path: Path, name: str, found: dict[tuple[Path, str], str]) -> None:
