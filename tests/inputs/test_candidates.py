@@ -83,7 +83,7 @@ def task_data(folder: Path, backbone: Backbone, method: Method, name: str) -> Ta
 def predicted_with_losses(data: TaskData, template: Template) -> tuple[Predictions, Tensor]:
     """The backbone's predictions on dev in plain words, and its losses with gradients."""
     pool = Pool([data.split("dev", template, 0)], data.backbone.device)
-    fleet = Fleet(data.backbone, [data.answers.space])
+    fleet = Fleet(data.backbone, [data.label_space.outputs])
     (answered,) = fleet.predict(pool, [0], FleetParts(), 64)
     number = torch.arange(len(data.dev))
     return answered, fleet.losses(fleet.read(pool.batch(0 * number, number), FleetParts()))
@@ -152,7 +152,7 @@ def test_a_text_counts_as_generated_where_greedy_decoding_writes_it(gpt2: Backbo
         written.append(int(decoded[0, ids.shape[1] :].tolist() == wanted))
     assert answered.prediction.tolist() == written
     assert any(written)
-    frame = prediction_table(own.answers, own.dev, answered)
+    frame = prediction_table(own.label_space, own.dev, answered)
     assert (frame["prediction"] == "true").tolist() == [bool(one) for one in written]
     assert (frame["correct"] == (frame["gold"] == frame["prediction"])).all()
 
@@ -169,7 +169,7 @@ def member(data: TaskData, method: TrainedMethod, index: int) -> Member:
     length = 2 + index if method.settings.prompt_length else 0
     return Member(
         identity=identity,
-        space=data.answers.space,
+        space=data.label_space.outputs,
         learning_rate=1e-2,
         train=data.split("train", template, length),
         dev=data.split("dev", template, length),

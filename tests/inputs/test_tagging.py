@@ -152,7 +152,7 @@ def test_a_fleet_tags_as_every_row_alone(reader: Backbone, extra: Path) -> None:
     torch.manual_seed(1)
     heads = [torch.nn.Linear(reader.hidden_size, len(TAGS)).double() for _ in range(2)]
     parts = gather([Trainable(Head(head)) for head in heads])
-    fleet = Fleet(reader, [data.answers.space] * 2)
+    fleet = Fleet(reader, [data.label_space.outputs] * 2)
     pool = Pool([split, split], reader.device)
     answered = fleet.predict(pool, [0, 1], parts, 300)
     for member, head in enumerate(heads):
@@ -178,11 +178,11 @@ def test_a_head_learns_names(bert: Backbone, extra: Path) -> None:
     split = data.split("train", data.task.head_input(), 0)
     member = Member(
         identity="names",
-        space=data.answers.space,
+        space=data.label_space.outputs,
         learning_rate=1e-2,
         train=split,
         dev=split,
-        dev_score=partial(dev_score, data.task, data.answers, data.train),
+        dev_score=partial(dev_score, data.task, data.label_space, data.train),
         trainable=Trainable(Head(torch.nn.Linear(bert.hidden_size, len(TAGS)).double())),
     )
     budget = Budget(trials=2, steps=60, batch_size=8, eval_every=20, patience=9)

@@ -152,7 +152,7 @@ def test_label_words_are_searched_where_there_are_labels_and_saved(bert: Backbon
         saved[choice] = trained.saved
     words = saved["searched"]["label_words.words"]
     assert "label_words.words" not in saved["task"]
-    assert words[:, 0].tolist() == [data.answers.output_of(label) for label in data.task.labels]
+    assert words[:, 0].tolist() == [data.label_space.output_of(label) for label in data.task.labels]
     chosen = [token for token in words[:, 1:].flatten().tolist() if token != NO_WORD]
     assert len(set(chosen)) == len(chosen)
     assert all(bert.tokenizer.decode([token]).isalpha() for token in chosen)

@@ -73,9 +73,9 @@ def test_a_question_behind_examples_is_read_as_one_text(separator: str, gpt2: Ba
     method = build_method("in_context", {"examples": 3, "separator": separator})
     shown = shown_by(method, data)
     (template,) = method.templates(data.task, "causal")
-    split = encode_split(data.answers, gpt2, template, data.dev, len(tokens_of(shown)), 128)
+    split = encode_split(data.label_space, gpt2, template, data.dev, len(tokens_of(shown)), 128)
     batch = Pool([split], gpt2.device).batch(torch.zeros(4, dtype=torch.long), torch.arange(4))
-    logits = Fleet(gpt2, [data.answers.space]).read(batch, gather([shown])).logits
+    logits = Fleet(gpt2, [data.label_space.outputs]).read(batch, gather([shown])).logits
     examples = gpt2.tokenizer.decode(tokens_of(shown))
     glue = " " if separator.endswith(" ") else ""
     for row, subject in enumerate(data.dev["subject"][:4]):
@@ -94,9 +94,9 @@ def test_calibration_makes_all_answers_alike_where_nothing_is_asked(
     assert torch.equal(tokens_of(shown), tokens_of(plain))
     (template,) = method.templates(data.task, "causal")
     examples = data.dev.head(3).assign(**dict.fromkeys(data.task.fields, CONTENT_FREE))
-    split = encode_split(data.answers, gpt2, template, examples, len(tokens_of(shown)), 128)
+    split = encode_split(data.label_space, gpt2, template, examples, len(tokens_of(shown)), 128)
     batch = Pool([split], gpt2.device).batch(torch.zeros(3, dtype=torch.long), torch.arange(3))
-    fleet = Fleet(gpt2, [data.answers.space])
+    fleet = Fleet(gpt2, [data.label_space.outputs])
     uncalibrated = fleet.read(batch, gather([plain])).logits
     calibrated = fleet.read(batch, gather([shown])).logits
     divided = uncalibrated.softmax(dim=1) / uncalibrated.softmax(dim=1).mean(dim=0)

@@ -52,7 +52,7 @@ def log_probabilities(method: Lpaqa, data: TaskData) -> torch.Tensor:
         split = data.split("dev", template.model_copy(update={"text": text, "others": ()}), 0)
         numbers = torch.arange(len(split))
         batch = Pool([split], data.backbone.device).batch(torch.zeros_like(numbers), numbers)
-        logits = Fleet(data.backbone, [data.answers.space]).read(batch, FleetParts()).logits
+        logits = Fleet(data.backbone, [data.label_space.outputs]).read(batch, FleetParts()).logits
         by_wording.append(logits.log_softmax(dim=1))
     return torch.stack(by_wording)
 
@@ -69,7 +69,7 @@ def test_an_ensemble_scores_by_the_weighted_log_probabilities_of_its_prompts(
         logits = torch.randn(len(template.wordings), generator=generator, dtype=torch.double)
         trainables.append(Trainable(Mixture(logits)))
         splits.append(data.split("dev", template, 0))
-    fleet = Fleet(backbone, [data.answers.space for data in tasks])
+    fleet = Fleet(backbone, [data.label_space.outputs for data in tasks])
     answered = fleet.predict(Pool(splits, backbone.device), [0, 1], gather(trainables), 300)
     for data, trainable, answers in zip(tasks, trainables, answered, strict=True):
         logits = trainable.part(Mixture).logits
@@ -78,7 +78,7 @@ def test_an_ensemble_scores_by_the_weighted_log_probabilities_of_its_prompts(
         target = torch.tensor(data.dev["target"].tolist())
         loss = -(scores.softmax(dim=1)[torch.arange(len(target)), target]).log()
         torch.testing.assert_close(answers.loss, loss.float(), rtol=1e-6, atol=1e-6)
-        allowed = scores.masked_fill(~data.answers.space.allowed, float("-inf"))
+        allowed = scores.masked_fill(~data.label_space.outputs.allowed, float("-inf"))
         assert answers.prediction.tolist() == allowed.argmax(dim=1).tolist()
 
 
@@ -88,7 +88,7 @@ def test_all_weight_on_one_prompt_uses_it_alone_and_survives_being_saved(bert: B
     logits = one_hot_logits(len(template.wordings), 2, torch.zeros(1, dtype=torch.double))
     saved = Trainable(Mixture(logits)).saved()
     pool = Pool([data.split("dev", template, 0)], bert.device)
-    (answers,) = Fleet(bert, [data.answers.space]).predict(pool, [0], gather([restored(saved, bert, 0)]), 300)
+    (answers,) = Fleet(bert, [data.label_space.outputs]).predict(pool, [0], gather([restored(saved, bert, 0)]), 300)
     alone = log_probabilities(method, data)[2]
     target = torch.tensor(data.dev["target"].tolist())
     torch.testing.assert_close(answers.loss, -alone[torch.arange(len(target)), target].float(), rtol=1e-6, atol=1e-6)
@@ -107,7 +107,7 @@ def test_ensembles_without_descent_weigh_as_they_say(ensemble: str, bert: Backbo
         right = []
         for text in template.wordings:
             split = data.split("train", template.model_copy(update={"text": text, "others": ()}), 0)
-            fleet = Fleet(bert, [data.answers.space])
+            fleet = Fleet(bert, [data.label_space.outputs])
             (answers,) = fleet.predict(Pool([split], bert.device), [0], FleetParts(), 300)
             right.append((int((answers.prediction == split.target[:, 0]).sum()), -float(answers.loss.mean())))
         assert weights.tolist() == [float(one == max(right)) for one in right]

@@ -30,7 +30,7 @@ from softprompt.tasks.task import Pattern
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
-from softprompt.training.patterns import Ensemble, Plan, Votes, asked_pairs, soft_labels
+from softprompt.training.patterns import Ensemble, Plan, Votes, usable_pairs, soft_labels
 
 SECTIONS = load_checked_params(ROOT / "params.yaml").methods
 BUDGET = Budget(trials=2, steps=17, batch_size=4, eval_every=3, patience=9)
@@ -51,7 +51,7 @@ def member_of(name: str, data: TaskData) -> Member:
     template = data.task.head_input()
     return Member(
         identity="member",
-        space=data.answers.space,
+        space=data.label_space.outputs,
         learning_rate=1e-3,
         train=data.split("train", template, 0),
         dev=data.split("dev", template, 0),
@@ -280,10 +280,10 @@ def test_causal_backbones_are_asked_what_they_can_read(tmp_path: Path) -> None:
 
 def test_pairs_whose_words_are_split_are_left_out(bert: Backbone, tmp_path: Path) -> None:
     task = load_task("superglue", "boolq", tmp_path)  # the small world says Yes and No, never true and false
-    assert [pair.id for pair in asked_pairs(task, bert)] == ["pet-0", "pet-2", "pet-4"]
+    assert [pair.id for pair in usable_pairs(task, bert)] == ["pet-0", "pet-2", "pet-4"]
     strange = {"false": "Zzyzxa", "true": "Quuxly"}
     split = task.model_copy(update={"verbalizer": strange, "patterns": ()})
-    assert len(asked_pairs(split, bert)) == 3
+    assert len(usable_pairs(split, bert)) == 3
 
 
 def test_what_pet_does_not_ask_has_a_reason(bert: Backbone, prepared: Path) -> None:

@@ -45,7 +45,7 @@ def member(backbone: Backbone, prepared: Path, length: int = 3) -> Member:
     template = method.templates(task, backbone.kind)[0]
     return Member(
         identity="member",
-        space=data.answers.space,
+        space=data.label_space.outputs,
         learning_rate=1e-3,
         train=data.split("train", template, length),
         dev=data.split("dev", template, length),

@@ -124,7 +124,7 @@ def logits_of(
 ) -> Tensor:
     """Of some rows of members that share a pass through the backbone."""
     backbone = trainables[0].applied_to(data.backbone)
-    fleet = Fleet(backbone, [data.answers.space] * len(trainables))
+    fleet = Fleet(backbone, [data.label_space.outputs] * len(trainables))
     batch = Pool(splits, backbone.device).batch(torch.tensor(owners), torch.tensor(rows))
     with torch.no_grad():
         return fleet.read(batch, gather(trainables)).logits

@@ -232,13 +232,13 @@ def test_with_heads_too_a_fleet_equals_its_members_and_what_is_saved_answers_ali
     (template,) = method.templates(task, "masked")
     split = data.split("train", template, 0)
     trainables = [fresh_trainable(method, task, bert, length, f"member-{length}").double() for length in (1, 4)]
-    fleet = Fleet(bert, [data.answers.space] * 2)
+    fleet = Fleet(bert, [data.label_space.outputs] * 2)
     with torch.no_grad():
         parts = gather([restored(trainable.saved(), bert, 0).double() for trainable in trainables])
     batch = Pool([split, split], bert.device).batch(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 2, 3]))
     together = fleet.read(batch, parts).logits
     for index, trainable in enumerate(trainables):
-        own = Fleet(bert, [data.answers.space])
+        own = Fleet(bert, [data.label_space.outputs])
         rows = Pool([split], bert.device).batch(torch.tensor([0, 0]), torch.tensor([0, 1]) + 2 * index)
         alone = own.read(rows, gather([trainable])).logits
         torch.testing.assert_close(together[2 * index : 2 * index + 2], alone, rtol=0, atol=1e-10)

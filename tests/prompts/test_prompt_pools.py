@@ -129,7 +129,7 @@ def test_the_backbone_reads_the_drawn_vectors_before_the_input(
     pools, batch = pools_of(backbone, selection), rows_of(data, selection)
     with torch.no_grad():
         parts = gather([Trainable(pool) for pool in pools])
-        logits = Fleet(backbone, [data.answers.space] * 2).read(batch, parts).logits
+        logits = Fleet(backbone, [data.label_space.outputs] * 2).read(batch, parts).logits
         drawn = draw(pools, backbone, batch)
         for row in range(len(batch.member)):
             embeddings = backbone.embed(batch.ids[row])[batch.attention_mask[row] == 1]
@@ -142,7 +142,7 @@ def test_the_backbone_reads_the_drawn_vectors_before_the_input(
 @pytest.mark.parametrize("selection", ["attention", "topk"])
 def test_what_is_saved_answers_alike(selection: str, backbone: Backbone, data: TaskData) -> None:
     pools, batch = pools_of(backbone, selection), rows_of(data, selection)
-    fleet = Fleet(backbone, [data.answers.space] * 2)
+    fleet = Fleet(backbone, [data.label_space.outputs] * 2)
     with torch.no_grad():
         before = fleet.read(batch, gather([Trainable(pool) for pool in pools])).logits
         again = gather([restored(Trainable(pool).saved(), backbone, pool.length) for pool in pools])
@@ -170,7 +170,7 @@ def read_topk(backbone: Backbone, data: TaskData) -> tuple[PromptPool, Fleet, Re
     pool = pools_of(backbone, "topk")[0]
     split = data.split("train", data.task.plain.with_prompt_in_front(), KEYED_LENGTHS[0])
     batch = Pool([split], backbone.device).batch(torch.zeros(5, dtype=torch.long), torch.arange(5))
-    fleet = Fleet(backbone, [data.answers.space])
+    fleet = Fleet(backbone, [data.label_space.outputs])
     return pool, fleet, fleet.read(batch, gather([Trainable(pool)]))
 
 
@@ -193,7 +193,7 @@ def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbo
     assert pool.keys is not None
     before = pool.keys.detach().clone()
     split = data.split("train", data.task.plain.with_prompt_in_front(), 4)
-    member = Member("m", data.answers.space, 0.05, split, split, lambda _: 0.0, Trainable(pool))
+    member = Member("m", data.label_space.outputs, 0.05, split, split, lambda _: 0.0, Trainable(pool))
     batch = Pool([split], bert.device).batch(torch.zeros(8, dtype=torch.long), torch.arange(8))
 
     def cosines() -> float:
@@ -207,7 +207,7 @@ def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbo
     assert torch.equal(before, pool.keys) == (weight == 0.0)
     assert cosines() > was or not weight
     with torch.no_grad():  # the curve shows the task's loss, comparable with other methods
-        fleet = Fleet(bert, [data.answers.space])
+        fleet = Fleet(bert, [data.label_space.outputs])
         (answered,) = fleet.predict(Pool([split], bert.device), [0], gather([restored(outcome.saved, bert, 4)]), 600)
     assert outcome.curve[-1].dev_loss == pytest.approx(float(answered.loss.mean()))
     assert outcome.curve[-1].train_loss > 0  # minus two cosines would take it lower

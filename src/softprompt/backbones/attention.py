@@ -63,7 +63,7 @@ class _Joiner:
     def states(
         self, attention: int, key: Float[Tensor, "R N S C"], value: Float[Tensor, "R N S C"]
     ) -> tuple[Float[Tensor, "R N P+S C"], Float[Tensor, "R N P+S C"]]:
-        """Keys and values of the how manieth attention of the pass, behind the prefix's."""
+        """Keys and values of the n-th attention of the pass, behind the prefix's."""
         return self._behind(self.keys[attention], key), self._behind(self.values[attention], value)
 
     def mask(self, own: Bool[Tensor, "R 1 T S"]) -> Bool[Tensor, "R 1 T P+S"]:

@@ -16,8 +16,8 @@ class Budget(Frozen):
     trials: Annotated[int, Field(ge=2)]  # the best of one trial says nothing about tuning
     steps: Positive  # optimiser steps a member
     batch_size: Positive  # rows a member and step
-    eval_every: Positive  # steps between looks at dev
-    patience: Positive  # looks without a better dev score until a member stops
+    eval_every: Positive  # steps between evaluations on dev
+    patience: Positive  # evaluations without a better dev score until a member stops
 
 
 class Tuning(Frozen):

@@ -24,20 +24,20 @@ def coverage_table(params: Params, backbone: Backbone, paths: Paths) -> pd.DataF
 
 
 def _rows(backbone: Backbone, paths: Paths) -> Iterator[Coverage]:
-    folder, answers = paths.suite(LAMA), None
+    folder, label_space = paths.suite(LAMA), None
     for name in tasks(folder):
-        if answers is None:  # the same for all of LAMA
+        if label_space is None:  # the same for all of LAMA
             task = load_task(LAMA, name, paths.prepared)
-            answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
+            label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
         for split in splits(folder, name):
             labels = load_split(folder, name, split)["label"].tolist()
-            counts = _counts(labels, answers, backbone)
+            counts = _counts(labels, label_space, backbone)
             yield Coverage(suite=LAMA, task=name, backbone=backbone.name, split=split, **counts)
 
 
-def _counts(labels: Sequence[str], answers: LabelSpace, backbone: Backbone) -> dict[str, int]:
+def _counts(labels: Sequence[str], label_space: LabelSpace, backbone: Backbone) -> dict[str, int]:
     one_token = {label: single_token(backbone, label) is not None for label in set(labels)}
-    kept = {label for label in one_token if answers.output_of(label) is not None}
+    kept = {label for label in one_token if label_space.output_of(label) is not None}
     split_up = sum(not one_token[label] for label in labels)
     left = sum(label in kept for label in labels)
     outside = len(labels) - left - split_up

@@ -69,9 +69,9 @@ def _scored_splits(trained: TrainedCells) -> Iterator[ScoredSplit]:
     """What the finished cells of a method answer, task by task and split by split."""
     for suite, name in trained.cells:
         task, folder = load_task(suite, name, trained.paths.prepared), trained.paths.suite(suite)
-        answers = trained.label_space_of(task)
+        label_space = trained.label_space_of(task)
         for split in SCORED_SPLITS:
             if split in prepared_splits(folder, name):
-                examples = keep_answerable(answers, load_split(folder, name, split))
+                examples = keep_answerable(label_space, load_split(folder, name, split))
                 if len(examples):
-                    yield ScoredSplit(task, answers, examples, split)
+                    yield ScoredSplit(task, label_space, examples, split)

@@ -50,34 +50,38 @@ def stated_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.D
     tables = []
     for (name, identity), stated in lines.groupby(["relation", "template"]) if "template" in lines else ():
         task = load_task(LAMA, str(name), suite.parent)
-        answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
+        label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
         templates = [template for template in task.templates("manual", backbone.kind) if template.id == identity]
-        facts = keep_answerable(answers, stated)
+        facts = keep_answerable(label_space, stated)
         if templates and len(facts):
-            correct = _correct(backbone, answers, templates, facts, inference_tokens)[0]
+            correct = _correct(backbone, label_space, templates, facts, inference_tokens)[0]
             tables.append((name, identity, float(correct.mean()), len(facts)))
     return pd.DataFrame(tables, columns=list(StatedFacts.model_fields))
 
 
 def _correct(
-    backbone: Backbone, answers: LabelSpace, templates: Sequence[Template], facts: pd.DataFrame, inference_tokens: int
+    backbone: Backbone,
+    label_space: LabelSpace,
+    templates: Sequence[Template],
+    facts: pd.DataFrame,
+    inference_tokens: int,
 ) -> list[NDArray[np.bool_]]:
     """Which of the facts each template recalls."""
-    rows = [encode_split(answers, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
-    fleet = Fleet(backbone, [answers.space] * len(rows))
+    rows = [encode_split(label_space, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
+    fleet = Fleet(backbone, [label_space.outputs] * len(rows))
     answered = fleet.predict(Pool(rows, backbone.device), range(len(rows)), FleetParts(), inference_tokens)
     return [facts["target"].to_numpy() == answer.prediction.numpy() for answer in answered]
 
 
 def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int) -> pd.DataFrame:
     task = load_task("lama", name, suite.parent)
-    answers = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
+    label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
     facts = pd.concat([load_split(suite, name, split).assign(split=split) for split in splits(suite, name)])
-    facts = keep_answerable(answers, facts)
+    facts = keep_answerable(label_space, facts)
     templates = task.templates("manual", backbone.kind)
     tables = []
     for template, correct in zip(
-        templates, _correct(backbone, answers, templates, facts, inference_tokens), strict=True
+        templates, _correct(backbone, label_space, templates, facts, inference_tokens), strict=True
     ):
         scored = facts.assign(correct=correct).groupby("split", sort=False)["correct"]
         tables.append(scored.agg(p_at_1="mean", n="size").reset_index().assign(relation=name, template=template.id))

@@ -95,12 +95,12 @@ def mean_shares(
 
 
 def _dev_splits(trained: TrainedCells, task: Task, cells: Sequence[Cell]) -> list[Split]:
-    answers, backbone = trained.label_space_of(task), trained.backbone
-    examples = keep_answerable(answers, load_split(trained.paths.suite(task.suite), task.name, "dev"))
+    label_space, backbone = trained.label_space_of(task), trained.backbone
+    examples = keep_answerable(label_space, load_split(trained.paths.suite(task.suite), task.name, "dev"))
     template = trained.method.templates(task, backbone.kind)[0]
     limit = min(trained.params.max_tokens, backbone.max_tokens)
     lengths = [cell.positions for cell in cells]
-    encoded = {n: encode_split(answers, backbone, template, examples, n, limit) for n in set(lengths)}
+    encoded = {n: encode_split(label_space, backbone, template, examples, n, limit) for n in set(lengths)}
     return [encoded[length] for length in lengths]
 
 

@@ -31,7 +31,7 @@ class ScoredSplit:
     """Examples of a task that all of its cells answer, with a `target` each, and what they may be answered with."""
 
     task: Task
-    answers: LabelSpace
+    label_space: LabelSpace
     examples: pd.DataFrame
     split: str
 
@@ -98,19 +98,19 @@ class TrainedCells:
         limit = min(self.params.max_tokens, backbone.max_tokens)
         encoded = {
             (id(scored), template.id, length): encode_split(
-                scored.answers, backbone, template, scored.examples, length, limit
+                scored.label_space, backbone, template, scored.examples, length, limit
             )
             for scored, template, length in ((one.scored, one.template, one.cell.positions) for one in requests)
         }
         splits = [encoded[id(one.scored), one.template.id, one.cell.positions] for one in requests]
-        fleet = Fleet(backbone, [one.scored.answers.space for one in requests])
+        fleet = Fleet(backbone, [one.scored.label_space.outputs for one in requests])
         return fleet, Pool(splits, backbone.device), gather([cells[one.cell.key] for one in requests])
 
     def _fleets(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Numbers of requests that are read alike, as many as train together; on a tuned backbone those of one cell."""
         tuned, width = self.method.state == "tuned", self.params.device.fleet_members
         reading = [
-            (one.scored.answers.space.form, self.method.uses_head(one.scored.task), one.cell.key if tuned else "")
+            (one.scored.label_space.outputs.form, self.method.uses_head(one.scored.task), one.cell.key if tuned else "")
             for one in requests
         ]
         ordered = sorted(range(len(requests)), key=reading.__getitem__)
@@ -124,14 +124,14 @@ class TrainedCells:
         fleet, pool, parts = self.fleet_of(requests)
         found = fleet.predict(pool, range(len(requests)), parts, self.params.device.inference_tokens)
         return [
-            prediction_table(request.scored.answers, request.scored.examples, predictions)
+            prediction_table(request.scored.label_space, request.scored.examples, predictions)
             for request, predictions in zip(requests, found, strict=True)
         ]
 
     def _commonest(self, scored: ScoredSplit) -> pd.DataFrame:
         task = scored.task
         train = load_split(self.paths.suite(task.suite), task.name, "train")
-        commonest = majority_tags if scored.answers.space.form == "tagging" else majority_predictions
+        commonest = majority_tags if scored.label_space.outputs.form == "tagging" else majority_predictions
         return commonest(train["label"].tolist(), scored.examples)
 
 

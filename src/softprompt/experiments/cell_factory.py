@@ -22,11 +22,11 @@ class CellFactory:
     method: Method
     backbone: Backbone
 
-    def refused(self, task: Task, seed: int, reason: str) -> Cell:
+    def not_applicable(self, task: Task, seed: int, reason: str) -> Cell:
         """A cell that cannot be: not applicable, and why."""
         return self._cell(task, seed, "", status="not_applicable", reason=reason)
 
-    def asked(self, data: TaskData, seed: int, key: str, **fields: Any) -> Cell:
+    def finished(self, data: TaskData, seed: int, key: str, **fields: Any) -> Cell:
         """A cell that was trained or asked. `fields` are those of Cell."""
         provenance = {
             "data": data.fingerprint,

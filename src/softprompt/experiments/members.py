@@ -48,12 +48,12 @@ def _member(method: TrainedMethod, data: TaskData, job: "Job", shared: nn.Parame
     length = settings.prompt_length or 0
     return Member(
         identity=job.identity,
-        space=data.answers.space,
+        space=data.label_space.outputs,
         learning_rate=settings.learning_rate,
         backbone_learning_rate=settings.backbone_learning_rate,
         train=data.split("train", template, length),
         dev=data.split("dev", template, length),
-        dev_score=partial(dev_score, data.task, data.answers, data.dev),
+        dev_score=partial(dev_score, data.task, data.label_space, data.dev),
         trainable=fresh_trainable(method, data.task, data.backbone, length, job.identity, shared=shared),
         group=job.group,
     )

@@ -61,4 +61,4 @@ def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
             workload.data[task.key] = data
     if reason:
         workload.data.pop(task.key, None)
-        workload.refused += [workload.factory.refused(task, seed, reason) for seed in workload.seeds]
+        workload.refused += [workload.factory.not_applicable(task, seed, reason) for seed in workload.seeds]

@@ -80,7 +80,7 @@ class _TrainedStage:
                 for seed in self.workload.seeds:
                     if best is None:
                         reason = f"every trial of the study {unit.name} failed"
-                        cells.append(self.workload.factory.asked(data, seed, "", status="failed", reason=reason))
+                        cells.append(self.workload.factory.finished(data, seed, "", status="failed", reason=reason))
                     else:
                         jobs[data.task.key, seed] = (unit, data, best, self._job(unit, data, seed, best))
         self.runner.run([job for *_, job in jobs.values()], progress, keep=True)
@@ -109,7 +109,7 @@ class _TrainedStage:
             seed=seed,
             settings=trial.settings,
             tokens=data.tokens(template, method.settings.prompt_length or 0),
-            reading=f"{data.answers.space.form} {'head' if method.uses_head(data.task) else 'words'}",
+            reading=f"{data.label_space.outputs.form} {'head' if method.uses_head(data.task) else 'words'}",
             group=content_key({**with_others, "seed": seed}) if with_others else "",
         )
 
@@ -135,7 +135,7 @@ class _TrainedStage:
     def _cell(self, unit: Unit, data: TaskData, trial: Trial, job: Job) -> Cell:
         member = self.workload.store[job.key]
         method = self.method.with_settings(trial.settings)
-        return self.workload.factory.asked(
+        return self.workload.factory.finished(
             data,
             job.seed,
             job.key,

@@ -24,13 +24,13 @@ from softprompt.training.fleet import Fleet
 def template_scores(data: TaskData, templates: Sequence[Template], inference_tokens: int) -> list[float]:
     """The dev score of each template in plain words."""
     splits = [data.split("dev", template, 0) for template in templates]
-    fleet = Fleet(data.backbone, [data.answers.space] * len(splits))
+    fleet = Fleet(data.backbone, [data.label_space.outputs] * len(splits))
     pool = Pool(splits, data.backbone.device)
     answered = fleet.predict(pool, range(len(splits)), FleetParts(), inference_tokens)
-    return [dev_score(data.task, data.answers, data.dev, answers) for answers in answered]
+    return [dev_score(data.task, data.label_space, data.dev, answers) for answers in answered]
 
 
-def asked_templates(method: Method, data: TaskData, inference_tokens: int) -> tuple[list[Template], float | None]:
+def chosen_templates(method: Method, data: TaskData, inference_tokens: int) -> tuple[list[Template], float | None]:
     """The templates that a cell asks on test, and the dev score where one was chosen by it."""
     templates = list(method.templates(data.task, data.backbone.kind))
     if not method.chooses_template_on_dev:
@@ -79,7 +79,7 @@ def _tuned_cell(workload: Workload, study: Study, data: TaskData, seed: int) -> 
     best = study.best()
     if best is None:
         reason = f"every trial of the study {study.name} failed"
-        return workload.factory.asked(data, seed, "", status="failed", reason=reason)
+        return workload.factory.finished(data, seed, "", status="failed", reason=reason)
     method = workload.factory.method.with_settings(best.settings)
     return _cell(workload, method, data, seed, study=study.name, searched=study.searched(best))
 
@@ -89,8 +89,8 @@ def _dev_score(workload: Workload, method: Method, data: TaskData, seed: int) ->
     template, parts = method.templates(data.task, data.backbone.kind)[0], _parts(workload, method, data, seed)
     pool = Pool([data.split("dev", template, parts.positions)], data.backbone.device)
     tokens = workload.params.device.inference_tokens
-    (predictions,) = Fleet(data.backbone, [data.answers.space]).predict(pool, [0], gather([parts]), tokens)
-    return dev_score(data.task, data.answers, data.dev, predictions)
+    (predictions,) = Fleet(data.backbone, [data.label_space.outputs]).predict(pool, [0], gather([parts]), tokens)
+    return dev_score(data.task, data.label_space, data.dev, predictions)
 
 
 def _parts(workload: Workload, method: Method, data: TaskData, seed: int) -> Trainable:
@@ -117,17 +117,17 @@ def _depends_on(workload: Workload, method: Method, data: TaskData) -> dict[str,
 
 def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **fields: Any) -> Cell:
     """A random prompt is drawn here, so that evaluate asks the same one. `fields` are further ones of Cell."""
-    templates, score = asked_templates(method, data, workload.params.device.inference_tokens)
+    templates, score = chosen_templates(method, data, workload.params.device.inference_tokens)
     asked = [template.id for template in templates]
     key = content_key({**_depends_on(workload, method, data), "asked": asked, "seed": seed})
     try:
         parts = _parts(workload, method, data, seed)
     except UserError as error:
-        return workload.factory.refused(data.task, seed, str(error))
+        return workload.factory.not_applicable(data.task, seed, str(error))
     saved = parts.saved()
     if saved:
         workload.store.save_parts(key, saved)
-    return workload.factory.asked(
+    return workload.factory.finished(
         data,
         seed,
         key,

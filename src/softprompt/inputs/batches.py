@@ -17,7 +17,7 @@ from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded
 @dataclass(frozen=True)
 class Batch:
     """Rows cut to the longest of them. `member` says whose prompt and head a row uses, `example` and `candidate` which
-    example of the batch it belongs to and as its how manieth candidate or wording; `gold` whether that one is right."""
+    example of the batch it belongs to and as its n-th candidate or wording; `gold` whether that one is right."""
 
     ids: Int[Tensor, "R T"]
     slots: Int[Tensor, "R T"]

@@ -1,4 +1,4 @@
-"""What a task's rows may be answered with on a backbone, and answers turned into scored predictions."""
+"""What a task's rows may be predictions with on a backbone, and answers turned into scored predictions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ class LabelSpace:
     """
 
     task: Task
-    space: OutputSpace
+    outputs: OutputSpace
     output_of: Callable[[str], int | None]  # None: the backbone cannot give this answer
     name_of: Callable[[int], str]
 
     def named(self, examples: pd.DataFrame, outputs: Sequence[Any]) -> list[str]:
-        """What was answered to each example, as predictions name it."""
-        if self.space.form == "label":
+        """What each example was answered with, as predictions name it."""
+        if self.outputs.form == "label":
             names = {output: self.name_of(output) for output in set(outputs)}
             return [names[output] for output in outputs]
-        if self.space.form == "generation":
+        if self.outputs.form == "generation":
             return ["true" if output else "false" for output in outputs]
-        if self.space.form == "tagging":
+        if self.outputs.form == "tagging":
             return tag_names(self.task, examples, outputs)
         return candidate_names(self.task, examples, outputs)
 
@@ -88,53 +88,53 @@ def verbalizer_tokens(task: Task, backbone: Backbone) -> dict[str, int]:
     return tokens
 
 
-def keep_answerable(answers: LabelSpace, examples: pd.DataFrame) -> pd.DataFrame:
+def keep_answerable(label_space: LabelSpace, examples: pd.DataFrame) -> pd.DataFrame:
     """The examples whose answer the backbone can give, with it in the column `target`: the output, the first right
     candidate, or 1 for a text that is to be generated."""
-    target = _targets(answers, examples)
+    target = _targets(label_space, examples)
     known = target.notna()
     return examples[known].assign(target=target[known].astype(int)).reset_index(drop=True)
 
 
-def _targets(answers: LabelSpace, examples: pd.DataFrame) -> "pd.Series[float]":
-    if answers.space.form == "label":
-        outputs = {label: answers.output_of(label) for label in examples["label"].unique()}
+def _targets(label_space: LabelSpace, examples: pd.DataFrame) -> "pd.Series[float]":
+    if label_space.outputs.form == "label":
+        outputs = {label: label_space.output_of(label) for label in examples["label"].unique()}
         return examples["label"].map(outputs).astype(float)
-    if answers.space.form == "tagging":
+    if label_space.outputs.form == "tagging":
         return pd.Series(0.0, index=examples.index)  # there is one for every word, which encoding makes
-    gold = gold_candidates(answers.task, examples)
-    if answers.space.form == "generation":
+    gold = gold_candidates(label_space.task, examples)
+    if label_space.outputs.form == "generation":
         return pd.Series([float(right) for (right,) in gold], index=examples.index)
     return pd.Series([row.index(True) if any(row) else None for row in gold], index=examples.index, dtype=float)
 
 
-def prediction_table(answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> pd.DataFrame:
+def prediction_table(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
     """One row an example: id, group, gold, prediction, gold_rank, correct."""
     return pd.DataFrame(
         {
             "id": examples["id"].to_numpy(),
             "group": examples["group"].to_numpy(),
             "gold": examples["label"].to_numpy(),
-            "prediction": answers.named(examples, answered.prediction.tolist()),
-            "gold_rank": answered.gold_rank.numpy(),
-            "correct": _correct(answers, examples, answered),
+            "prediction": label_space.named(examples, predictions.prediction.tolist()),
+            "gold_rank": predictions.gold_rank.numpy(),
+            "correct": _correct(label_space, examples, predictions),
         }
     )
 
 
-def _correct(answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> list[float]:
-    if answers.space.form == "tagging":
-        return (answered.gold_rank.numpy() == 1).astype(float).tolist()
-    if answers.space.form != "candidates":
-        return list((examples["target"].to_numpy() == answered.prediction.numpy()).astype(float))
-    gold = gold_candidates(answers.task, examples)
-    return [float(right[chosen]) for right, chosen in zip(gold, answered.prediction.tolist(), strict=True)]
+def _correct(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> list[float]:
+    if label_space.outputs.form == "tagging":
+        return (predictions.gold_rank.numpy() == 1).astype(float).tolist()
+    if label_space.outputs.form != "candidates":
+        return list((examples["target"].to_numpy() == predictions.prediction.numpy()).astype(float))
+    gold = gold_candidates(label_space.task, examples)
+    return [float(right[chosen]) for right, chosen in zip(gold, predictions.prediction.tolist(), strict=True)]
 
 
-def dev_score(task: Task, answers: LabelSpace, examples: pd.DataFrame, answered: Predictions) -> float:
+def dev_score(task: Task, label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> float:
     """The task's first metric; one with a lower-is-better direction is negated, so that higher always wins."""
     metric = METRICS[task.metrics[0]]
-    value = metric(prediction_table(answers, examples, answered))
+    value = metric(prediction_table(label_space, examples, predictions))
     return value if metric.higher_is_better else -value
 
 

@@ -28,7 +28,7 @@ class TaskData:
 
     task: Task
     backbone: Backbone
-    answers: LabelSpace
+    label_space: LabelSpace
     train: pd.DataFrame
     dev: pd.DataFrame
     dropped: dict[str, int]
@@ -55,7 +55,7 @@ class TaskData:
 
     def _one_label(self, learns_from: Sequence[str]) -> str:
         labels = self.train["label"].unique()
-        chooses = self.task.labels and self.answers.space.form == "label"
+        chooses = self.task.labels and self.label_space.outputs.form == "label"
         if not {"train", "dev"} <= set(learns_from) or not chooses or len(labels) > 1:
             return ""
         return f"every train example has the label {labels[0]!r}: nothing tells labels apart"
@@ -68,7 +68,7 @@ class TaskData:
         if key not in self._splits:
             examples = self.train if name == "train" else self.dev
             self._splits[key] = encode_split(
-                self.answers, self.backbone, template, examples, prompt_length, self.max_tokens
+                self.label_space, self.backbone, template, examples, prompt_length, self.max_tokens
             )
         return self._splits[key]
 
@@ -79,16 +79,16 @@ class TaskData:
 
 def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
     """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
-    answers = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
+    label_space = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
     there = splits(folder, task.name)
     read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
-    kept = {split: keep_answerable(answers, examples) for split, examples in read.items()}
+    kept = {split: keep_answerable(label_space, examples) for split, examples in read.items()}
     nothing = pd.DataFrame(columns=["id", "group", "label", *task.fields, "target"])
     return TaskData(
         task=task,
         backbone=backbone,
-        answers=answers,
-        train=_learnable(answers, kept.get("train", nothing)),
+        label_space=label_space,
+        train=_learnable(label_space, kept.get("train", nothing)),
         dev=kept.get("dev", nothing),
         dropped={split: len(read[split]) - len(kept[split]) for split in read},
         fingerprint=fingerprint(folder, task.name),
@@ -98,7 +98,7 @@ def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int
 
 
 def encode_split(
-    answers: LabelSpace,
+    label_space: LabelSpace,
     backbone: Backbone,
     template: Template,
     examples: pd.DataFrame,
@@ -106,25 +106,25 @@ def encode_split(
     max_tokens: int,
 ) -> Split:
     """Encoded rows with the outputs of their answers: one row an example and wording, or one a candidate."""
-    if answers.space.form == "label":
+    if label_space.outputs.form == "label":
         target = torch.tensor(examples["target"].tolist(), dtype=torch.long)
         asked = [
             encode_texts(backbone, wording, examples, prompt_length, max_tokens)
             for wording in (template.model_copy(update={"text": text}) for text in template.wordings)
         ]
         return one_row_each(asked[0], target) if len(asked) == 1 else one_row_a_wording(asked, target)
-    if answers.space.form == "tagging":
-        return encode_tagged(answers.task, backbone, template, examples, prompt_length, max_tokens)
-    candidates = candidates_of(answers.task, examples)
+    if label_space.outputs.form == "tagging":
+        return encode_tagged(label_space.task, backbone, template, examples, prompt_length, max_tokens)
+    candidates = candidates_of(label_space.task, examples)
     counts = [len(texts) for texts in candidates]
     texts = examples.loc[examples.index.repeat(counts)].assign(**{CANDIDATE: list(chain.from_iterable(candidates))})
     encoded = encode_texts(backbone, template, texts, prompt_length, max_tokens)
-    gold = list(chain.from_iterable(gold_candidates(answers.task, examples)))
-    by_head = len(answers.space.allowed) == 1
+    gold = list(chain.from_iterable(gold_candidates(label_space.task, examples)))
+    by_head = len(label_space.outputs.allowed) == 1
     target = torch.zeros_like(encoded.answer) if by_head else encoded.answer
     return Split(encoded, target, torch.tensor(gold), torch.tensor(counts))
 
 
-def _learnable(answers: LabelSpace, train: pd.DataFrame) -> pd.DataFrame:
+def _learnable(label_space: LabelSpace, train: pd.DataFrame) -> pd.DataFrame:
     """What training can use: of texts to be generated only those that are right."""
-    return train[train["target"] == 1].reset_index(drop=True) if answers.space.form == "generation" else train
+    return train[train["target"] == 1].reset_index(drop=True) if label_space.outputs.form == "generation" else train

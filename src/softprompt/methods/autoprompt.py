@@ -83,7 +83,7 @@ class AutoPrompt(TrainedMethod):
 
     def _choose_label_words(self, backbone: Backbone, member: Member, data: TaskData, budget: Budget) -> int:
         """The steps it took."""
-        outputs = [data.answers.output_of(label) for label in data.task.labels]
+        outputs = [data.label_space.output_of(label) for label in data.task.labels]
         if self.settings.label_words == "task" or member.space.form != "label" or not outputs:
             return 0
         batches = list(label_search_batches(member, budget))

@@ -27,7 +27,7 @@ from softprompt.prompts.mixture import Mixture
 from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
+from softprompt.training.loop import FleetCost, FleetWork, keep_best, curve_point
 from softprompt.training.member import Member, Trained
 
 FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
@@ -77,10 +77,10 @@ class Lpaqa(TrainedMethod):
                 template = self.templates(own.task, work.backbone.kind)[0]
                 choose_best_on_train(member, template, own, work.inference_tokens)
         trained = [Trained(steps=-(-len(member.train) // work.budget.batch_size)) for member in members]
-        on_train = _answers(work, [member.train for member in members])
-        on_dev = _answers(work, [member.dev for member in members])
-        for one, member, learnt, answers in zip(trained, members, on_train, on_dev, strict=True):
-            one.curve.append(seen(member, one.steps, float(learnt.loss.mean()), answers))
+        on_train = _predictions(work, [member.train for member in members])
+        on_dev = _predictions(work, [member.dev for member in members])
+        for one, member, learnt, predictions in zip(trained, members, on_train, on_dev, strict=True):
+            one.curve.append(curve_point(member, one.steps, float(learnt.loss.mean()), predictions))
             keep_best([member], [one], one.steps, work.budget.patience)
         return trained, FleetCost(time.perf_counter() - started, sum(one.steps for one in trained), 0)
 
@@ -104,9 +104,9 @@ def choose_best_on_train(member: Member, template: Template, data: TaskData, inf
     wordings = [template.model_copy(update={"text": text, "others": ()}) for text in template.wordings]
     splits = [data.split("train", wording, 0) for wording in wordings]
     fleet = Fleet(data.backbone, [member.space] * len(splits))
-    answered = fleet.predict(Pool(splits, data.backbone.device), range(len(splits)), FleetParts(), inference_tokens)
-    right = [int((one.prediction == split.target[:, 0]).sum()) for one, split in zip(answered, splits, strict=True)]
-    best = max(range(len(wordings)), key=lambda index: (right[index], -float(answered[index].loss.mean())))
+    outcomes = fleet.predict(Pool(splits, data.backbone.device), range(len(splits)), FleetParts(), inference_tokens)
+    right = [int((one.prediction == split.target[:, 0]).sum()) for one, split in zip(outcomes, splits, strict=True)]
+    best = max(range(len(wordings)), key=lambda index: (right[index], -float(outcomes[index].loss.mean())))
     logits = member.trainable.part(Mixture).logits
     logits.data = one_hot_logits(len(wordings), best, logits)
 
@@ -118,7 +118,7 @@ def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
     return logits
 
 
-def _answers(work: FleetWork, splits: Sequence[Split]) -> list[Predictions]:
+def _predictions(work: FleetWork, splits: Sequence[Split]) -> list[Predictions]:
     fleet = Fleet(work.backbone, [member.space for member in work.members])
     parts = gather([member.trainable for member in work.members])
     return fleet.predict(Pool(splits, work.backbone.device), range(len(splits)), parts, work.inference_tokens)

@@ -67,7 +67,7 @@ def content_free_bias(data: TaskData, template: Template, shown: Trainable) -> F
     batch = pool.batch(nothing, torch.arange(len(examples)))
     with torch.no_grad():
         parts = gather([shown.to(backbone.device)])
-        logits = Fleet(backbone, [data.answers.space]).read(batch, parts).logits
+        logits = Fleet(backbone, [data.label_space.outputs]).read(batch, parts).logits
     return -(logits.log_softmax(dim=1).logsumexp(dim=0) - torch.tensor(float(len(examples))).log().to(logits))
 
 

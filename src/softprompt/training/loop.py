@@ -58,7 +58,7 @@ def train_fleet(work: FleetWork) -> tuple[list[Trained], FleetCost]:
                 break
             run.step(step)
             if step % budget.eval_every == 0 or step == budget.steps:
-                run.look(step)
+                run.evaluate(step)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     cost = FleetCost(time.perf_counter() - started, sum(trained.steps for trained in run.trained), peak)
     return run.trained, cost
@@ -105,19 +105,19 @@ class _Run:
         for index in self.active:
             self.trained[index].steps = step
 
-    def look(self, step: int) -> None:
+    def evaluate(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""
         with _evaluating(self.members), torch.no_grad():
-            answered = self.fleet.predict(self.dev_pool, self.active, self._parts(), self.inference_tokens)
+            outcomes = self.fleet.predict(self.dev_pool, self.active, self._parts(), self.inference_tokens)
         since_last = (step - 1) % self.budget.eval_every + 1
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
-        for index, answers in zip(list(self.active), answered, strict=True):
-            self.trained[index].curve.append(seen(self.members[index], step, train_losses[index], answers))
+        for index, predictions in zip(list(self.active), outcomes, strict=True):
+            self.trained[index].curve.append(curve_point(self.members[index], step, train_losses[index], predictions))
         for team in [team for team in self.teams if team[0] in self.active]:
             trained = [self.trained[index] for index in team]
             keep_best([self.members[index] for index in team], trained, step, self.budget.patience)
-            if trained[0].failure or trained[0].looks_since_best >= self.budget.patience:
+            if trained[0].failure or trained[0].evaluations_since_best >= self.budget.patience:
                 self.active = [index for index in self.active if index not in team]
 
     def _parts(self) -> FleetParts:
@@ -129,30 +129,30 @@ class _Run:
                 nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
 
 
-def seen(member: Member, step: int, train_loss: float, answers: Predictions) -> CurvePoint:
-    """A look at dev, to be put on the member's curve."""
-    loss = float(answers.loss.mean())
-    return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(answers))
+def curve_point(member: Member, step: int, train_loss: float, predictions: Predictions) -> CurvePoint:
+    """An evaluation on dev, to be put on the member's curve."""
+    loss = float(predictions.loss.mean())
+    return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(predictions))
 
 
 def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, patience: int) -> None:
-    """After a look, keep a team's state where its mean is the best so far (higher score, then lower loss, then later
+    """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, then later
     step): what its members share cannot be of two steps. A loss that is not finite ends their training."""
-    looks = [one.curve[-1] for one in trained]
-    if not all(math.isfinite(look.train_loss) for look in looks):
+    points = [one.curve[-1] for one in trained]
+    if not all(math.isfinite(evaluate.train_loss) for evaluate in points):
         for one in trained:
             one.failure = "" if one.saved else f"the training loss was not finite by step {step}"
-            one.looks_since_best = patience
+            one.evaluations_since_best = patience
         return
-    now = _mean_score([(look.dev_score, look.dev_loss) for look in looks])
+    now = _mean_score([(evaluate.dev_score, evaluate.dev_loss) for evaluate in points])
     if now >= _mean_score([(one.dev_score, one.dev_loss) for one in trained]):
-        for member, one, look in zip(members, trained, looks, strict=True):
+        for member, one, evaluate in zip(members, trained, points, strict=True):
             one.saved = member.trainable.saved()
-            one.best_step, one.dev_score, one.dev_loss = step, look.dev_score, look.dev_loss
-            one.looks_since_best = 0
+            one.best_step, one.dev_score, one.dev_loss = step, evaluate.dev_score, evaluate.dev_loss
+            one.evaluations_since_best = 0
     else:
         for one in trained:
-            one.looks_since_best += 1
+            one.evaluations_since_best += 1
 
 
 def teams_of(members: Sequence[Member]) -> list[list[int]]:
@@ -168,9 +168,9 @@ def team_parameters(members: Sequence[Member], team: Sequence[int]) -> list[nn.P
     return list({id(p): p for index in team for p in members[index].trainable.parameters()}.values())
 
 
-def _mean_score(looks: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def _mean_score(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Mean dev score and negated mean dev loss: the higher is the better."""
-    scores, losses = zip(*looks, strict=True)
+    scores, losses = zip(*points, strict=True)
     return sum(scores) / len(scores), -sum(losses) / len(losses)
 
 

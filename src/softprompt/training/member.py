@@ -35,6 +35,6 @@ class Trained:
     dev_score: float = float("-inf")
     dev_loss: float = float("inf")
     curve: list[CurvePoint] = field(default_factory=list)
-    looks_since_best: int = 0
+    evaluations_since_best: int = 0
     steps: int = 0
     failure: str = ""

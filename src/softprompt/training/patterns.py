@@ -30,19 +30,19 @@ from softprompt.training.member import Member, Trained
 WEIGHING_ROWS = 256  # labelled rows on which a pair is weighed: all of a few-shot set, the first ones of a large one
 
 
-def cannot_ask(task: Task, backbone: Backbone) -> str:
+def cannot_distil(task: Task, backbone: Backbone) -> str:
     """Why the task's pairs cannot be asked of this backbone, or nothing."""
     if not backbone.has_lm_head:
         return f"{backbone.name} has no language-model head to answer with"
     try:
-        for pair in asked_pairs(task, backbone):
+        for pair in usable_pairs(task, backbone):
             verbalizer_tokens(with_words(task, pair), backbone)
     except UserError as error:
         return str(error)
     return ""
 
 
-def asked_pairs(task: Task, backbone: Backbone) -> tuple[Pattern, ...]:
+def usable_pairs(task: Task, backbone: Backbone) -> tuple[Pattern, ...]:
     """The pairs whose words are one token each, as PET demands; where there are none, first tokens stand for words."""
     pairs = task.pairs(backbone.kind)
     whole = [
@@ -97,7 +97,7 @@ class Ensemble:
 
     def __init__(self, work: FleetWork, generations: int) -> None:
         (self.member,), (self.data,) = work.members, work.data
-        pairs = asked_pairs(self.data.task, self.data.backbone)
+        pairs = usable_pairs(self.data.task, self.data.backbone)
         self.started = time.perf_counter()
         self.work = work
         self.plan = Plan.of(work.budget.steps, len(pairs), generations)
@@ -130,7 +130,7 @@ class Ensemble:
         backbone, steps = self.data.backbone.tuned_copy(), self.plan.model_steps
         model = Member(
             identity=f"{self.member.identity}/{pair.id}/{generation}",
-            space=self._answers(pair).space,
+            space=self._label_space(pair).outputs,
             learning_rate=self.member.learning_rate,
             backbone_learning_rate=self.member.backbone_learning_rate,
             train=self._split(pair, rows),
@@ -150,7 +150,10 @@ class Ensemble:
     def _label_logits(self, pair: Pattern, backbone: Backbone, rows: pd.DataFrame) -> Float[Tensor, "N C"]:
         """The logits of a pair's words, in the order of the labels."""
         words = list(verbalizer_tokens(with_words(self.data.task, pair), backbone).values())
-        fleet, pool = Fleet(backbone, [self._answers(pair).space]), Pool([self._split(pair, rows)], backbone.device)
+        fleet, pool = (
+            Fleet(backbone, [self._label_space(pair).outputs]),
+            Pool([self._split(pair, rows)], backbone.device),
+        )
         number = torch.arange(len(rows))
         logits = torch.zeros(len(rows), len(words))
         for chunk in inference_chunks(pool, 0 * number, number, self.work.inference_tokens):
@@ -158,12 +161,14 @@ class Ensemble:
             logits[chunk] = reading.logits[:, words].float().cpu()
         return logits
 
-    def _answers(self, pair: Pattern) -> LabelSpace:
+    def _label_space(self, pair: Pattern) -> LabelSpace:
         return label_space_of(with_words(self.data.task, pair), self.data.backbone, head=False, vocabulary=None)
 
     def _split(self, pair: Pattern, rows: pd.DataFrame) -> Split:
-        answers = self._answers(pair)
-        return encode_split(answers, self.data.backbone, pair, keep_answerable(answers, rows), 0, self.data.max_tokens)
+        label_space = self._label_space(pair)
+        return encode_split(
+            label_space, self.data.backbone, pair, keep_answerable(label_space, rows), 0, self.data.max_tokens
+        )
 
 
 def distil(ensemble: Ensemble, logits: Float[Tensor, "N C"], temperature: float) -> tuple[list[Trained], FleetCost]:
@@ -176,7 +181,7 @@ def distil(ensemble: Ensemble, logits: Float[Tensor, "N C"], temperature: float)
     if ensemble.failures:
         return [Trained(failure=ensemble.failures[0], steps=before)], _cost(ensemble, ensemble.costs)
     texts = ensemble.texts.assign(target=0)
-    encoded = encode_split(data.answers, work.backbone, data.task.head_input(), texts, 0, data.max_tokens)
+    encoded = encode_split(data.label_space, work.backbone, data.task.head_input(), texts, 0, data.max_tokens)
     student = replace(ensemble.member, train=replace(encoded, soft=soft_labels(logits, temperature)))
     budget = work.budget.model_copy(update={"steps": ensemble.plan.classifier_steps})
     (trained,), cost = train_fleet(replace(work, members=[student], budget=budget))

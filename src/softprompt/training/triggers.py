@@ -2,7 +2,7 @@
 
 A round reads a batch and the gradient at the trigger, draws one position of it, and tries the tokens that promise most
 there on a fresh batch beside the present one. Every pass of a batch counts as one step of the budget, with or without a
-gradient; looks at dev do not, as in the common loop.
+gradient; evaluations on dev do not, as in the common loop.
 
 Axes: F members, P trigger length, D word-embedding size, V vocabulary.
 """
@@ -23,7 +23,7 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.seeding import torch_generator
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, keep_best, seen
+from softprompt.training.loop import FleetCost, FleetWork, keep_best, curve_point
 from softprompt.training.member import Member, Trained
 
 LEAST_ROUND = 3  # steps: the gradient, the present trigger on a fresh batch, one other
@@ -114,7 +114,7 @@ class TriggerSearch:
         losses = self._losses(places, tokens)  # (1 + tries, F)
         for index in self.active:
             self._adopt(index, places[index], tokens[index], losses[:, index])
-        self._look([index for index in self.active if self._look_is_due(index, 2 + len(tokens[index]))])
+        self._evaluate([index for index in self.active if self._evaluation_is_due(index, 2 + len(tokens[index]))])
 
     def _gradients(self) -> Float[Tensor, "F P D"]:
         """Of the mean loss of a batch, at every member's trigger."""
@@ -144,25 +144,25 @@ class TriggerSearch:
             seeker.trigger.put(place, tokens[best], self.embeddings[tokens[best]])
         seeker.losses.append(float(torch.minimum(losses[1 + best], losses[0])))
 
-    def _look_is_due(self, index: int, steps: int) -> bool:
-        """Count the steps of a round; whether they reached the next look at dev, or the end."""
+    def _evaluation_is_due(self, index: int, steps: int) -> bool:
+        """Count the steps of a round; whether they reached the next evaluation on dev, or the end."""
         seeker, every = self.seekers[index], self.budget.eval_every
         before, self.trained[index].steps = self.trained[index].steps, self.trained[index].steps + steps
         seeker.left -= steps
         return seeker.left < LEAST_ROUND or (before + steps) // every > before // every
 
-    def _look(self, due: list[int]) -> None:
+    def _evaluate(self, due: list[int]) -> None:
         if not due:
             return
         parts = gather([member.trainable for member in self.members])
-        answered = self.fleet.predict(self.dev_pool, due, parts, self.inference_tokens)
-        for index, answers in zip(due, answered, strict=True):
+        outcomes = self.fleet.predict(self.dev_pool, due, parts, self.inference_tokens)
+        for index, predictions in zip(due, outcomes, strict=True):
             seeker, trained = self.seekers[index], self.trained[index]
             loss = sum(seeker.losses) / len(seeker.losses)
-            trained.curve.append(seen(self.members[index], trained.steps, loss, answers))
+            trained.curve.append(curve_point(self.members[index], trained.steps, loss, predictions))
             keep_best([self.members[index]], [trained], trained.steps, self.budget.patience)
             seeker.losses.clear()
-            if seeker.left < LEAST_ROUND or trained.failure or trained.looks_since_best >= self.budget.patience:
+            if seeker.left < LEAST_ROUND or trained.failure or trained.evaluations_since_best >= self.budget.patience:
                 self.active.remove(index)
 
     def _prompts(self) -> Float[Tensor, "F P D"]:

@@ -35,7 +35,7 @@ def predict(chosen: TrainedCell, inputs: pd.DataFrame) -> pd.DataFrame:
     if task.answer_form == "tagging":
         raise UserError(f"{task.key} labels every word, which predict cannot show; ask a cell of another task")
     asks = trained.method.templates(task, trained.backbone.kind)
-    rankings = list(_asked(chosen, inputs)) if asks else [_majority(chosen)] * len(inputs)
+    rankings = list(_rankings(chosen, inputs)) if asks else [_majority(chosen)] * len(inputs)
     width = max(map(len, rankings))
     columns = {
         f"{what}_{place + 1}": [ranking[place][index] if place < len(ranking) else None for ranking in rankings]
@@ -52,25 +52,29 @@ def render_predictions(chosen: TrainedCell, predictions: pd.DataFrame) -> str:
     rows = []
     for example in predictions.to_dict("records"):
         text = " | ".join(str(example[name]) for name in chosen.task.fields)
-        answers = [
+        label_space = [
             f"{example[f'answer_{place}']} {percent(example[f'probability_{place}'])}"
             for place in range(1, width + 1)
             if pd.notna(example[f"answer_{place}"])
         ]
-        rows.append([str(example["row"]), _shortened(text), *answers, *[""] * (width - len(answers))])
+        rows.append([str(example["row"]), _shortened(text), *label_space, *[""] * (width - len(label_space))])
     header = ["row", "input", "answer, probability in %", *[""] * (width - 1)]
     return f"{chosen.name()}, template {template}\n\n{table(header, rows, left=2 + width)}"
 
 
 @torch.no_grad()
-def _asked(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
+def _rankings(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
     """By the first of the cell's templates."""
-    trained, answers = chosen.trained, chosen.trained.label_space_of(chosen.task)
-    examples = unanswered(answers, inputs)
-    scored = ScoredSplit(chosen.task, answers, examples, "new")
+    trained, label_space = chosen.trained, chosen.trained.label_space_of(chosen.task)
+    examples = unanswered(label_space, inputs)
+    scored = ScoredSplit(chosen.task, label_space, examples, "new")
     fleet, pool, parts = trained.fleet_of([trained.first_request(scored, chosen.cell)])
     member, number = torch.zeros(len(inputs), dtype=torch.long), torch.arange(len(inputs))
-    shown = min(SHOWN_ANSWERS, int(answers.space.allowed.sum())) if answers.space.form == "label" else SHOWN_ANSWERS
+    shown = (
+        min(SHOWN_ANSWERS, int(label_space.outputs.allowed.sum()))
+        if label_space.outputs.form == "label"
+        else SHOWN_ANSWERS
+    )
     found: dict[int, tuple[list[int], list[float]]] = {}
     for chunk in inference_chunks(pool, member, number, trained.params.device.inference_tokens):
         outputs, probabilities = fleet.ranked(fleet.read(pool.batch(member[chunk], number[chunk]), parts), shown)
@@ -78,28 +82,32 @@ def _asked(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
             chunk.tolist(), zip(outputs.tolist(), probabilities.tolist(), strict=True), strict=True
         ):
             found[example] = ranked
-    for example, texts in enumerate(_texts(answers, examples)):
+    for example, texts in enumerate(_texts(label_space, examples)):
         likeliest = zip(*found[example], strict=True)
         if texts is None:
-            yield [(answers.name_of(output), share) for output, share in likeliest]
+            yield [(label_space.name_of(output), share) for output, share in likeliest]
         else:
             yield [(texts[output], share) for output, share in likeliest if output < len(texts)]
 
 
-def _texts(answers: LabelSpace, examples: pd.DataFrame) -> Sequence[Sequence[str] | None]:
+def _texts(label_space: LabelSpace, examples: pd.DataFrame) -> Sequence[Sequence[str] | None]:
     """What the outputs of each example mean; None where the answers themselves know."""
-    if answers.space.form == "label":
+    if label_space.outputs.form == "label":
         return [None] * len(examples)
-    if answers.space.form == "generation":
+    if label_space.outputs.form == "generation":
         return [("false", "true")] * len(examples)
-    return [answers.task.labels] * len(examples) if answers.task.labels else candidates_of(answers.task, examples)
+    return (
+        [label_space.task.labels] * len(examples)
+        if label_space.task.labels
+        else candidates_of(label_space.task, examples)
+    )
 
 
-def unanswered(answers: LabelSpace, inputs: pd.DataFrame) -> pd.DataFrame:
+def unanswered(label_space: LabelSpace, inputs: pd.DataFrame) -> pd.DataFrame:
     """The examples with a right answer that is made up: encoding asks for one, and nothing looks at it here."""
-    task = answers.task
-    if answers.space.form == "label":
-        return inputs.assign(label="", target=int(answers.space.allowed.nonzero()[0]))
+    task = label_space.task
+    if label_space.outputs.form == "label":
+        return inputs.assign(label="", target=int(label_space.outputs.allowed.nonzero()[0]))
     if task.labels:
         return inputs.assign(label=task.labels[0])
     return inputs.assign(label=[json.dumps(texts[:1]) for texts in candidates_of(task, inputs)])

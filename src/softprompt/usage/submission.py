@@ -52,9 +52,9 @@ def _predictions(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
     """Columns id and prediction. The gold labels that the common path needs are made up and go nowhere."""
     task = load_task(SUITE, name, trained.paths.prepared)
     examples = load_split(trained.paths.suite(SUITE), name, UNANSWERED)
-    answers = trained.label_space_of(task)
-    examples = keep_answerable(answers, examples.assign(label=_any_labels(task, examples)))
-    request = trained.first_request(ScoredSplit(task, answers, examples, UNANSWERED), cell)
+    label_space = trained.label_space_of(task)
+    examples = keep_answerable(label_space, examples.assign(label=_any_labels(task, examples)))
+    request = trained.first_request(ScoredSplit(task, label_space, examples, UNANSWERED), cell)
     return trained.predict([request])[0][["id", "prediction"]]
 
 

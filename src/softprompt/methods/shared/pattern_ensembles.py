@@ -13,7 +13,7 @@ from softprompt.prompts.trainable import Trainable
 from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.results import State
 from softprompt.tasks.task import Task, Template
-from softprompt.training.patterns import cannot_ask
+from softprompt.training.patterns import cannot_distil
 
 
 class PatternEnsembleSettings(TrainedMethodSettings):
@@ -42,7 +42,7 @@ class PatternEnsemble(TrainedMethod):
         return ""
 
     def inapplicable_by_model(self, task: Task, backbone: Backbone) -> str:
-        return cannot_ask(task, backbone)
+        return cannot_distil(task, backbone)
 
     def trainable(self, setup: Setup) -> Trainable:
         head = Head.drawn(setup.task, setup.backbone, setup.generator)
