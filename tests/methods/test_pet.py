@@ -30,7 +30,7 @@ from softprompt.tasks.task import Pattern
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
-from softprompt.training.patterns import Ensemble, Plan, Votes, usable_pairs, soft_labels
+from softprompt.training.patterns import Ensemble, Plan, Votes, soft_labels, usable_pairs
 
 SECTIONS = load_checked_params(ROOT / "params.yaml").methods
 BUDGET = Budget(trials=2, steps=17, batch_size=4, eval_every=3, patience=9)

@@ -87,7 +87,7 @@ def write_rows(folder: Path, *, pairs: bool) -> None:
 
 
 def prepare(task: str, folder: Path) -> tuple[Params, Paths]:
-    params, paths = load_checked_params(ROOT / "profiles" / "embedded.yaml"), Paths(folder)
+    params, paths = load_checked_params(ROOT / "params.yaml"), Paths(folder)
     settings = SuiteSettings(source="local", path=str(folder / "raw"), tasks=(task,), dev_share=0.25)
     prepare_suite("superglue", settings, WorldSettings(), paths.suite("superglue"))
     run = params.run.model_copy(update={"suites": ("superglue",)})

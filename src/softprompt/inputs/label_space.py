@@ -1,4 +1,4 @@
-"""What a task's rows may be predictions with on a backbone, and answers turned into scored predictions."""
+"""What a task's rows may be answered with on a backbone, and answers turned into scored predictions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

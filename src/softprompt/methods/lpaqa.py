@@ -27,7 +27,7 @@ from softprompt.prompts.mixture import Mixture
 from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, keep_best, curve_point
+from softprompt.training.loop import FleetCost, FleetWork, curve_point, keep_best
 from softprompt.training.member import Member, Trained
 
 FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
@@ -68,7 +68,7 @@ class Lpaqa(TrainedMethod):
         return Trainable(Mixture(alike, trains=self.settings.descends))
 
     def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
-        """The common loop, or without a gradient one look at train and dev, counted as the batches of train."""
+        """The common loop, or without a gradient one evaluation on train and dev, counted as the batches of train."""
         if self.settings.descends:
             return super().train(work)
         started, members = time.perf_counter(), work.members

@@ -120,7 +120,7 @@ def as_target(member: Member, saved: Mapping[str, Tensor]) -> Member:
 
 def joined(first: Trained, second: Trained) -> Trained:
     """Both stages as one training, with the better one's state: higher dev score, then lower loss, then the later."""
-    later = [look.model_copy(update={"step": look.step + first.steps}) for look in second.curve]
+    later = [point.model_copy(update={"step": point.step + first.steps}) for point in second.curve]
     both = replace(second, curve=first.curve + later, steps=first.steps + second.steps, failure="")
     if (second.dev_score, -second.dev_loss) >= (first.dev_score, -first.dev_loss) and second.best_step is not None:
         return replace(both, best_step=second.best_step + first.steps)

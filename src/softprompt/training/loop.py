@@ -136,8 +136,8 @@ def curve_point(member: Member, step: int, train_loss: float, predictions: Predi
 
 
 def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, patience: int) -> None:
-    """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, then later
-    step): what its members share cannot be of two steps. A loss that is not finite ends their training."""
+    """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, then
+    later step): what its members share cannot be of two steps. A loss that is not finite ends their training."""
     points = [one.curve[-1] for one in trained]
     if not all(math.isfinite(evaluate.train_loss) for evaluate in points):
         for one in trained:

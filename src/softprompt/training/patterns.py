@@ -126,7 +126,7 @@ class Ensemble:
         return sum(right) / len(right)
 
     def _trained_logits(self, pair: Pattern, rows: pd.DataFrame, generation: int) -> Float[Tensor, "N C"]:
-        """Nothing is chosen on dev: the loop looks once, when the model is done."""
+        """Nothing is chosen on dev: the loop evaluates once, when the model is done."""
         backbone, steps = self.data.backbone.tuned_copy(), self.plan.model_steps
         model = Member(
             identity=f"{self.member.identity}/{pair.id}/{generation}",

@@ -23,7 +23,7 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.seeding import torch_generator
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, keep_best, curve_point
+from softprompt.training.loop import FleetCost, FleetWork, curve_point, keep_best
 from softprompt.training.member import Member, Trained
 
 LEAST_ROUND = 3  # steps: the gradient, the present trigger on a fresh batch, one other
@@ -53,7 +53,7 @@ def usable_tokens(backbone: Backbone, member: Member) -> Bool[Tensor, "V"]:
 
 @dataclass
 class _Seeker:
-    """A member under way: its trigger, the steps it may still take, the losses since its last look."""
+    """A member under way: its trigger, the steps it may still take, the losses since its last evaluation."""
 
     trigger: TokenPrompt
     usable: Bool[Tensor, "V"]
