@@ -1,0 +1,1 @@
+"""Pretrained models: loading, pretraining, attention with prefixes."""

@@ -1,0 +1,1 @@
+"""Sources, file formats, validation, prepared tables."""

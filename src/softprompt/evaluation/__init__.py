@@ -1,0 +1,1 @@
+"""Trained cells to predictions and scores."""

@@ -1,0 +1,1 @@
+"""What a stage has to do, what is done already, and how settings are tuned."""

@@ -1,0 +1,1 @@
+"""Template, tokenizer and row to tensors; tensors to answers."""

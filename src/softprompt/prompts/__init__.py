@@ -1,0 +1,1 @@
+"""Parts: what a member trains or searches, one class each."""

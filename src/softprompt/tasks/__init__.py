@@ -1,0 +1,1 @@
+"""Task definitions, templates and metrics."""

@@ -1,0 +1,1 @@
+"""The training loop, fleets, optimisers and discrete searches."""
