@@ -23,7 +23,7 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
-from softprompt.training.label_words import PENALTY, label_certainty, surest_words
+from softprompt.training.label_word_search import PENALTY, label_certainty, surest_words
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member
 from softprompt.training.triggers import first_order_gains, usable_tokens

@@ -14,7 +14,7 @@ from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data import prepared
 from softprompt.data.formats import FORMATS, Format, Parsed
 from softprompt.data.prepare import prepare_suite
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
 from softprompt.experiments.checks import load_checked_params
@@ -57,7 +57,7 @@ RATED_PAIRS = PRAISE.replace("folder: Praise", "folder: Pairs").replace("format:
 class RatedPairs(Format):
     """The one parser of the second task: rows [[review, place], stars]."""
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         review, place = record.texts("pair")
         fields = {"review": review, "place": place, "ready": review.rstrip(".")}
         yield Parsed(self.id_of(record), self.label_of(record, labelled=labelled), fields)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.architectures import ARCHITECTURES, build_model
 from softprompt.backbones.checkpoint import Checkpoint, checkpoint_path
@@ -24,7 +24,7 @@ from softprompt.backbones.packing import (
     text_beside_answers,
 )
 from softprompt.backbones.tokenizer import train_tokenizer
-from softprompt.config import BackboneSettings, Kind, PretrainingSettings
+from softprompt.config import Architecture, BackboneSettings, Kind, PretrainingSettings
 from softprompt.errors import UserError
 from softprompt.seeding import numpy_generator, stream_seed
 
@@ -74,22 +74,36 @@ def pretrain(
     tokenizer = train_tokenizer(architecture.type, texts, answers, architecture.vocabulary_size)
     seed = stream_seed(f"pretraining-{pretraining.seed}", "initial weights") % 2**32
     model = build_model(architecture, tokenizer, seed).to(device).train()
-    frame = entry.tokenization.before, entry.tokenization.after
-    before, after = ([tokenizer.convert_tokens_to_ids(token)] if token else [] for token in frame)
-    streams = []
-    for path in text_files:
-        corpus = read_corpus(path, tokenizer, before, after)
-        refuse_long_lines(path, corpus, settings.kind, architecture.positions)
-        rng = numpy_generator(f"pretraining-{pretraining.seed}", f"order of {path.name}")
-        sizes = pretraining.row_tokens, pretraining.batch_size
-        growth = growth_of(pretraining) if path == text_files[0] and pretraining.first_lines else None
-        sample = sample_share(corpus, pretraining)
-        streams.append(endless_batches(corpus, *sizes, rng, sample=sample, growth=growth))
+    streams = [
+        batches_of(path, tokenizer, architecture, pretraining, settings.kind, grows=path == text_files[0])
+        for path in text_files
+    ]
     objective = OBJECTIVES[settings.kind]
     training = Training(model, pretraining, Checkpoint(checkpoint_path(out), key))
     report = training.run(interleave(streams, pretraining), lambda rows: objective(model, tokenizer, rows), progress)
     save(model, tokenizer, out)
     return report
+
+
+def batches_of(
+    path: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    architecture: Architecture,
+    pretraining: PretrainingSettings,
+    kind: Kind,
+    *,
+    grows: bool,
+) -> Iterator[Rows]:
+    """Batches of a text without end, in an order of its own. One that `grows` begins with its first lines."""
+    tokenization = ARCHITECTURES[architecture.type].tokenization
+    frame = tokenization.before, tokenization.after
+    before, after = ([tokenizer.convert_tokens_to_ids(token)] if token else [] for token in frame)
+    corpus = read_corpus(path, tokenizer, before, after)
+    refuse_long_lines(path, corpus, kind, architecture.positions)
+    rng = numpy_generator(f"pretraining-{pretraining.seed}", f"order of {path.name}")
+    sizes = pretraining.row_tokens, pretraining.batch_size
+    growth = growth_of(pretraining) if grows and pretraining.first_lines else None
+    return endless_batches(corpus, *sizes, rng, sample=sample_share(corpus, pretraining), growth=growth)
 
 
 def sample_share(corpus: Corpus, pretraining: PretrainingSettings) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 from softprompt.data.formats import Parsed, format_of
 from softprompt.data.record_files import read_rows, split_name
 from softprompt.data.rows import Groups, RawSplit, Row
-from softprompt.data.validation import Record, UniqueIds
+from softprompt.data.validation import RawRecord, UniqueIds
 from softprompt.tasks.data_section import DataSection
 
 REPEATED_ROW = "the same row once more"
@@ -35,7 +35,7 @@ def read_examples(data: DataSection, path: Path, *, labelled: bool) -> RawSplit:
     return split
 
 
-def _repeated(record: Record, example: Parsed, seen: dict[str, dict[str, Any]], labelled: bool) -> str:
+def _repeated(record: RawRecord, example: Parsed, seen: dict[str, dict[str, Any]], labelled: bool) -> str:
     """Unlabelled files may repeat a whole row (FewGLUE's WiC does); the same id on different rows stays an error."""
     if not labelled and seen.setdefault(example.id, record.value) is not record.value:
         return REPEATED_ROW if seen[example.id] == record.value else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit, Row
-from softprompt.data.validation import Record, UniqueIds
+from softprompt.data.validation import RawRecord, UniqueIds
 
 SAME_WORDING = "the wording of an earlier template"
 TYPES: dict[object, str] = {"1-1": "1-1", "N-1": "N-1", "N-M": "N-M"}
@@ -60,7 +60,7 @@ def read_patterns(path: Path, lama: ManualTemplate) -> tuple[list[ManualTemplate
     return templates, account
 
 
-def _source(record: Record) -> str:
+def _source(record: RawRecord) -> str:
     """The generated world says of its wordings whether a backbone has met them."""
     if "in_pretraining" not in record.value:
         return "ParaRel, hand-checked patterns"
@@ -68,7 +68,7 @@ def _source(record: Record) -> str:
     return f"generated world, {seen} in pretraining"
 
 
-def read_wording(record: Record, field: str) -> str:
+def read_wording(record: RawRecord, field: str) -> str:
     """A wording with [X] and [Y] as a template with {subject} and {mask}."""
     text = record.text(field)
     if text.count("[X]") != 1 or text.count("[Y]") != 1 or "{" in text or "}" in text:

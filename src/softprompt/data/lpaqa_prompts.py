@@ -9,7 +9,7 @@ from pathlib import Path
 from softprompt.data.lama import SAME_WORDING, ManualTemplate, read_wording, without_blanks
 from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit
-from softprompt.data.validation import RESTORE, Record
+from softprompt.data.validation import RESTORE, RawRecord
 
 FAMILIES = ("mine", "paraphrase")
 TOP = 3  # templates of a family
@@ -45,7 +45,7 @@ def read_lpaqa(path: Path, family: str, earlier: list[ManualTemplate]) -> tuple[
     return templates, account
 
 
-def _weight(record: Record) -> float:
+def _weight(record: RawRecord) -> float:
     weight = record.value.get("weight")
     if not isinstance(weight, int | float) or isinstance(weight, bool) or not weight >= 0:
         record.refuse("weight", weight, "a number of at least 0", RESTORE)

@@ -11,7 +11,7 @@ from pathlib import Path
 from softprompt.data.lama import ManualTemplate
 from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit, Row
-from softprompt.data.validation import Record, UniqueIds
+from softprompt.data.validation import RawRecord, UniqueIds
 
 BLANK = "[MASK]"
 SENTENCE = "sentence"  # the type of a probe whose rows bring their own sentence
@@ -73,14 +73,14 @@ def read_probe(probe: Probe, path: Path) -> RawSplit:
     return split
 
 
-def _subject(record: Record, probe: Probe, answer: str) -> str:
+def _subject(record: RawRecord, probe: Probe, answer: str) -> str:
     record.choice("pred", {probe.relation: probe.relation})
     if probe.relation.endswith("/date_of_birth") and not re.fullmatch(r"\d{1,4}", answer):
         record.refuse("obj_label", answer, "a year")
     return record.text("sub_label").strip()
 
 
-def _around_the_blank(record: Record, sentences: list[str]) -> dict[str, str]:
+def _around_the_blank(record: RawRecord, sentences: list[str]) -> dict[str, str]:
     """`before` without the blank at its end, which belongs to the answer; `after` as it stands."""
     if len(sentences) != 1 or BLANK not in sentences[0]:
         record.refuse("masked_sentences", sentences, f"one sentence with one {BLANK}")

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.validation import RESTORE, Record
+from softprompt.data.validation import RESTORE, RawRecord
 from softprompt.errors import UserError
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 TREEBANK = "stsa.binary."  # what the names of the Stanford treebank's files begin with
 
 
-def read_rows(path: Path) -> Iterator[Record]:
+def read_rows(path: Path) -> Iterator[RawRecord]:
     """Every row of a file of examples, by the end of its name; other names are those of JSON lines."""
     if path.name.startswith(TREEBANK):
         return read_treebank(path)
@@ -26,25 +26,25 @@ def split_name(path: Path) -> str:
     return path.name.removeprefix(TREEBANK).removesuffix(".tsv").removesuffix(".jsonl")
 
 
-def read_treebank(path: Path) -> Iterator[Record]:
+def read_treebank(path: Path) -> Iterator[RawRecord]:
     """Lines of a label, a blank and a sentence."""
     for number, line in enumerate(read_lines(path), start=1):
         label, _, sentence = line.partition(" ")
-        yield Record(path, number, {"label": label, "sentence": sentence})
+        yield RawRecord(path, number, {"label": label, "sentence": sentence})
 
 
-def read_tsv(path: Path) -> Iterator[Record]:
+def read_tsv(path: Path) -> Iterator[RawRecord]:
     """The rows of a tab-separated file as texts by column: a header, no quoting."""
     return _by_header(path, ((number, line.split("\t")) for number, line in enumerate(read_lines(path), start=1)))
 
 
-def read_csv(path: Path) -> Iterator[Record]:
+def read_csv(path: Path) -> Iterator[RawRecord]:
     """The rows of a CSV file as texts by column: a header, and quotes around values with commas or line ends."""
     rows = csv.reader(f"{line}\n" for line in read_lines(path))
     return _by_header(path, ((rows.line_num, values) for values in rows))
 
 
-def _by_header(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[Record]:
+def _by_header(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[RawRecord]:
     """Records of numbered rows, of which the first names the columns."""
     numbered = iter(rows)
     _, header = next(numbered)
@@ -53,17 +53,17 @@ def _by_header(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[Re
             raise UserError(
                 f"{path}:{number}: {len(values)} columns; expected {len(header)} ({', '.join(header)}); {RESTORE}"
             )
-        yield Record(path, number, dict(zip(header, values, strict=True)))
+        yield RawRecord(path, number, dict(zip(header, values, strict=True)))
 
 
-def read_json_lines(path: Path) -> Iterator[Record]:
+def read_json_lines(path: Path) -> Iterator[RawRecord]:
     """Every row of a JSON-lines file that has at least one. A missing newline after the last row is allowed."""
     lines = _lines(path, "JSON lines")
     last = len(lines)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise UserError(f"{path}:{number}: the line is empty; expected a JSON object; delete the line")
-        yield Record(path, number, _parse(path, number, line, last=number == last))
+        yield RawRecord(path, number, _parse(path, number, line, last=number == last))
 
 
 def read_lines(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from softprompt.errors import UserError
 RESTORE = "restore the official file or mend the row"
 
 
-class Record:
+class RawRecord:
     """An object of a file and where it stands. Its accessors return a checked value or raise a UserError."""
 
     def __init__(self, path: Path, line: int, value: dict[str, Any], prefix: str = "") -> None:
@@ -64,14 +64,14 @@ class Record:
             self.refuse(field, value, f"one of {shown}")
         return names[0]
 
-    def child(self, field: str) -> "Record":
+    def child(self, field: str) -> "RawRecord":
         """A nested object."""
         value = self._get(field, "an object")
         if not isinstance(value, dict):
             self.refuse(field, value, "an object")
-        return Record(self.path, self.line, value, f"{self.prefix}{field}.")
+        return RawRecord(self.path, self.line, value, f"{self.prefix}{field}.")
 
-    def children(self, field: str, *, may_be_empty: bool = False) -> "list[Record]":
+    def children(self, field: str, *, may_be_empty: bool = False) -> "list[RawRecord]":
         """A list of nested objects."""
         value = self._get(field, "a list of objects")
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -79,7 +79,8 @@ class Record:
         if not value and not may_be_empty:
             self.refuse(field, value, "a list that is not empty")
         return [
-            Record(self.path, self.line, item, f"{self.prefix}{field}[{number}].") for number, item in enumerate(value)
+            RawRecord(self.path, self.line, item, f"{self.prefix}{field}[{number}].")
+            for number, item in enumerate(value)
         ]
 
 
@@ -90,7 +91,7 @@ class UniqueIds:
         self.field = field
         self.lines: dict[object, int] = {}
 
-    def add(self, record: Record, identity: object) -> None:
+    def add(self, record: RawRecord, identity: object) -> None:
         if identity in self.lines:
             record.refuse(self.field, identity, f"an id that occurs once (line {self.lines[identity]} has it already)")
         self.lines[identity] = record.line

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PIECES = re.compile(r"(\{\w+\})")
-SLOTS = ("{mask}", "{prompt}", "{sep}")  # pieces that are no text
+WITHOUT_TEXT = ("{mask}", "{prompt}", "{sep}")  # pieces that are no text
 ORDINARY = -1  # the slot number of a token that is no prompt vector
 NO_TOKEN = -100  # fills rows of answers that are shorter than the longest
 
@@ -113,7 +113,7 @@ def _pieces(template: Template, kind: Kind) -> list[str]:
     blank = ""
     for piece in PIECES.split(text):
         if PIECES.fullmatch(piece):
-            pieces.append(f"{blank}{piece}" if piece not in SLOTS else piece)
+            pieces.append(f"{blank}{piece}" if piece not in WITHOUT_TEXT else piece)
             blank = ""
             continue
         literal = blank + piece
@@ -133,7 +133,7 @@ def _ids_of_pieces(
     """
     sep = [] if tokenizer.sep_token_id is None else [int(tokenizer.sep_token_id)]
     ids = [[list(sep) if piece == "{sep}" else [] for piece in pieces] for _ in range(len(texts))]
-    for is_slot, run in groupby(range(len(pieces)), key=lambda number: pieces[number] in SLOTS):
+    for is_slot, run in groupby(range(len(pieces)), key=lambda number: pieces[number] in WITHOUT_TEXT):
         if is_slot or texts.empty:
             continue
         numbers = list(run)
@@ -168,7 +168,7 @@ def _encode_row(
     masks = [_mask_id(tokenizer, kind)] * (len(answer) or 1 if kind == "masked" else 1) if "{mask}" in pieces else []
     given = answer[:-1] if kind == "causal" else []  # each of its tokens is read one place earlier
     fixed = len(prefix) + len(suffix) + sum(blocks) + len(masks) + len(given)
-    is_field = [piece not in SLOTS and bool(PIECES.search(piece)) for piece in pieces]
+    is_field = [piece not in WITHOUT_TEXT and bool(PIECES.search(piece)) for piece in pieces]
     _shorten(parts, is_field, max_tokens - fixed)
     row = _Row([], [])
     row.extend(prefix)

@@ -33,7 +33,7 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
-from softprompt.training.label_words import find_label_words
+from softprompt.training.label_word_search import find_label_words
 from softprompt.training.loop import FleetCost, FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.triggers import LEAST_ROUND, TriggerSearch

@@ -11,7 +11,7 @@ import pandas as pd
 
 from softprompt.data.formats import Format, format_of
 from softprompt.data.record_files import read_csv, read_json_lines, read_lines
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 from softprompt.errors import UserError
 from softprompt.tasks.load import LAMA, load_data_section
 from softprompt.tasks.task import Task
@@ -33,7 +33,7 @@ def read_inputs(task: Task, file: Path | None, texts: Sequence[str]) -> pd.DataF
     return pd.DataFrame(rows, columns=["row", *task.fields], dtype=object)
 
 
-def _file_records(task: Task, file: Path) -> Iterator[Record]:
+def _file_records(task: Task, file: Path) -> Iterator[RawRecord]:
     if file.suffix == ".csv":
         yield from read_csv(file)
     elif file.suffix in (".jsonl", ".json"):
@@ -41,7 +41,7 @@ def _file_records(task: Task, file: Path) -> Iterator[Record]:
     elif len(task.fields) == 1:
         for number, line in enumerate(read_lines(file), start=1):
             if line.strip():
-                yield Record(file, number, {task.fields[0]: line.strip()})
+                yield RawRecord(file, number, {task.fields[0]: line.strip()})
     else:
         raise UserError(
             f"{file}: {task.key} has several fields, which lines of text cannot hold; "
@@ -49,17 +49,17 @@ def _file_records(task: Task, file: Path) -> Iterator[Record]:
         )
 
 
-def _text_records(task: Task, texts: Sequence[str]) -> list[Record]:
+def _text_records(task: Task, texts: Sequence[str]) -> list[RawRecord]:
     if len(task.fields) == 1:
-        return [Record(COMMAND_LINE, number, {task.fields[0]: text}) for number, text in enumerate(texts, start=1)]
+        return [RawRecord(COMMAND_LINE, number, {task.fields[0]: text}) for number, text in enumerate(texts, start=1)]
     pairs = [text.partition("=") for text in texts]
     for text, (name, equals, _) in zip(texts, pairs, strict=True):
         if not equals or not name.isidentifier():
             raise UserError(f"{text!r} is not of the form field=text; {task.key} needs {_expected(task)}")
-    return [Record(COMMAND_LINE, 1, {name: value for name, _, value in pairs})] if pairs else []
+    return [RawRecord(COMMAND_LINE, 1, {name: value for name, _, value in pairs})] if pairs else []
 
 
-def _fields_of(task: Task, record: Record) -> Iterator[dict[str, str]]:
+def _fields_of(task: Task, record: RawRecord) -> Iterator[dict[str, str]]:
     """The examples of a record: one, or as many as an official row holds (MultiRC, ReCoRD)."""
     parser, given, inputs = _parser_of(task), record.value, _inputs_of(task)
     if parser is None or (set(task.fields) <= set(given) and set(task.fields) != set(inputs)):
@@ -69,7 +69,7 @@ def _fields_of(task: Task, record: Record) -> Iterator[dict[str, str]]:
     if not isinstance(given.get("passage"), dict):  # a nested passage is that of an official row
         _refuse_missing(task, record, inputs)
     official = parser.official_row(given) | {"idx": record.line, "index": str(record.line)}
-    for example in parser.parse(Record(record.path, record.line, official), labelled=False):
+    for example in parser.parse(RawRecord(record.path, record.line, official), labelled=False):
         if not example.dropped:
             yield example.fields
 
@@ -87,7 +87,7 @@ def _inputs_of(task: Task) -> tuple[str, ...]:
     return (() if task.suite == LAMA else load_data_section(task.suite, task.name).inputs) or task.fields
 
 
-def _refuse_missing(task: Task, record: Record, needed: Sequence[str]) -> None:
+def _refuse_missing(task: Task, record: RawRecord, needed: Sequence[str]) -> None:
     missing = [name for name in needed if name not in record.value]
     if missing:
         raise UserError(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from softprompt.data.formats.file_format import FORMATS, Format, Parsed, text_of
 from softprompt.data.formats.texts import continued, unpunctuated
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 
 CONNECTIVES: dict[object, str] = {"cause": "because", "effect": "so"}
 
@@ -13,7 +13,7 @@ CONNECTIVES: dict[object, str] = {"cause": "because", "effect": "so"}
 class Copa(Format):
     official_columns = ("premise", "choice1", "choice2", "question")
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         premise, choice1, choice2 = (text_of(record, field) for field in ("premise", "choice1", "choice2"))
         connective = record.choice("question", CONNECTIVES)
         stem = unpunctuated(premise)

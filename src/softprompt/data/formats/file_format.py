@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 from softprompt.errors import UserError
 from softprompt.registry import Registry
 from softprompt.tasks.data_section import DataSection
@@ -38,7 +38,7 @@ class Format:
     def __init__(self, data: DataSection) -> None:
         self.data = data
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         """The examples of an official row."""
         raise NotImplementedError
 
@@ -71,25 +71,25 @@ class Format:
         """The column that names a row."""
         return "index" if self.data.id == "index" else "idx"
 
-    def label_of(self, record: Record, *, labelled: bool) -> str:
+    def label_of(self, record: RawRecord, *, labelled: bool) -> str:
         """The checked label of a row; "" in files without labels."""
         return record.choice(self.data.label_column, self.data.written_labels) if labelled else ""
 
-    def id_of(self, record: Record) -> str:
+    def id_of(self, record: RawRecord) -> str:
         """The number that names a row within its file."""
         if self.data.id == "line" or (self.data.id == "idx or line" and "idx" not in record.value):
             return str(record.line)
         return str(record.integer("idx")) if self.id_column == "idx" else _decimal(record, "index")
 
 
-def _decimal(record: Record, column: str) -> str:
+def _decimal(record: RawRecord, column: str) -> str:
     text = record.text(column)
     if not text.isdecimal():
         record.refuse(column, text, "a whole number of at least 0")
     return str(int(text))
 
 
-def text_of(record: Record, column: str) -> str:
+def text_of(record: RawRecord, column: str) -> str:
     """A text that is not empty, without blanks around it."""
     return record.text(column).strip()
 

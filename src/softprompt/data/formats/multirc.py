@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row, text_of
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 
 EMPTY_ANSWER = "empty answer text"
 
@@ -13,7 +13,7 @@ EMPTY_ANSWER = "empty answer text"
 class MultiRC(Format):
     """Ids are paragraph-question-answer. The official train and test sets hold a few answers without text: dropped."""
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         paragraph, passage = self.id_of(record), record.child("passage")
         text = text_of(passage, "text")
         for question in passage.children("questions"):

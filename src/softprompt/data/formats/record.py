@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from softprompt.data.formats.file_format import FORMATS, Format, Parsed
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 
 PLACEHOLDER = "@placeholder"
 HIGHLIGHT = re.compile(r"\s*\n?@highlight\s*")  # stands between the sentences of the summaries
@@ -16,7 +16,7 @@ class ReCoRD(Format):
     """The candidates are the texts of the passage's entities, the label a JSON list of the right ones. Offsets name the
     first and the last character. The hub has no offsets of answers, so it cannot stand in."""
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         passage = record.child("passage")
         text = passage.text("text")
         entities = list(dict.fromkeys(_span(entity, text) for entity in passage.children("entities")))
@@ -39,7 +39,7 @@ class ReCoRD(Format):
             yield Parsed(f"{self.id_of(record)}-{query.integer('idx')}", label, fields)
 
 
-def _answer(answer: Record, text: str, entities: list[str]) -> str:
+def _answer(answer: RawRecord, text: str, entities: list[str]) -> str:
     wording = answer.text("text")
     if wording != _span(answer, text):
         answer.refuse("text", wording, f"the passage between its offsets ({_span(answer, text)!r})")
@@ -48,7 +48,7 @@ def _answer(answer: Record, text: str, entities: list[str]) -> str:
     return wording
 
 
-def _span(entity: Record, text: str) -> str:
+def _span(entity: RawRecord, text: str) -> str:
     start, end = entity.integer("start"), entity.integer("end")
     if not start <= end < len(text):
         entity.refuse("end", end, f"an offset in {start}..{len(text) - 1}")

@@ -4,7 +4,7 @@ import string
 from collections.abc import Callable, Iterator
 
 from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row, text_of
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 from softprompt.tasks.data_section import DataSection, Rule
 
 
@@ -30,7 +30,7 @@ class Texts(Format):
         self.columns = {field: data.column_of(field) for field in data.fields if field not in data.derived}
         self.official_columns = tuple(self.columns.values())
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         texts = {field: text_of(record, column) for field, column in self.columns.items()}
         derived = {field: RULES[one.rule](texts[one.of]) for field, one in self.data.derived.items()}
         fields = {field: (texts | derived)[field] for field in self.data.fields}

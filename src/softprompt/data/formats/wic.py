@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row, text_of
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 
 
 @FORMATS.register("wic")
 class WiC(Format):
     official_columns = ("word", "sentence1", "sentence2", "start1", "end1", "start2", "end2")
 
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         word = text_of(record, "word")
         for number in "12":
             _check_word_span(record, number)
@@ -35,7 +35,7 @@ class WiC(Format):
         return given | spans
 
 
-def _check_word_span(record: Record, number: str) -> None:
+def _check_word_span(record: RawRecord, number: str) -> None:
     """The span has to be whole words; a form of the verb before `n't` counts as one ("doesn't" holds "does")."""
     sentence = record.text(f"sentence{number}")
     start, end = record.integer(f"start{number}"), record.integer(f"end{number}")

@@ -4,7 +4,7 @@ import string
 from collections.abc import Iterable, Iterator
 
 from softprompt.data.formats.file_format import FORMATS, Format, Parsed, Row
-from softprompt.data.validation import Record
+from softprompt.data.validation import RawRecord
 
 PRONOUN_OFF_BY_ONE = "span2_index off by one"
 SPANS = ("span1_text", "span1_index", "span2_text", "span2_index")
@@ -12,7 +12,7 @@ SPANS = ("span1_text", "span1_index", "span2_text", "span2_index")
 
 @FORMATS.register("wsc")
 class Wsc(Format):
-    def parse(self, record: Record, *, labelled: bool) -> Iterator[Parsed]:
+    def parse(self, record: RawRecord, *, labelled: bool) -> Iterator[Parsed]:
         words, target = record.text("text").split(), record.child("target")
         candidate = _find_candidate(target, words, labelled)
         position, repaired = _find_pronoun(target, words)
@@ -40,7 +40,7 @@ def _bare(words: list[str]) -> list[str]:
     return [word.removesuffix("'s") for word in stripped]
 
 
-def _find_candidate(target: Record, words: list[str], labelled: bool) -> str:
+def _find_candidate(target: RawRecord, words: list[str], labelled: bool) -> str:
     """The first span with single blanks. Rows without labels may hold antecedents that the text never names in one
     piece ("Stalin and Kamenev"): there each word of it has to occur."""
     span = target.text("span1_text").split()
@@ -54,7 +54,7 @@ def _find_candidate(target: Record, words: list[str], labelled: bool) -> str:
     return " ".join(span)
 
 
-def _find_pronoun(target: Record, words: list[str]) -> tuple[int, str]:
+def _find_pronoun(target: RawRecord, words: list[str]) -> tuple[int, str]:
     """Position of the pronoun and what was mended: one official row (val 42) points at the word before it."""
     span, index = target.text("span2_text").strip(), target.integer("span2_index")
     if index >= len(words):
