@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Choice, Kind, MethodSettings, TrainedMethodSettings
+from softprompt.config.parsing import parse_section
 from softprompt.errors import UserError
 from softprompt.inputs.task_data import TaskData
 from softprompt.prompts.trainable import Trainable
@@ -168,8 +169,6 @@ def build_method(name: str, section: dict[str, Any]) -> Method:
 
     Raises UserError naming the key where the section is wrong, or the methods there are where the name is.
     """
-    from softprompt.config.parsing import parse_section  # params parses methods too
-
     if name not in METHODS:
         raise UserError(f"methods.{name}: no such method; known: {', '.join(sorted(METHODS))}")
     method = METHODS[name]
