@@ -94,7 +94,7 @@ def test_the_likeliest_tokens_are_those_of_the_library(gpt2: Backbone, prepared:
     chosen = finished_cell("manual", gpt2, "lama/P19", template["id"], Trainable(), paths, all_methods())
     inputs = read_inputs(chosen.task, None, ["Ann met Bob", "Rome"])
     predicted = predict(chosen, inputs)
-    allowed = chosen.trained.label_space_of(chosen.task).space.allowed
+    allowed = chosen.trained.label_space_of(chosen.task).outputs.allowed
     for row, subject in enumerate(["Ann met Bob", "Rome"]):
         text = template["text"].partition("{mask}")[0].rstrip().replace("{subject}", subject)
         with torch.no_grad():
