@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from softprompt.backbones import backbone as backbone_module
-from softprompt.backbones import memory
+from softprompt.backbones import loading, memory
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.memory import parameters_in
@@ -106,7 +105,7 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
 ) -> None:
     bert.model.save_pretrained(tmp_path)
     monkeypatch.setattr(memory, "main_memory_bytes", lambda: 1000)
-    monkeypatch.setattr(backbone_module, "with_fused_activation", lambda _: pytest.fail("it was loaded"))
+    monkeypatch.setattr(loading, "with_fused_activation", lambda _: pytest.fail("it was loaded"))
     expected = r"backbones.b: its weights need 0.0 GiB as float32, but the cpu device has .* dtype: bfloat16, or take b"
     with pytest.raises(UserError, match=expected):
         load_backbone("b", "masked", tmp_path, CPU)
