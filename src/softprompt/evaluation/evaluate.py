@@ -16,19 +16,20 @@ from softprompt.evaluation.prompt_contents import write_prompt_contents
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.workers import map_unordered
 from softprompt.files import write_atomically
-from softprompt.inputs.label_space import keep_answerable
+from softprompt.inputs.label_space import LabelSpace, keep_answerable
 from softprompt.paths import Paths
 from softprompt.results import Prediction, Score
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
+from softprompt.tasks.task import Task
 
 SCORED_SPLITS = ("test", "withheld")
 
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     """Write the predictions of all methods of the run on a backbone, their scores, coverage, and what prompts hold."""
-    answer = partial(_predictions_of_method, params, backbone, paths)
-    found = dict(map_unordered(answer, params.run.methods, params.device.workers))
+    predict = partial(_predictions_of_method, params, backbone, paths, _ScoredSplits(paths))
+    found = dict(map_unordered(predict, params.run.methods, params.device.workers))
     frames = [frame for name in params.run.methods for frame in found[name]]
     if not frames:
         raise UserError(f"no method of the run has a cell on {backbone.name}; see results/train/{backbone.name}")
@@ -44,10 +45,12 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
 def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     """Every metric of every cell, template and split; columns as in results.Score."""
     keys = ["suite", "task", "backbone", "method", "state", "seed", "template", "split"]
+    places = predictions[["suite", "task"]].drop_duplicates().itertuples(index=False)
+    metrics = {(suite, task): load_task(suite, task, paths.prepared).metrics for suite, task in places}
     rows = []
     for values, rows_of_cell in predictions.groupby(keys, sort=False):
         named: dict[str, Any] = dict(zip(keys, values, strict=True))
-        for name in load_task(named["suite"], named["task"], paths.prepared).metrics:
+        for name in metrics[named["suite"], named["task"]]:
             metric = METRICS[name]
             score = Score(
                 **named,
@@ -60,18 +63,36 @@ def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(Score.model_fields))
 
 
-def _predictions_of_method(params: Params, backbone: Backbone, paths: Paths, name: str) -> list[pd.DataFrame]:
+def _predictions_of_method(
+    params: Params, backbone: Backbone, paths: Paths, splits: "_ScoredSplits", name: str
+) -> list[pd.DataFrame]:
     trained = TrainedCells(params, name, backbone, paths)
-    return trained.predict([request for scored in _scored_splits(trained) for request in trained.requests(scored)])
+    scored = [one for suite, task in trained.cells for one in splits.of(trained, suite, task)]
+    return trained.predict([request for one in scored for request in trained.requests(one)])
 
 
-def _scored_splits(trained: TrainedCells) -> Iterator[ScoredSplit]:
-    """What the finished cells of a method answer, task by task and split by split."""
-    for suite, name in trained.cells:
-        task, folder = load_task(suite, name, trained.paths.prepared), trained.paths.suite(suite)
-        label_space = trained.label_space_of(task)
+class _ScoredSplits:
+    """What the cells of a task predict, read once for all methods that read it alike."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self._tasks: dict[tuple[str, str], Task] = {}
+        self._splits: dict[tuple[str, str, bool, Backbone], list[ScoredSplit]] = {}
+
+    def of(self, trained: TrainedCells, suite: str, name: str) -> list[ScoredSplit]:
+        """Every split of a task that has examples which the backbone can answer."""
+        if (suite, name) not in self._tasks:
+            self._tasks[suite, name] = load_task(suite, name, self.paths.prepared)
+        task = self._tasks[suite, name]
+        key = suite, name, trained.method.uses_head(task), trained.backbone
+        if key not in self._splits:
+            self._splits[key] = list(self._read(task, trained.label_space_of(task)))
+        return self._splits[key]
+
+    def _read(self, task: Task, label_space: LabelSpace) -> Iterator[ScoredSplit]:
+        folder = self.paths.suite(task.suite)
         for split in SCORED_SPLITS:
-            if split in prepared_splits(folder, name):
-                examples = keep_answerable(label_space, load_split(folder, name, split))
+            if split in prepared_splits(folder, task.name):
+                examples = keep_answerable(label_space, load_split(folder, task.name, split))
                 if len(examples):
                     yield ScoredSplit(task, label_space, examples, split)

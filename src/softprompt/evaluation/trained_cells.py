@@ -11,7 +11,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
 from softprompt.experiments.store import FleetStore
-from softprompt.inputs.batches import Pool
+from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
 from softprompt.inputs.tagging import majority_tags
 from softprompt.inputs.task_data import encode_split
@@ -26,7 +26,7 @@ from softprompt.training.fleet import Fleet
 NO_TEMPLATE = Template(id="", text="", source="")  # of a method that asks nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoredSplit:
     """Examples of a task that all of its cells answer, with a `target` each, and what they may be answered with."""
 
@@ -57,6 +57,7 @@ class TrainedCells:
         folder = paths.train(params.run.folder_of(name), backbone.name)
         result = read_train_result(folder / "result.json")
         self.store = FleetStore(folder)
+        self._encoded: dict[tuple[ScoredSplit, str, int], Split] = {}
         self.cells: dict[tuple[str, str], list[Cell]] = {}
         for cell in result.cells:
             if cell.status == "done":
@@ -95,22 +96,29 @@ class TrainedCells:
         """The cells of some requests side by side, each with its rows."""
         cells = {request.cell.key: self.loaded(request.cell) for request in requests}
         backbone = next(iter(cells.values())).applied_to(self.backbone)
-        limit = min(self.params.max_tokens, backbone.max_tokens)
-        encoded = {
-            (id(scored), template.id, length): encode_split(
-                scored.label_space, backbone, template, scored.examples, length, limit
-            )
-            for scored, template, length in ((one.scored, one.template, one.cell.positions) for one in requests)
-        }
-        splits = [encoded[id(one.scored), one.template.id, one.cell.positions] for one in requests]
+        splits = self._encoded_for(requests, backbone, min(self.params.max_tokens, backbone.max_tokens))
         fleet = Fleet(backbone, [one.scored.label_space.outputs for one in requests])
         return fleet, Pool(splits, backbone.device), gather([cells[one.cell.key] for one in requests])
+
+    def _encoded_for(self, requests: Sequence[Request], backbone: Backbone, limit: int) -> list[Split]:
+        """The rows of each request; what the requests before have encoded alike serves again."""
+        before, self._encoded = self._encoded, {}
+        for one in requests:
+            key = one.scored, one.template.id, one.cell.positions
+            if key not in self._encoded:
+                arguments = one.template, one.scored.examples, one.cell.positions, limit
+                self._encoded[key] = before.get(key) or encode_split(one.scored.label_space, backbone, *arguments)
+        return [self._encoded[one.scored, one.template.id, one.cell.positions] for one in requests]
 
     def _fleets(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Numbers of requests that are read alike, as many as train together; on a tuned backbone those of one cell."""
         tuned, width = self.method.state == "tuned", self.params.device.fleet_members
         reading = [
-            (one.scored.label_space.outputs.form, self.method.uses_head(one.scored.task), one.cell.key if tuned else "")
+            (
+                one.scored.label_space.outputs.form,
+                self.method.uses_head(one.scored.task),
+                (one.scored.task.key, one.cell.key) if tuned else (),
+            )
             for one in requests
         ]
         ordered = sorted(range(len(requests)), key=reading.__getitem__)

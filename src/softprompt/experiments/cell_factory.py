@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -32,8 +33,7 @@ class CellFactory:
             "data": data.fingerprint,
             "backbone": self.backbone.revision,
             "device": self.backbone.device.type,
-            "python": platform.python_version(),
-            **{package: version(package) for package in RECORDED_PACKAGES},
+            **_versions(),
         }
         return self._cell(data.task, seed, key, provenance=provenance, dropped=data.dropped, **fields)
 
@@ -52,6 +52,11 @@ class CellFactory:
                 **fields,
             }
         )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{package: version(package) for package in RECORDED_PACKAGES}}
 
 
 def scalars(settings: dict[str, Any]) -> dict[str, Setting]:

@@ -1,4 +1,4 @@
-"""Every module here but `base` and `families` is one method; importing the package registers them all."""
+"""Every module here but `base` is one method; importing the package registers them all. `shared` has what several use."""
 
 import importlib
 import pkgutil
