@@ -1,4 +1,4 @@
-"""Every module here but `base` is one method; importing the package registers them all. `shared` has what several use."""
+"""Every module here but `base` is one method; importing the package registers all. `shared` has what several use."""
 
 import importlib
 import pkgutil
