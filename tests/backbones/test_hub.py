@@ -13,6 +13,7 @@ import yaml
 
 from helpers.hub_server import COMMIT, hub_serving
 from helpers.paths import ROOT
+from helpers.profiles import fixture_content
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.loading import load_backbone
 
@@ -48,7 +49,7 @@ def model(bert: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def workspace(folder: Path, **changed: Any) -> Path:
     """A folder with the stages and a params.yaml whose only backbone is the hub's."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = fixture_content()
     backbone = {
         "source": "hub",
         "kind": "masked",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_content, fixture_params
 from softprompt.errors import UserError
 from softprompt.experiments import checks
 from softprompt.experiments.checks import load_checked_params
@@ -16,7 +16,7 @@ from softprompt.methods import build_method
 
 def changed(tmp_path: Path, keys: str, value: Any) -> Path:
     """The embedded profile with one key set, added, or removed (value None)."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = fixture_content()
     *parents, last = keys.split(".")
     section = content
     for key in parents:
@@ -130,7 +130,7 @@ def test_a_prefix_may_be_longer_than_the_positions_because_it_takes_none(tmp_pat
 
 
 def test_a_choice_that_a_setting_cannot_be_is_refused(tmp_path: Path) -> None:
-    section = yaml.safe_load((ROOT / "params.yaml").read_text())["methods"]["p_tuning"] | {"paper": {}}
+    section = fixture_content()["methods"]["p_tuning"] | {"paper": {}}
     del section["encoder"]
     section["search"]["encoder"] = ["lstm", "gru"]
     with pytest.raises(UserError, match=r"search.encoder allows 'gru': Input should be 'lstm', 'mlp' or 'identity'"):
@@ -150,7 +150,7 @@ def test_a_choice_that_a_setting_cannot_be_is_refused(tmp_path: Path) -> None:
 def test_any_setting_can_be_searched_in_its_own_type(
     tmp_path: Path, method: str, search: dict[str, Any], types: tuple[type, ...]
 ) -> None:
-    section = yaml.safe_load((ROOT / "params.yaml").read_text())["methods"][method]
+    section = fixture_content()["methods"][method]
     kept = {key: value for key, value in section.items() if key not in (*search, "paper", "search")}
     if method != "in_context":
         kept |= {"learning_rate": 0.01} if "learning_rate" not in search else {}
@@ -177,7 +177,7 @@ def test_a_task_without_any_template_for_a_backbone_is_refused(tmp_path: Path, m
     (tmp_path / "cb.yaml").write_text(yaml.safe_dump(cb))
     monkeypatch.setattr(checks, "DEFINITIONS", tmp_path)
     with pytest.raises(UserError, match="cb has no template for causal backbones such as tiny_gpt2"):
-        load_checked_params(ROOT / "params.yaml")
+        fixture_params()
 
 
 def test_a_missing_or_broken_file_says_what_to_do(tmp_path: Path) -> None:

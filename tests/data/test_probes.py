@@ -9,8 +9,7 @@ import pytest
 import torch
 import yaml
 
-from helpers.paths import ROOT
-from helpers.profiles import listed
+from helpers.profiles import fixture_content, listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
@@ -132,7 +131,7 @@ def folder(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def params_for(folder: Path, methods: list[str]) -> Params:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content: dict[str, Any] = fixture_content()
     content["run"] |= {"suites": ["lama"], **listed(methods)}
     content["suites"]["lama"]["tasks"] = "all"
     content["budget"] = "smoke"

@@ -8,12 +8,10 @@ import pytest
 import torch
 
 from helpers import synthetic_results as synthetic
-from helpers.paths import ROOT
-from helpers.profiles import listed
+from helpers.profiles import fixture_params, listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.evaluation.prompt_contents import cosines_to_words, write_prompt_contents
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.store import FleetStore
 from softprompt.files import write_atomically
 from softprompt.inputs.batches import Pool
@@ -66,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, prepared: Path, bert: Backbon
     (root / "data/prepared").symlink_to(prepared)
     paths = Paths(root)
     words = bert.word_embeddings()
-    params = load_checked_params(ROOT / "params.yaml")
+    params = fixture_params()
     run = params.run.model_copy(update=listed(METHODS))
     folders = {name: paths.train(run.folder_of(name), "tiny_bert") for name in METHODS}
     places = [(task, seed) for task in ("P19", "P36") for seed in (3, 2)]

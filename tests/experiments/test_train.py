@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from helpers.backbones import WORLD
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings
 from softprompt.data.prepare import prepare_suite
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
@@ -30,7 +29,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(name: str, section: dict[str, Any]) -> Params:
     """The default profile cut down to one method; keys of its section replaced."""
-    params = load_checked_params(ROOT / "params.yaml")
+    params = fixture_params()
     own = {**params.methods[name], "paper": {}, **section}
     return params.model_copy(
         update={

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.evaluation.trained_cells import TrainedCells
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.store import FleetStore
 from softprompt.methods import METHODS
 from softprompt.paths import Paths
@@ -18,7 +17,7 @@ from softprompt.usage.cells import TrainedCell
 
 def all_methods() -> Params:
     """The default profile, which has a section of every method."""
-    return load_checked_params(ROOT / "params.yaml")
+    return fixture_params()
 
 
 def paths_with(prepared: Path, folder: Path) -> Paths:

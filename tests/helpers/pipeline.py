@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from helpers.profiles import listed, profile_content
+from helpers.profiles import fixture_content, listed
 
 
 def small_params() -> dict[str, Any]:
-    """The embedded profile, as small as it can be and still go through every stage."""
-    params: dict[str, Any] = profile_content("embedded")
+    """The fixture profile, as small as it can be and still go through every stage."""
+    params: dict[str, Any] = fixture_content()
     params["run"] = {
         "suites": ["lama", "superglue"],
         "backbones": ["tiny_bert"],

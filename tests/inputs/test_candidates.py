@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
-from softprompt.experiments.checks import load_checked_params
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import prediction_table
 from softprompt.inputs.outputs import Predictions
@@ -28,7 +27,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
 
-SECTIONS = load_checked_params(ROOT / "params.yaml").methods
+SECTIONS = fixture_params().methods
 BUDGET = Budget(trials=2, steps=6, batch_size=3, eval_every=3, patience=2)
 
 

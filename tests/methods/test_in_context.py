@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
-from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
 from softprompt.experiments.cell_factory import CellFactory
 from softprompt.experiments.store import FleetStore
@@ -29,7 +28,7 @@ from softprompt.training.fleet import Fleet
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(ROOT / "params.yaml").model_copy(update={"seeds": (0, 1)})
+    return fixture_params().model_copy(update={"seeds": (0, 1)})
 
 
 def data_of(suite: str, name: str, backbone: Backbone, prepared: Path, max_tokens: int = 128) -> TaskData:

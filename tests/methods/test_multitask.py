@@ -9,10 +9,9 @@ from peft import MultitaskPromptTuningConfig
 from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
 from torch import Tensor, nn
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
-from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
@@ -31,7 +30,7 @@ from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer
 
-SECTIONS = load_params(ROOT / "params.yaml").methods
+SECTIONS = fixture_params().methods
 TOGETHER = ("multitask_prompt", "multitask_prompt_mpt")
 TASKS = ("P19", "P36", "P106")
 BUDGET = Budget(trials=2, steps=12, batch_size=5, eval_every=2, patience=2)

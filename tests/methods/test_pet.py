@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
-from softprompt.experiments.checks import load_checked_params
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import TrainedMethod, build_method
@@ -32,7 +31,7 @@ from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.patterns import Ensemble, Plan, Votes, soft_labels, usable_pairs
 
-SECTIONS = load_checked_params(ROOT / "params.yaml").methods
+SECTIONS = fixture_params().methods
 BUDGET = Budget(trials=2, steps=17, batch_size=4, eval_every=3, patience=9)
 
 

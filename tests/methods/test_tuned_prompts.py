@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from helpers.backbones import WORLD, tiny_backbone
-from helpers.paths import ROOT
+from helpers.profiles import fixture_content, fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, Recipe, SuiteSettings
 from softprompt.data.prepare import prepare_suite
@@ -29,12 +29,11 @@ from softprompt.tasks.metrics import METRICS
 from softprompt.training.member import Member
 from softprompt.training.optimizers import build_optimizer, build_schedule
 
-EMBEDDED = ROOT / "params.yaml"
 METHOD = "p_tuning_tuned"
 
 
 def method_named(name: str) -> TrainedMethod:
-    method = build_method(name, load_checked_params(EMBEDDED).methods[name])
+    method = build_method(name, fixture_params().methods[name])
     assert isinstance(method, TrainedMethod)
     return method
 
@@ -105,7 +104,7 @@ def test_without_a_rate_of_its_own_the_backbone_trains_at_the_searched_one(bert:
 
 
 def embedded(tmp_path: Path, change: dict[str, Any]) -> Path:
-    content = yaml.safe_load(EMBEDDED.read_text())
+    content = fixture_content()
     for name, settings in change.items():
         recipe = content["methods"][name]["recipe"] | settings.get("recipe", {})
         content["methods"][name] |= {**settings, "recipe": recipe}
@@ -127,7 +126,7 @@ def test_a_backbone_decay_without_its_rate_is_refused(tmp_path: Path) -> None:
 
 
 def short_params(name: str, backbone: Backbone) -> Params:
-    params = load_checked_params(EMBEDDED)
+    params = fixture_params()
     run = params.run.model_copy(update={"suites": ("fewglue",), "untrained": (), "trained": (name,)})
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
     search = params.methods[name]["search"] | {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}

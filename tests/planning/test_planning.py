@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.backbones import tiny_backbone
 from helpers.paths import ROOT
-from helpers.profiles import listed, profile_params
+from helpers.profiles import fixture_content, fixture_params, listed, profile_params
 from softprompt.backbones.architectures import ARCHITECTURES, build_model
 from softprompt.config import Architecture, BackboneSettings, Params
 from softprompt.config.profiles import profile_text
@@ -38,7 +38,7 @@ LAPTOP = Machine("cpu", "x86_64", 16 * GIB, 2, 1e11, "assumed")
 
 def params_of(folder: Path, **changed: Any) -> Params:
     """The embedded profile with sections changed."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = fixture_content()
     for key, value in changed.items():
         content[key] = {**content[key], **value} if isinstance(value, dict) else value
     folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_named_and_not_counted(tmp_path: Path) -> None:
 
 def test_a_backbone_meets_the_suites_that_are_named_for_it(tmp_path: Path) -> None:
     whole = plan_work(params_of(tmp_path / "a"), Paths(tmp_path))
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
+    content = fixture_content()["backbones"]
     content["tiny_bert"]["suites"] = ["fewglue"]
     part = plan_work(params_of(tmp_path / "b", backbones=content), Paths(tmp_path))
     cells = {(stage.backbone, stage.method): stage.cells for stage in part.train}
@@ -208,7 +208,7 @@ def test_a_backbone_meets_the_suites_that_are_named_for_it(tmp_path: Path) -> No
 
 
 def test_cells_outside_of_the_named_suites_say_so(prepared: Path, tmp_path: Path) -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
+    content = fixture_content()["backbones"]
     content["tiny_bert"]["suites"] = ["lama"]
     run = {"suites": ["lama", "superglue"], "backbones": ["tiny_bert"], **listed(["majority"])}
     params = params_of(tmp_path, backbones=content, run=run)
@@ -242,14 +242,14 @@ def test_tuning_without_room_is_not_applicable(prepared: Path, tmp_path: Path, m
     ],
 )
 def test_a_wrong_backbone_is_refused(tmp_path: Path, changed: dict[str, Any], expected: str) -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())["backbones"]
+    content = fixture_content()["backbones"]
     content["tiny_bert"] |= changed
     with pytest.raises(UserError, match=expected):
         params_of(tmp_path, backbones=content)
 
 
 def test_the_speed_is_read_from_the_bench(tmp_path: Path) -> None:
-    device = load_checked_params(ROOT / "params.yaml").device.model_copy(update={"type": "cpu"})
+    device = fixture_params().device.model_copy(update={"type": "cpu"})
     assumed = describe_machine(device, tmp_path / "bench.json")
     assert "assumed" in assumed.basis
     run = {"device": assumed.name, "threads": 1, "fleet_member_steps_per_second": {"16": 30.0}}

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from helpers.backbones import WORLD, tiny_backbone
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import BackboneSettings, Budget, Kind, Params, SuiteSettings, TrainedMethodSettings
 from softprompt.data.prepare import prepare_suite
@@ -24,7 +24,6 @@ from softprompt.errors import UserError
 from softprompt.evaluation.evaluate import evaluate_backbone
 from softprompt.evaluation.prompt_contents import NEAREST
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.inputs.batches import Batch
 from softprompt.inputs.label_space import keep_answerable
@@ -133,7 +132,7 @@ class Run:
 
 
 def short_params(name: str) -> Params:
-    params = load_checked_params(ROOT / "params.yaml")
+    params = fixture_params()
     return params.model_copy(
         update={
             "run": params.run.model_copy(update={"suites": ("lama",), "untrained": (), "trained": (name,)}),

@@ -11,10 +11,9 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from helpers import synthetic_results as synthetic
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from helpers.synthetic_results import World
 from softprompt.backbones.backbone import Backbone
-from softprompt.experiments.checks import load_checked_params
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
@@ -33,8 +32,6 @@ from softprompt.reporting.rendering.parameter_counts import (
     wide_lstm_encoder,
 )
 from softprompt.tasks.load import load_task
-
-EMBEDDED = ROOT / "params.yaml"
 
 
 def parameters(module: nn.Module) -> int:
@@ -67,7 +64,7 @@ def test_the_wide_encoder_is_that_of_the_few_shot_code() -> None:
 
 
 def test_the_count_of_the_few_shot_code_is_what_the_method_trains_there(bert: Backbone, prepared: Path) -> None:
-    method = build_method("p_tuning_tuned", load_checked_params(EMBEDDED).methods["p_tuning_tuned"])
+    method = build_method("p_tuning_tuned", fixture_params().methods["p_tuning_tuned"])
     assert isinstance(method, TrainedMethod)
     count = next(count for count in source_counts() if count.source == "P-tuning, PT-Fewshot code")
     prompt = fresh_trainable(method, load_task("superglue", "rte", prepared), bert, 1, "member").part(SoftPrompt)

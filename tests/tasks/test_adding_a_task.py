@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data import prepared
@@ -17,7 +17,6 @@ from softprompt.data.prepare import prepare_suite
 from softprompt.data.validation import RawRecord
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
@@ -87,7 +86,7 @@ def write_rows(folder: Path, *, pairs: bool) -> None:
 
 
 def prepare(task: str, folder: Path) -> tuple[Params, Paths]:
-    params, paths = load_checked_params(ROOT / "params.yaml"), Paths(folder)
+    params, paths = fixture_params(), Paths(folder)
     settings = SuiteSettings(source="local", path=str(folder / "raw"), tasks=(task,), dev_share=0.25)
     prepare_suite("superglue", settings, WorldSettings(), paths.suite("superglue"))
     run = params.run.model_copy(update={"suites": ("superglue",)})

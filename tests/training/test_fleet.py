@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
-from softprompt.config.parsing import load_params
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
 from softprompt.inputs.batches import Pool
@@ -22,7 +21,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 
-SECTIONS = load_params(ROOT / "params.yaml").methods
+SECTIONS = fixture_params().methods
 # Methods that train in a way of their own have tests of their own.
 TRAINED = sorted(
     name

@@ -11,8 +11,7 @@ import torch
 import yaml
 
 from helpers.finished_cells import all_methods, finished_cell, paths_with
-from helpers.paths import ROOT
-from helpers.profiles import listed
+from helpers.profiles import fixture_content, listed
 from softprompt import __main__
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
@@ -162,7 +161,7 @@ def test_a_generated_answer_has_its_tokens_likelihood(gpt2: Backbone, prepared: 
 def project(bert: Backbone, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where `softprompt` can be run: params.yaml, data, a model, and one cell."""
     paths = paths_with(prepared, tmp_path)
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = fixture_content()
     content["run"] |= {**listed(["prompt_tuning", "manual"]), "backbones": ["tiny_bert"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     bert.with_model(bert.tuned_copy().model.float()).model.save_pretrained(tmp_path / "models" / "tiny_bert")

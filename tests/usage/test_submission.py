@@ -6,14 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from helpers.paths import ROOT
+from helpers.profiles import fixture_params
 from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import TrainedCells
-from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
@@ -37,7 +36,7 @@ def prepared_params(folder: Path) -> Params:
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = [row(task, index, labelled=name != "test") for index in range(count)]
             path.write_text("".join(json.dumps(one) + "\n" for one in rows))
-    params = load_checked_params(ROOT / "params.yaml")
+    params = fixture_params()
     suite = SuiteSettings(source="local", path=str(folder / "raw"), dev_share=0.3)
     prepare_suite("superglue", suite, WorldSettings(), Paths(folder).suite("superglue"))
     run = params.run.model_copy(update={"suites": ("superglue",)})
