@@ -86,6 +86,7 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         ("methods.p_tuning.search.prompt_length.high", 100, "at most 64 leave room for the input"),
         ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'verbalizer' or 'head'"),
         ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
+        ("methods.p_tuning.paper.masked.learning_rate", "1e-5", "is the text '1e-5', not a number; .* write 1.0e-5"),
         ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
         ("run.trained", ["p_tunning"], "run.trained names 'p_tunning', which has no section; known: .*p_tuning"),
         ("run.backbones", ["bert"], "run.backbones names 'bert', which has no section; known: tiny_bert"),

@@ -25,7 +25,7 @@ def fixture_content() -> dict[str, Any]:
 
 
 def fixture_params() -> Params:
-    return checked(parse_params(json.dumps(fixture_content()), FIXTURE.name), FIXTURE.name)
+    return checked(parse_params(yaml.safe_dump(fixture_content()), FIXTURE.name), FIXTURE.name)
 
 
 def profile_content(name: str) -> dict[str, Any]:

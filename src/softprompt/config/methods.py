@@ -55,6 +55,11 @@ class MethodSettings(Search):
                     f"paper.{kind} and search must name the same settings, but only one of them has {name}"
                 )
             for name, value in values.items():
+                if isinstance(value, str) and isinstance(self.search[name], Range):
+                    raise ValueError(
+                        f"paper.{kind}.{name} is the text {value!r}, not a number; "
+                        "YAML reads 1e-5 as text, write 1.0e-5"
+                    )
                 if value not in self.search[name]:
                     raise ValueError(
                         f"paper.{kind}.{name} is {value}, outside its range; a valid value lies {self.search[name]}"
