@@ -24,8 +24,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "softprompt"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(source_code, "PACKAGE", folder)
-    for name, path in (("MEMBERS", "experiments/members.py"), ("TUNING", "experiments/tuning.py")):
-        monkeypatch.setattr(versions, name, folder / path)
+    for name in ("ROOTS", "TUNING"):
+        monkeypatch.setattr(
+            versions, name, tuple(folder / path.relative_to(PACKAGE) for path in getattr(versions, name))
+        )
     for name in SOME:
         module = sys.modules[METHODS[name].__module__]
         monkeypatch.setattr(module, "__file__", str(folder / "methods" / f"{name}.py"))
@@ -58,12 +60,15 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ("methods/p_tuning.py", {"p_tuning"}),
         ("methods/shared/pattern_ensembles.py", {"pet"}),
         ("training/triggers.py", {"autoprompt"}),
-        ("training/loop.py", set(SOME)),
-        ("experiments/members.py", set(SOME)),
+        ("training/loop.py", {*SOME, "tuning"}),
+        ("experiments/members.py", {*SOME, "tuning"}),
+        ("experiments/untrained.py", {"tuning"}),
+        ("backbones/loading.py", set(SOME)),
         ("seeding.py", {*SOME, "tuning"}),
         ("experiments/tuning.py", {"tuning"}),
         ("tasks/metrics.py", set()),
-        ("experiments/runner.py", set()),
+        ("experiments/runner.py", {"tuning"}),
+        ("experiments/train.py", set()),
         ("reporting/aggregate.py", set()),
         ("config/params.py", set()),
     ],

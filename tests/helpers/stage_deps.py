@@ -20,8 +20,8 @@ def files_of_stage(stage: str) -> set[Path]:
     """Python files and data files of the package. Not followed: what parses flags and turns errors into messages."""
     roots = [ROOT / "stages" / f"{stage}.py"]
     if stage in ("untrained", "train", "evaluate"):  # which find their methods by name
-        roots += method_files(stage)
-    python = imported_files(roots, without=["stage.py", "methods/__init__.py"])
+        roots += method_files("evaluate")
+    python = imported_files(roots, without=["stage.py", "methods/__init__.py"]) - other_methods(stage)
     if any("methods" in path.parts for path in roots):
         python.add(PACKAGE / "methods" / "__init__.py")
     return python | {path for path in data_files() if any(_reads(module, path) for module in python)}
@@ -32,6 +32,12 @@ def method_files(stage: str) -> list[Path]:
     kinds = {"untrained": (False,), "train": (True,)}.get(stage, (False, True))
     names = [name for name, method in METHODS.items() if issubclass(method, TrainedMethod) in kinds]
     return [PACKAGE / "methods" / f"{name}.py" for name in names]
+
+
+def other_methods(stage: str) -> set[Path]:
+    """The own files of methods that it does not run. What these import counts all the same, so that a new part is
+    among the deps of both stages that make cells, whoever uses it."""
+    return {PACKAGE / "methods" / f"{name}.py" for name in METHODS} - set(method_files(stage))
 
 
 def deps_of_stage(stage: str) -> list[str]:

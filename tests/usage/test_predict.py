@@ -234,3 +234,11 @@ def test_a_cell_without_its_prompt_or_on_another_model_is_refused(project: Path)
     shutil.rmtree(project / "results/train/tiny_bert/prompt_tuning/parts")
     with pytest.raises(UserError, match=r"key\.safetensors: no such file; expected what the cell saved"):
         load_cell(params, paths, cell)
+
+
+def test_a_template_that_the_task_no_longer_has_is_named(gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
+    chosen = finished_cell(
+        "manual", gpt2, "lama/P19", "gone", Trainable(), paths_with(prepared, tmp_path), all_methods()
+    )
+    with pytest.raises(UserError, match="'gone', which lama/P19 no longer has; run `dvc repro`"):
+        predict(chosen, read_inputs(chosen.task, None, ["Ann"]))

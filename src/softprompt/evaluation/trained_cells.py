@@ -10,6 +10,7 @@ import pandas as pd
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
+from softprompt.errors import UserError
 from softprompt.experiments.store import FleetStore
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
@@ -73,8 +74,15 @@ class TrainedCells:
         for cell in self.cells[scored.task.suite, scored.task.name]:
             method = self.method.with_settings(cell.chosen)
             templates = {one.id: one for one in method.templates(scored.task, self.backbone.kind)}
-            for name in cell.templates or [NO_TEMPLATE.id]:
-                yield Request(cell, templates.get(name, NO_TEMPLATE), scored)
+            for name in cell.templates:
+                if name not in templates:
+                    raise UserError(
+                        f"{self.name} on {cell.backbone} was trained with the template {name!r}, which "
+                        f"{scored.task.key} no longer has; run `dvc repro`"
+                    )
+                yield Request(cell, templates[name], scored)
+            if not cell.templates:
+                yield Request(cell, NO_TEMPLATE, scored)
 
     def first_request(self, scored: ScoredSplit, cell: Cell) -> Request:
         """A split put to one cell under the first of its templates."""

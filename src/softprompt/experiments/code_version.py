@@ -12,8 +12,10 @@ from softprompt.methods.base import METHODS
 from softprompt.source_code import PACKAGE, code_of, digest_of_files, digest_of_texts, files_of
 from softprompt.tasks.metrics import METRICS
 
-MEMBERS = PACKAGE / "experiments" / "members.py"
-TUNING = PACKAGE / "experiments" / "tuning.py"
+# Where members are built and trained, and how a model folder becomes a backbone.
+ROOTS = (PACKAGE / "experiments" / "members.py", PACKAGE / "backbones" / "loading.py")
+# What proposes trials and what scores them.
+TUNING = tuple(PACKAGE / "experiments" / name for name in ("tuning.py", "trained.py", "untrained.py"))
 # What these say enters keys by value (settings with their defaults, digests of data, texts of templates, one metric),
 # or they store, name and report but calculate nothing.
 NOT_FOLLOWED = (
@@ -34,14 +36,14 @@ NOT_FOLLOWED = (
 
 @cache
 def code_version(method: str) -> str:
-    """Digest over the method's module, the one that builds and trains members, and all that they import."""
-    return digest_of_files([Path(inspect.getfile(METHODS[method])), MEMBERS], without=NOT_FOLLOWED)
+    """Digest over the method's module, those that load backbones and train members, and all that they import."""
+    return digest_of_files([Path(inspect.getfile(METHODS[method])), *ROOTS], without=NOT_FOLLOWED)
 
 
 @cache
 def tuning_version() -> str:
-    """Digest over the module that proposes trials and all that it imports."""
-    return digest_of_files([TUNING], without=NOT_FOLLOWED)
+    """Digest over the modules that propose and score trials, and all that they import."""
+    return digest_of_files(TUNING, without=NOT_FOLLOWED)
 
 
 @cache

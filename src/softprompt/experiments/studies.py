@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from softprompt.config import Kind, MethodSettings, Tuning
+from softprompt.config import Kind, MethodSettings, Params
 from softprompt.experiments.code_version import tuning_version
 from softprompt.experiments.jobs import content_key
 from softprompt.experiments.tuning import Study
@@ -12,18 +12,23 @@ from softprompt.results import TrialRecord
 
 
 def open_study(
-    folder: Path, name: str, depends_on: Mapping[str, Any], settings: MethodSettings, kind: Kind, tuning: Tuning
+    folder: Path, name: str, depends_on: Mapping[str, Any], settings: MethodSettings, kind: Kind, params: Params
 ) -> Study:
-    """The study of a unit of tasks, begun or not. `depends_on` says what the score of a trial hangs on, by task."""
+    """The study of a unit of tasks, begun or not. `depends_on` says what the score of a trial hangs on, by task.
+
+    The number of trials is in its key: what is proposed depends on where batches end, and the best of eight is no
+    result of four. Members that were trained for a study of another size are found by their own keys.
+    """
     key = content_key(
         {
             "code": tuning_version(),
             "tasks": dict(depends_on),
             "settings": settings.model_dump(mode="json"),
-            "tuning": tuning.model_dump(mode="json"),
+            "tuning": params.tuning.model_dump(mode="json"),
+            "trials": params.chosen_budget.trials,
         }
     )
-    return Study(folder / f"{name.replace('/', '-')}-{key}.json", name, settings, kind, tuning)
+    return Study(folder / f"{name.replace('/', '-')}-{key}.json", name, settings, kind, params.tuning)
 
 
 def trial_records(study: Study) -> list[TrialRecord]:

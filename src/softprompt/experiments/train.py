@@ -57,7 +57,8 @@ def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
         except UserError as error:
             reason = str(error)
         else:
-            reason = data.missing(method.learns_from)
+            needed = (*method.learns_from, "dev") if method.settings.search else method.learns_from
+            reason = data.missing(tuple(dict.fromkeys(needed)))
             workload.data[task.key] = data
     if reason:
         workload.data.pop(task.key, None)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.experiments.cell_factory import scalars
-from softprompt.experiments.code_version import code_version, metric_version
+from softprompt.experiments.dependencies import task_dependencies
 from softprompt.experiments.jobs import Job, content_key
 from softprompt.experiments.runner import FleetRunner
 from softprompt.experiments.studies import open_study, trial_records
@@ -96,7 +96,7 @@ class _TrainedStage:
 
     def _study(self, studies: Path, name: str, tasks: list[TaskData]) -> Study:
         depends_on = {data.task.key: self._parts(data, self.method) for data in tasks}
-        return open_study(studies, name, depends_on, self.method.settings, self.backbone.kind, self.params.tuning)
+        return open_study(studies, name, depends_on, self.method.settings, self.backbone.kind, self.params)
 
     def _job(self, unit: Unit, data: TaskData, seed: int, trial: Trial) -> Job:
         method = self.method.with_settings(trial.settings)
@@ -115,21 +115,12 @@ class _TrainedStage:
 
     def _parts(self, data: TaskData, method: TrainedMethod) -> dict[str, Any]:
         """What a member of this method on this task depends on, but for its seed."""
-        name = self.workload.factory.name
         return {
-            "code": code_version(name),
-            "method": name,
+            **task_dependencies(self.workload.factory.name, data),
             "settings": method.settings.fixed(),
             "steps": self.budget.model_dump(mode="json", exclude={"trials"}),
-            "data": data.fingerprint,
             "template": method.templates(data.task, self.backbone.kind)[0].wordings,
             "further_texts": method.further_texts(data.task, self.backbone.kind),
-            "answers": [data.task.answer_form, data.task.candidates],
-            "verbalizer": data.task.verbalizer,
-            "metric": [data.task.metrics[0], metric_version(data.task.metrics[0])],
-            "max_tokens": data.max_tokens,
-            "backbone": self.backbone.revision,
-            "device": self.backbone.device.type,
         }
 
     def _cell(self, unit: Unit, data: TaskData, trial: Trial, job: Job) -> Cell:

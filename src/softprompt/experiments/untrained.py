@@ -6,7 +6,7 @@ from typing import Any
 
 from softprompt.errors import UserError
 from softprompt.experiments.cell_factory import scalars
-from softprompt.experiments.code_version import code_version, metric_version
+from softprompt.experiments.dependencies import task_dependencies
 from softprompt.experiments.jobs import content_key
 from softprompt.experiments.studies import open_study, trial_records
 from softprompt.experiments.tuning import Study, Trial, tune
@@ -61,7 +61,7 @@ def _tuned(workload: Workload, studies: Path, name: str, tasks: Sequence[TaskDat
     """The study of one unit, with all of its trials."""
     params, method = workload.params, workload.factory.method
     depends_on = {data.task.key: _depends_on(workload, method, data) for data in tasks}
-    study = open_study(studies, name, depends_on, method.settings, workload.factory.backbone.kind, params.tuning)
+    study = open_study(studies, name, depends_on, method.settings, workload.factory.backbone.kind, params)
 
     def score(trial: Trial) -> float | None:
         chosen = method.with_settings(trial.settings)
@@ -102,28 +102,23 @@ def _parts(workload: Workload, method: Method, data: TaskData, seed: int) -> Tra
 
 def _depends_on(workload: Workload, method: Method, data: TaskData) -> dict[str, Any]:
     """What a cell of this method on this task depends on, but for its seed and what was chosen on dev."""
-    backbone = workload.factory.backbone
+    templates = method.templates(data.task, workload.factory.backbone.kind)
     return {
-        "code": code_version(workload.factory.name),
-        "method": workload.factory.name,
+        **task_dependencies(workload.factory.name, data),
         "settings": scalars(method.settings.fixed()),
-        "data": data.fingerprint,
-        "metric": metric_version(data.task.metrics[0]),
-        "templates": [template.text for template in method.templates(data.task, backbone.kind)],
-        "max_tokens": data.max_tokens,
-        "backbone": backbone.revision,
+        "templates": [template.wordings for template in templates],
     }
 
 
 def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **fields: Any) -> Cell:
     """A random prompt is drawn here, so that evaluate asks the same one. `fields` are further ones of Cell."""
-    templates, score = chosen_templates(method, data, workload.params.device.inference_tokens)
-    asked = [template.id for template in templates]
-    key = content_key({**_depends_on(workload, method, data), "asked": asked, "seed": seed})
     try:
+        templates, score = chosen_templates(method, data, workload.params.device.inference_tokens)
         parts = _parts(workload, method, data, seed)
     except UserError as error:
         return workload.factory.not_applicable(data.task, seed, str(error))
+    chosen = [template.id for template in templates]
+    key = content_key({**_depends_on(workload, method, data), "chosen": chosen, "seed": seed})
     saved = parts.saved()
     if saved:
         workload.store.save_parts(key, saved)
@@ -132,7 +127,7 @@ def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **field
         seed,
         key,
         settings=scalars(method.settings.fixed()),
-        templates=asked,
+        templates=chosen,
         dev_score=score,
         parameters_kept=sum(tensor.numel() for tensor in saved.values()),
         positions=parts.positions,

@@ -8,12 +8,15 @@ Changed: the files hold decoded text, in which word pieces stick to the word bef
 tokenizer may cut them otherwise than the search did.
 """
 
+from typing import ClassVar
+
 from softprompt.config import Kind, MethodSettings
 from softprompt.methods.base import METHODS, Method
 from softprompt.tasks.task import Task, Template
 
 
 class PublishedSettings(MethodSettings):
+    unsearchable: ClassVar[tuple[str, ...]] = ("triggers",)
     triggers: str  # the file's name without .jsonl
 
 

@@ -25,12 +25,9 @@ class SolvedExamples(Method):
     """`calibrated` says whether answers are divided by those to questions without content."""
 
     calibrated: ClassVar[bool] = False
+    learns_from = ("train",)
     settings_model = SolvedExamplesSettings
     settings: SolvedExamplesSettings
-
-    def __init__(self, settings: SolvedExamplesSettings) -> None:
-        super().__init__(settings)
-        self.learns_from = ("train", "dev") if settings.search else ("train",)
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
         glue = " " if self.settings.separator.endswith(" ") else ""
