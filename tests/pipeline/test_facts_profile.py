@@ -48,10 +48,10 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
     params, paths = cut(tmp_path, ["P47", "P36"]), Paths(tmp_path)
     prepare_suite("lama", params.suites["lama"], params.world, paths.suite("lama"))
     for name in params.run.backbones:
-        made = make_backbone(name, params.backbones[name], paths, params.device)
-        write_knowledge(made, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
+        make_backbone(name, params.backbones[name], paths, params.device)
         assert not checkpoint_path(paths.backbone(name)).exists()
         backbone = load_backbone(name, params.backbones[name].kind, paths.backbone(name), torch.device("cpu"))
+        write_knowledge(backbone, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
         for method in params.run.methods:
             train_method(params, method, build_method(method, params.methods[method]), backbone, paths)
         evaluate_backbone(params, backbone, paths)
