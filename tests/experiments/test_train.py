@@ -1,5 +1,6 @@
 """The train stage: done again it changes no byte, cut off it goes on to the same bytes; any setting can be searched."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_what_is_searched_is_what_trains(
     if "prompt_length" not in section["search"] and method != "pet":
         section = {**section, "prompt_length": 3}
     name = next(iter(section["search"]))
-    backbone = bert.with_model(bert.model.float()) if method == "pet" else bert
+    backbone = bert.with_model(copy.deepcopy(bert.model).float()) if method == "pet" else bert
     result = train(method, section, backbone, few, tmp_path)
     assert {cell.status for cell in result.cells} == {"done"}, [cell.reason for cell in result.cells]
     values = [trial.settings[name] for trial in result.trials]
