@@ -50,10 +50,7 @@ class _TrainedStage:
 
     def units(self, studies: Path) -> list[Unit]:
         """One unit for LAMA, one for every other task, unless a method trains tasks together."""
-        grouped: dict[str, list[TaskData]] = {}
-        for data in self.workload.data.values():
-            grouped.setdefault(self.method.unit_of(data.task), []).append(data)
-        return [Unit(name, tasks, self._study(studies, name, tasks)) for name, tasks in grouped.items()]
+        return [Unit(name, tasks, self._study(studies, name, tasks)) for name, tasks in self.workload.units().items()]
 
     def tune(self, units: list[Unit], progress: Progress) -> None:
         """Batches of trials of all units together, so that small studies share fleets."""

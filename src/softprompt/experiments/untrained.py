@@ -42,12 +42,9 @@ def chosen_templates(method: Method, data: TaskData, inference_tokens: int) -> t
 
 def untrained_cells(workload: Workload, studies: Path) -> tuple[list[Cell], list[TrialRecord]]:
     """One cell a task and seed, and the trials of what was tuned on dev, where the method's section has a `search`."""
-    grouped: dict[str, list[TaskData]] = {}
-    for data in workload.data.values():
-        grouped.setdefault(workload.factory.method.unit_of(data.task), []).append(data)
     cells: list[Cell] = []
     trials: list[TrialRecord] = []
-    for name, tasks in grouped.items():
+    for name, tasks in workload.units().items():
         if not workload.factory.method.settings.search:
             cells += [_cell(workload, workload.factory.method, data, seed) for data in tasks for seed in workload.seeds]
             continue

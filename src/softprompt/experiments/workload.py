@@ -19,6 +19,13 @@ class Workload:
     data: dict[str, TaskData] = field(default_factory=dict)  # suite/task -> its training side
     refused: list[Cell] = field(default_factory=list)
 
+    def units(self) -> dict[str, list[TaskData]]:
+        """The tasks that share one setting and the study that looks for it, by the unit's name."""
+        grouped: dict[str, list[TaskData]] = {}
+        for data in self.data.values():
+            grouped.setdefault(self.factory.method.unit_of(data.task), []).append(data)
+        return grouped
+
     @property
     def seeds(self) -> tuple[int, ...]:
         return self.params.seeds if self.factory.method.seeded else self.params.seeds[:1]
