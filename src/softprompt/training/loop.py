@@ -139,16 +139,16 @@ def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, 
     """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, then
     later step): what its members share cannot be of two steps. A loss that is not finite ends their training."""
     points = [one.curve[-1] for one in trained]
-    if not all(math.isfinite(evaluate.train_loss) for evaluate in points):
+    if not all(math.isfinite(point.train_loss) for point in points):
         for one in trained:
             one.failure = "" if one.saved else f"the training loss was not finite by step {step}"
             one.evaluations_since_best = patience
         return
-    now = _mean_score([(evaluate.dev_score, evaluate.dev_loss) for evaluate in points])
+    now = _mean_score([(point.dev_score, point.dev_loss) for point in points])
     if now >= _mean_score([(one.dev_score, one.dev_loss) for one in trained]):
-        for member, one, evaluate in zip(members, trained, points, strict=True):
+        for member, one, point in zip(members, trained, points, strict=True):
             one.saved = member.trainable.saved()
-            one.best_step, one.dev_score, one.dev_loss = step, evaluate.dev_score, evaluate.dev_loss
+            one.best_step, one.dev_score, one.dev_loss = step, point.dev_score, point.dev_loss
             one.evaluations_since_best = 0
     else:
         for one in trained:
