@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from softprompt.files import write_atomically
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 State = Literal["frozen", "tuned"]
 Status = Literal["done", "failed", "not_applicable"]
@@ -59,7 +59,8 @@ class Cost(Record):
 
 
 class Cell(Record):
-    """One (method, backbone, task, seed): what was asked, what happened on train and dev, and where."""
+    """One (method, backbone, task, replicate): what was asked, what happened on train and dev, and where. A replicate
+    goes by its seed."""
 
     schema_version: int = SCHEMA_VERSION
     key: str
@@ -97,6 +98,7 @@ class TrialRecord(Record):
     """One hyper-parameter setting of a study, as reported to Optuna."""
 
     study: str  # suite, suite/task or suite/answer form
+    seed: int  # of the replicate whose study it is, or of the one study of all
     number: int
     settings: dict[str, Setting]
     dev_score: float

@@ -78,15 +78,28 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         (
             "methods.p_tuning.search.prompt_length",
             None,
-            r"paper.\w+ and search must name .* has prompt_length",
+            r"paper.values.\w+ and search must name .* has prompt_length",
         ),
         ("methods.lpaqa.search", {}, r"methods.lpaqa: key learning_rate is missing; write a value such as"),
-        ("methods.p_tuning.paper.masked.encoder", "mlp", r"paper.masked and search must name the same .*has encoder"),
+        (
+            "methods.p_tuning.paper.values.masked.encoder",
+            "mlp",
+            r"paper.values.masked and search must name the same .*has encoder",
+        ),
+        ("methods.p_tuning.paper.steps", None, "methods.p_tuning: key paper.steps is missing"),
         ("methods.p_tuning.encoder", "gru", "encoder is 'gru': .*'lstm', 'mlp' or 'identity'"),
         ("methods.p_tuning.search.prompt_length.high", 100, "at most 64 leave room for the input"),
         ("methods.p_tuning_v2.answer", "word", "methods.p_tuning_v2: answer is 'word': .*'verbalizer' or 'head'"),
-        ("methods.p_tuning.paper.masked.learning_rate", 1.0, "paper.masked.learning_rate is 1.0, outside its range"),
-        ("methods.p_tuning.paper.masked.learning_rate", "1e-5", "is the text '1e-5', not a number; .* write 1.0e-5"),
+        (
+            "methods.p_tuning.paper.values.masked.learning_rate",
+            1.0,
+            "paper.values.masked.learning_rate is 1.0, outside its range",
+        ),
+        (
+            "methods.p_tuning.paper.values.masked.learning_rate",
+            "1e-5",
+            "is the text '1e-5', not a number; .* write 1.0e-5",
+        ),
         ("methods.p_tunning", {}, "methods.p_tunning: no such method; known: .*p_tuning"),
         ("run.trained", ["p_tunning"], "run.trained names 'p_tunning', which has no section; known: .*p_tuning"),
         ("run.backbones", ["bert"], "run.backbones names 'bert', which has no section; known: tiny_bert"),
@@ -110,7 +123,9 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
             "suites.fewglue.source is 'hub', but .* is not on the hub; choose official",
         ),
         ("suites.squad", {"source": "hub"}, "suites.squad.*'fewglue', 'glue' or 'extra'"),
-        ("tuning.seed", 3, "tuning.seed 3 is also in seeds"),
+        ("tuning.seed", 3, "seed belongs to scheme: shared; .* remove it"),
+        ("tuning.scheme", "shared", "scheme: shared needs a seed of its own, such as seed: 1000"),
+        ("tuning", {"scheme": "shared", "seed": 3}, "tuning.seed 3 is also in seeds"),
         ("seeds", [], "seeds is .*at least 1 item"),
         ("backbones.tiny_bert.architecture", None, "source: pretrain needs the sections"),
         ("backbones.tiny_bert.architecture.type", "xlnet", "type is .xlnet.*; write one of bert, "),
@@ -131,7 +146,7 @@ def test_a_prefix_may_be_longer_than_the_positions_because_it_takes_none(tmp_pat
 
 
 def test_a_choice_that_a_setting_cannot_be_is_refused(tmp_path: Path) -> None:
-    section = fixture_content()["methods"]["p_tuning"] | {"paper": {}}
+    section = fixture_content()["methods"]["p_tuning"] | {"paper": None}
     del section["encoder"]
     section["search"]["encoder"] = ["lstm", "gru"]
     with pytest.raises(UserError, match=r"search.encoder allows 'gru': Input should be 'lstm', 'mlp' or 'identity'"):

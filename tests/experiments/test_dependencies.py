@@ -40,5 +40,5 @@ def test_a_study_of_another_size_is_another_study(tmp_path: Path) -> None:
     params, settings = fixture_params(), MethodSettings()
     larger = params.chosen_budget.model_copy(update={"trials": params.chosen_budget.trials + 1})
     sizes = [params, params.model_copy(update={"budgets": {params.budget: larger}})]
-    paths = {open_study(tmp_path, "superglue/rte", {}, settings, "masked", one).path for one in sizes}
+    paths = {open_study(tmp_path, "superglue/rte/manual/bert/0", {}, settings, "masked", one).path for one in sizes}
     assert len(paths) == 2

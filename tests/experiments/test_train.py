@@ -9,12 +9,12 @@ import pytest
 from helpers.backbones import WORLD
 from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Params, SuiteSettings
+from softprompt.config import Budget, Params, SuiteSettings, Tuning
 from softprompt.data.prepare import prepare_suite
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
-from softprompt.results import TrainResult
+from softprompt.results import TrainResult, TrialRecord
 
 BUDGET = Budget(trials=5, steps=4, batch_size=4, eval_every=2, patience=3)
 RATE = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
@@ -28,10 +28,10 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def small(name: str, section: dict[str, Any]) -> Params:
+def small(name: str, section: dict[str, Any], **changed: Any) -> Params:
     """The default profile cut down to one method; keys of its section replaced."""
     params = fixture_params()
-    own = {**params.methods[name], "paper": {}, **section}
+    own = {**params.methods[name], "paper": None, **section}
     return params.model_copy(
         update={
             "run": params.run.model_copy(update={"suites": ("fewglue",), "methods": (name,)}),
@@ -40,15 +40,18 @@ def small(name: str, section: dict[str, Any]) -> Params:
             "seeds": (0,),
             "device": params.device.model_copy(update={"workers": 1}),
             "methods": {**params.methods, name: {key: value for key, value in own.items() if value is not None}},
+            **changed,
         }
     )
 
 
-def train(name: str, section: dict[str, Any], backbone: Backbone, few: Path, folder: Path) -> TrainResult:
+def train(
+    name: str, section: dict[str, Any], backbone: Backbone, few: Path, folder: Path, **changed: Any
+) -> TrainResult:
     if not (folder / "data").is_dir():
-        (folder / "data").mkdir()
+        (folder / "data").mkdir(parents=True)
         (folder / "data" / "prepared").symlink_to(few)
-    params = small(name, section)
+    params = small(name, section, **changed)
     params = params.model_copy(update={"backbones": {backbone.name: params.backbones["tiny_bert"]}})
     return train_method(params, name, build_method(name, params.methods[name]), backbone, Paths(folder))
 
@@ -63,6 +66,56 @@ def test_a_finished_stage_that_runs_again_changes_no_byte(bert: Backbone, few: P
     assert any("studies/" in name for name in before)
     train("prompt_tuning", {}, bert, few, tmp_path)
     assert bytes_below(tmp_path / "results") == before
+
+
+def trained_seeds(result: TrainResult) -> dict[int, list[TrialRecord]]:
+    found: dict[int, list[TrialRecord]] = {}
+    for trial in result.trials:
+        found.setdefault(trial.seed, []).append(trial)
+    return found
+
+
+def best_of(trials: list[TrialRecord]) -> TrialRecord:
+    return max(trials, key=lambda trial: (trial.dev_score, -trial.number))
+
+
+def parts_below(folder: Path) -> set[str]:
+    return {path.stem for path in folder.rglob("parts/*.safetensors")}
+
+
+def test_a_replicate_has_a_study_of_its_own_whose_best_trial_is_its_cell(
+    bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7))
+    studies = trained_seeds(result)
+    assert {seed: len(trials) for seed, trials in studies.items()} == {3: BUDGET.trials, 7: BUDGET.trials}
+    assert not {str(trial.settings) for trial in studies[3]} & {str(trial.settings) for trial in studies[7]}
+    assert [cell.seed for cell in result.cells] == [3, 7]
+    for cell in result.cells:
+        best = best_of(studies[cell.seed])
+        assert (cell.chosen, cell.dev_score) == (best.settings, best.dev_score)
+    assert parts_below(tmp_path) == {cell.key for cell in result.cells}  # the others answer nothing any more
+
+
+def test_a_shared_study_is_trained_again_on_every_seed(bert: Backbone, few: Path, tmp_path: Path) -> None:
+    tuning = Tuning(scheme="shared", seed=1000, batch=2)
+    result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7), tuning=tuning)
+    assert list(trained_seeds(result)) == [1000]
+    best = best_of(result.trials)
+    assert [(cell.seed, cell.chosen) for cell in result.cells] == [(3, best.settings), (7, best.settings)]
+    assert parts_below(tmp_path) == {cell.key for cell in result.cells}
+
+
+def test_a_larger_study_finds_the_trials_of_a_smaller_one(bert: Backbone, few: Path, tmp_path: Path) -> None:
+    """Whose winner it trains again, where that was dropped for a better one."""
+    trials, backbone = [], bert
+    for count in (3, 5, 3):
+        budgets = {"small": BUDGET.model_copy(update={"trials": count})}
+        result = train("prompt_tuning", {}, backbone, few, tmp_path, budgets=budgets)
+        trials.append([trial.settings for trial in result.trials])
+        assert result.cells[0].chosen == best_of(result.trials).settings
+        assert result.cells[0].key in parts_below(tmp_path)
+    assert trials[1][:3] == trials[0] == trials[2]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
@@ -107,7 +160,7 @@ def test_what_is_searched_is_what_trains(
     values = [trial.settings[name] for trial in result.trials]
     assert len(values) == BUDGET.trials
     assert len(set(values)) > 1
-    best = max(result.trials, key=lambda trial: (trial.dev_score, -trial.number))
+    best = best_of(result.trials)
     for cell in result.cells:
         assert cell.chosen == best.settings
         assert cell.settings[name] == best.settings[name]

@@ -1,25 +1,40 @@
 """Studies by ask and tell: resumed anywhere, they propose what they would have proposed."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from softprompt.config import TrainedMethodSettings, Tuning
 from softprompt.experiments.tuning import Study, Trial, tune
+from softprompt.results import Setting
 
 SETTINGS = TrainedMethodSettings.model_validate(
     {
         "recipe": {"optimizer": "adam"},
         "search": {"prompt_length": {"low": 1, "high": 20}, "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}},
-        "paper": {"masked": {"learning_rate": 1e-5, "prompt_length": 9}},
+        "paper": {
+            "steps": 250,
+            "batch_size": 16,
+            "values": {"masked": {"learning_rate": 1e-5, "prompt_length": 9}},
+        },
     }
 )
+PAPER = SETTINGS.papers_values("masked", steps=250, batch_size=16)
 SAMPLERS = ("tpe", "random", "qmc", "gp")
 
 
-def study_at(folder: Path, sampler: str, kind: str = "masked", settings: TrainedMethodSettings = SETTINGS) -> Study:
+def study_at(
+    folder: Path,
+    sampler: str,
+    *,
+    stream: str = "lama/p_tuning/tiny_bert/0",
+    settings: TrainedMethodSettings = SETTINGS,
+    paper: Mapping[str, Setting] = PAPER,
+) -> Study:
     tuning = Tuning.model_validate({"sampler": sampler, "batch": 2})
-    return Study(folder / "study.json", "lama", settings, kind, tuning)  # type: ignore[arg-type]
+    return Study(folder / "study.json", stream, settings, tuning, paper)
 
 
 def score(trial: Trial) -> float:
@@ -73,11 +88,45 @@ def test_a_finished_study_is_not_written_again(tmp_path: Path) -> None:
     assert study_at(tmp_path, "tpe").told() == 6
 
 
-def test_the_papers_setting_is_trial_0_where_the_paper_has_one(tmp_path: Path) -> None:
-    trial = study_at(tmp_path / "masked", "tpe").ask(1)[0]
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_papers_setting_is_trial_0_where_it_is_given(tmp_path: Path, sampler: str) -> None:
+    trial, other = study_at(tmp_path / "given", sampler).ask(2)
     assert list(trial.settings.items()) == [("learning_rate", 1e-5), ("prompt_length", 9)]
-    assert trial.is_paper
-    assert not study_at(tmp_path / "causal", "tpe", kind="causal").ask(1)[0].is_paper
+    assert (trial.is_paper, other.is_paper) == (True, False)
+    assert not study_at(tmp_path / "none", sampler, paper={}).ask(1)[0].is_paper
+
+
+def test_a_setting_is_the_papers_on_its_own_horizon_and_kind_of_backbone_only() -> None:
+    assert PAPER == {"learning_rate": 1e-5, "prompt_length": 9}
+    assert SETTINGS.papers_values("masked", steps=40, batch_size=16) == {}
+    assert SETTINGS.papers_values("masked", steps=250, batch_size=8) == {}
+    assert SETTINGS.papers_values("causal", steps=250, batch_size=16) == {}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_studies_of_other_units_methods_backbones_and_replicates_draw_otherwise(tmp_path: Path, sampler: str) -> None:
+    streams = [
+        f"{unit}/{method}/{backbone}/{seed}"
+        for unit in ("lama", "fewglue/cb")
+        for method in ("p_tuning", "prompt_tuning")
+        for backbone in ("tiny_bert", "tiny_gpt2")
+        for seed in (0, 1)
+    ]
+    drawn = [
+        study_at(tmp_path, sampler, stream=stream, paper={}).ask(1)[0].settings["learning_rate"] for stream in streams
+    ]
+    assert len(set(drawn)) == len(streams)
+
+
+@pytest.mark.parametrize("trials", [4, 8])
+def test_few_trials_of_qmc_fill_the_space(tmp_path: Path, trials: int) -> None:
+    """A Sobol sequence puts one of 2^k points into every 2^k-th part of each axis, its first one included."""
+    study = study_at(tmp_path, "qmc", paper={})
+    asked = study.ask(trials)
+    rates = [(math.log10(float(trial.settings["learning_rate"])) + 5) / 4 for trial in asked]
+    assert sorted(int(rate * trials) for rate in rates) == list(range(trials))
 
 
 def test_the_best_is_the_earliest_of_equals_and_never_a_failed_trial(tmp_path: Path) -> None:
@@ -112,9 +161,9 @@ def test_choices_are_searched_beside_numbers_and_have_no_edge(tmp_path: Path, sa
             "search": {"prompt_length": [1, 5, 20], "learning_rate": {"low": 0.1, "high": 0.2}},
         }
     )
-    study = study_at(tmp_path, sampler, settings=settings)
+    study = study_at(tmp_path, sampler, settings=settings, paper={})
     tune(study, 8, score)
-    reopened = study_at(tmp_path, sampler, settings=settings)
+    reopened = study_at(tmp_path, sampler, settings=settings, paper={})
     assert reopened.scores() == study.scores()
     assert {trial.settings["prompt_length"] for trial, _ in study.scores()} <= {1, 5, 20}
     assert len({trial.settings["prompt_length"] for trial, _ in study.scores()}) > 1

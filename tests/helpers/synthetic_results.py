@@ -81,7 +81,7 @@ def context_of(world: World, profile: str = "embedded") -> ReportContext:
             trials=world.trials, steps=100 * world.evaluations, batch_size=8, eval_every=100, patience=world.evaluations
         ),
         seeds=world.seeds,
-        tuning_seed=1000,
+        scheme="replicate",
     )
 
 
@@ -281,12 +281,14 @@ def _trials(method: str, world: World) -> list[TrialRecord]:
     return [
         TrialRecord(
             study=study,
+            seed=seed,
             number=number,
             settings={"prompt_length": number + 1, "learning_rate": 0.001 * (number + 1)},
             dev_score=0.5 + 0.01 * number,
             paper=number == 0,
         )
         for study in dict.fromkeys(studies)
+        for seed in world.seeds
         for number in range(world.trials)
     ]
 

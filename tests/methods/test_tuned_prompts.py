@@ -130,7 +130,7 @@ def short_params(name: str, backbone: Backbone) -> Params:
     run = params.run.model_copy(update={"suites": ("fewglue",), "untrained": (), "trained": (name,)})
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
     search = params.methods[name]["search"] | {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
-    section = {**params.methods[name], "paper": {}, "search": search}
+    section = {**params.methods[name], "paper": None, "search": search}
     if name == METHOD:
         section["backbone_learning_rate"] = 1e-3
     return params.model_copy(

@@ -30,7 +30,7 @@ SMALL = World(
     not_applicable=(("P1", "tiny_bert", "fine_tuning"),),
 )
 RUNS = 3 * 4 - 1 + 1  # tasks x methods, less one that is not applicable, and the report
-TRIALS = 2 * 2 * 3  # trained methods x studies x trials
+TRIALS = 2 * 2 * 3 * 3  # trained methods x units x replicates x trials
 
 
 def publish_all(root: Path, *, profile: str = "embedded", git_commit: str | None = "abc123") -> int:
@@ -137,7 +137,7 @@ def test_failed_cells_are_failed_runs(client):
 
 def test_a_run_a_trial(client):
     assert len(runs_of(client, "trials")) == TRIALS
-    run = run_named(client, "p_tuning tiny_bert lama #0", "trials")
+    run = run_named(client, f"p_tuning tiny_bert lama seed {SMALL.seeds[0]} #0", "trials")
     assert {"study": "lama", "paper": "true", "method": "p_tuning"}.items() <= run.data.tags.items()
     assert run.data.params == {"prompt_length": "1", "learning_rate": "0.001"}
     assert run.data.metrics == {"dev/score": 0.5}

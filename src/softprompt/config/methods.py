@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError, model_validator
 
@@ -23,16 +23,27 @@ class Recipe(Frozen):
     backbone_weight_decay: NonNegativeFloat | None = None  # of a tuned backbone, beside a rate of its own
 
 
+class Paper(Frozen):
+    """What a method's paper chose of the searched settings on a kind of backbone, and the horizon it chose them for.
+
+    A section has it only where its recipe is the paper's too.
+    """
+
+    steps: Positive
+    batch_size: Positive
+    values: Annotated[dict[Kind, dict[str, Choice]], Field(min_length=1)]
+
+
 class MethodSettings(Search):
     """A method's section: its settings, and under `search` what those may be that are tuned.
 
     Until `with_values` says what was chosen, a searched setting has the first value that the search could try. `paper`
-    is what the method's paper used on a kind of backbone, trial 0 of every study. Methods add their keys in a subclass;
+    is trial 0 of every study on the paper's own horizon, and of no other. Methods add their keys in a subclass;
     `unsearchable` names those that decide what a task's rows are or how they are answered.
     """
 
     unsearchable: ClassVar[tuple[str, ...]] = ()
-    paper: dict[Kind, dict[str, Choice]] = Field(default={})
+    paper: Paper | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -49,27 +60,35 @@ class MethodSettings(Search):
 
     @model_validator(mode="after")
     def paper_is_a_trial(self) -> Self:
-        for kind, values in self.paper.items():
+        for kind, values in self.paper.values.items() if self.paper else ():
             for name in sorted(set(values) ^ set(self.search)):
                 raise ValueError(
-                    f"paper.{kind} and search must name the same settings, but only one of them has {name}"
+                    f"paper.values.{kind} and search must name the same settings, but only one of them has {name}"
                 )
             for name, value in values.items():
                 if isinstance(value, str) and isinstance(self.search[name], Range):
                     raise ValueError(
-                        f"paper.{kind}.{name} is the text {value!r}, not a number; "
+                        f"paper.values.{kind}.{name} is the text {value!r}, not a number; "
                         "YAML reads 1e-5 as text, write 1.0e-5"
                     )
                 if value not in self.search[name]:
                     raise ValueError(
-                        f"paper.{kind}.{name} is {value}, outside its range; a valid value lies {self.search[name]}"
+                        f"paper.values.{kind}.{name} is {value}, outside its range; "
+                        f"a valid value lies {self.search[name]}"
                     )
-            self._refuse_impossible(self.fixed(), values, f"paper.{kind}")
+            self._refuse_impossible(self.fixed(), values, f"paper.values.{kind}")
         return self
 
     def fixed(self) -> dict[str, Any]:
         """All but what is searched and what the paper says, as JSON has it."""
         return self.model_dump(mode="json", exclude={"search", "paper"})
+
+    def papers_values(self, kind: Kind, *, steps: int, batch_size: int) -> Mapping[str, Choice]:
+        """The paper's own values on a kind of backbone, where this is its horizon; else nothing."""
+        paper = self.paper
+        if paper is None or (paper.steps, paper.batch_size) != (steps, batch_size):
+            return {}
+        return paper.values.get(kind, {})
 
     def values_of(self, name: str) -> list[Any]:
         """The one value of a setting, or the extremes of its range."""

@@ -21,11 +21,27 @@ class Budget(Frozen):
 
 
 class Tuning(Frozen):
-    """How Optuna proposes trials."""
+    """How settings are tuned, and how Optuna proposes them.
 
-    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    A `replicate` is the whole procedure: every seed has its own study, and its best trial is the result. `shared`, for
+    expensive models, has one study on a seed of its own, whose best setting is trained on the reported seeds; their
+    spread then leaves tuning out.
+    """
+
+    scheme: Literal["replicate", "shared"] = "replicate"
+    sampler: Literal["tpe", "random", "qmc", "gp"] = "qmc"  # qmc fills the space in few trials, tpe needs many
     batch: Positive = 4  # trials proposed together, which become fleets
-    seed: int = 1000  # never one of the reported seeds
+    seed: int | None = None  # of the one study of `shared`
+
+    @model_validator(mode="after")
+    def seed_belongs_to_shared(self) -> "Tuning":
+        if self.scheme == "shared" and self.seed is None:
+            raise ValueError("scheme: shared needs a seed of its own, such as seed: 1000")
+        if self.scheme == "replicate" and self.seed is not None:
+            raise ValueError(
+                "seed belongs to scheme: shared; with scheme: replicate every seed has its study, remove it"
+            )
+        return self
 
 
 class Device(Frozen):
@@ -60,7 +76,7 @@ class Params(Frozen):
 
     profile: str
     run: Run
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]  # of the replicates
     budget: str
     budgets: dict[str, Budget]
     tuning: Tuning

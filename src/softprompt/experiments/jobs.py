@@ -14,7 +14,7 @@ OF_A_MEMBER = ("learning_rate", "backbone_learning_rate", "prompt_length")  # ma
 
 @dataclass(frozen=True)
 class Job:
-    """One member to be: a trial's (on the tuning seed) or a cell's (on a reported seed)."""
+    """One member to be: of a trial, and where that is the best of its replicate, of a cell."""
 
     key: str  # content key: equal keys mean equal results
     identity: str  # names its random streams; all trials of a task share one, so that they differ by their setting only

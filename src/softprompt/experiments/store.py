@@ -60,9 +60,20 @@ class FleetStore:
     def load_parts(self, job_key: str) -> dict[str, Tensor]:
         return load_file(self.parts_path(job_key)) if self.parts_path(job_key).is_file() else {}
 
+    def has_parts(self, job_key: str) -> bool:
+        return self.parts_path(job_key).is_file()
+
+    def drop_parts(self, job_key: str) -> None:
+        """Of a trial that is not the best of its study. Its record stays."""
+        self.parts_path(job_key).unlink(missing_ok=True)
+
     def finish(self, fleet: FleetRecord) -> None:
         """Call after every member's `save_parts`."""
         write_record(self.folder / "fleets" / f"{fleet.key}.json", fleet)
+
+    def forget(self, job_key: str) -> None:
+        """Take a member for unfinished, though its record may be on disk."""
+        self.members.pop(job_key, None)
 
     def remember(self, fleet: FleetRecord) -> None:
         """Know of a fleet that is on disk."""

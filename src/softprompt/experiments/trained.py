@@ -1,5 +1,7 @@
-"""Cells of trained methods: tune on dev, then train the chosen setting on fresh seeds."""
+"""Cells of trained methods: a study a replicate, whose best trial is the result; or one study whose best setting is
+trained on the seeds of all replicates."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,24 +21,25 @@ from softprompt.results import Cell, TrialRecord
 
 @dataclass(frozen=True)
 class Unit:
-    """Tasks that share one setting, and the study that looks for it: all relations of LAMA, a single task, or tasks
-    that a method trains together."""
+    """Tasks that share one setting (all relations of LAMA, a single task, or tasks that a method trains together), and
+    the study that looks for it on one seed. Its best trial makes the cells of `reported` seeds."""
 
     name: str  # TrainedMethod.unit_of
+    seed: int
     tasks: list[TaskData]
     study: Study
+    reported: tuple[int, ...]
 
 
 def train_cells(workload: Workload, method: TrainedMethod, studies: Path) -> tuple[list[Cell], list[TrialRecord]]:
     """All cells and all trials. Every finished fleet is on disk before the next one starts."""
     stage = _TrainedStage(workload, method)
-    units = stage.units(studies)
-    tasks = sum(len(unit.tasks) for unit in units)
-    members = tasks * (workload.params.chosen_budget.trials + len(workload.seeds))
+    units = list(stage.units(studies))
+    members = sum(len(unit.tasks) * (workload.params.chosen_budget.trials + len(unit.reported)) for unit in units)
     with Progress(f"{workload.factory.name} on {workload.factory.backbone.name}", members) as progress:
         stage.tune(units, progress)
         cells = stage.report(units, progress)
-    return cells, [record for unit in units for record in trial_records(unit.study)]
+    return cells, [record for unit in units for record in trial_records(unit.study, unit.name, unit.seed)]
 
 
 class _TrainedStage:
@@ -48,52 +51,60 @@ class _TrainedStage:
         self.backbone = workload.factory.backbone
         self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store)
 
-    def units(self, studies: Path) -> list[Unit]:
-        """One unit for LAMA, one for every other task, unless a method trains tasks together."""
-        return [Unit(name, tasks, self._study(studies, name, tasks)) for name, tasks in self.workload.units().items()]
+    def units(self, studies: Path) -> Iterator[Unit]:
+        """For every seed of a study: one unit for LAMA, one for every other task, unless tasks train together."""
+        shared = self.params.tuning.scheme == "shared"
+        for name, tasks in self.workload.units().items():
+            depends_on = {data.task.key: self._parts(data, self.method) for data in tasks}
+            for seed in self.workload.study_seeds:
+                stream, kind = self.workload.study_name(name, seed), self.backbone.kind
+                study = open_study(studies, stream, depends_on, self.method.settings, kind, self.params)
+                yield Unit(name, seed, tasks, study, self.workload.seeds if shared else (seed,))
 
     def tune(self, units: list[Unit], progress: Progress) -> None:
         """Batches of trials of all units together, so that small studies share fleets."""
         while waiting := [unit for unit in units if unit.study.told() < self.budget.trials]:
-            asked = {unit.name: unit.study.ask(self._batch_size(unit)) for unit in waiting}
-            seed = self.params.tuning.seed
-            jobs = {
-                (unit.name, trial.number): [self._job(unit, data, seed, trial) for data in unit.tasks]
-                for unit in waiting
-                for trial in asked[unit.name]
-            }
-            self.runner.run([job for group in jobs.values() for job in group], progress, keep=False)
-            for unit in waiting:
-                trials = asked[unit.name]
-                unit.study.tell([(trial, self._mean_score(jobs[unit.name, trial.number])) for trial in trials])
+            batches = [(unit, unit.study.ask(self._batch_size(unit))) for unit in waiting]
+            jobs = [self._jobs(unit, unit.seed, trial) for unit, asked in batches for trial in asked]
+            every = [job for trial_jobs in jobs for job in trial_jobs.values()]
+            self.runner.run(every, progress, keep=self.params.tuning.scheme == "replicate")
+            scores = iter([self._mean_score(trial_jobs) for trial_jobs in jobs])
+            for unit, asked in batches:
+                unit.study.tell([(trial, next(scores)) for trial in asked])
+                self._drop_losers(unit)
 
     def report(self, units: list[Unit], progress: Progress) -> list[Cell]:
-        """The best setting of every unit, trained on the reported seeds."""
-        jobs: dict[tuple[str, int], tuple[Unit, TaskData, Trial, Job]] = {}
-        cells = []
-        for unit in units:
-            best = unit.study.best()
-            for data in unit.tasks:
-                for seed in self.workload.seeds:
-                    if best is None:
-                        reason = f"every trial of the study {unit.name} failed"
-                        cells.append(self.workload.factory.finished(data, seed, "", status="failed", reason=reason))
-                    else:
-                        jobs[data.task.key, seed] = (unit, data, best, self._job(unit, data, seed, best))
-        self.runner.run([job for *_, job in jobs.values()], progress, keep=True)
-        return cells + [self._cell(*parts) for parts in jobs.values()]
+        """The best trial of every unit, on the seeds it is reported on; trained already where those are its own."""
+        found = [(unit, seed, self._winners(unit, seed)) for unit in units for seed in unit.reported]
+        jobs = [job for *_, winners in found for job in winners.values()]
+        for job in jobs:
+            if not self.workload.store.has_parts(job.key):
+                self.workload.store.forget(job.key)
+        self.runner.run(jobs, progress, keep=True)
+        return [self._cell(unit, data, seed, winners) for unit, seed, winners in found for data in unit.tasks]
+
+    def _winners(self, unit: Unit, seed: int) -> dict[str, Job]:
+        best = unit.study.best()
+        return {} if best is None else self._jobs(unit, seed, best)
+
+    def _drop_losers(self, unit: Unit) -> None:
+        """A tuned backbone is large, and only the best trial answers again."""
+        best = {job.key for job in self._winners(unit, unit.seed).values()}
+        told = {job.key for trial in unit.study.told_trials() for job in self._jobs(unit, unit.seed, trial).values()}
+        for key in told - best:
+            self.workload.store.drop_parts(key)
 
     def _batch_size(self, unit: Unit) -> int:
         return min(self.params.tuning.batch, self.budget.trials - unit.study.told())
 
-    def _mean_score(self, jobs: list[Job]) -> float | None:
-        scores = [self.workload.store[job.key].dev_score for job in jobs]
+    def _mean_score(self, jobs: Mapping[str, Job]) -> float | None:
+        scores = [self.workload.store[job.key].dev_score for job in jobs.values()]
         known = [score for score in scores if score is not None]
         return sum(known) / len(known) if len(known) == len(scores) else None
 
-    def _study(self, studies: Path, name: str, tasks: list[TaskData]) -> Study:
-        depends_on = {data.task.key: self._parts(data, self.method) for data in tasks}
-        return open_study(studies, name, depends_on, self.method.settings, self.backbone.kind, self.params)
+    def _jobs(self, unit: Unit, seed: int, trial: Trial) -> dict[str, Job]:
+        """A trial's members by task."""
+        return {data.task.key: self._job(unit, data, seed, trial) for data in unit.tasks}
 
     def _job(self, unit: Unit, data: TaskData, seed: int, trial: Trial) -> Job:
         method = self.method.with_settings(trial.settings)
@@ -120,18 +131,22 @@ class _TrainedStage:
             "further_texts": method.further_texts(data.task, self.backbone.kind),
         }
 
-    def _cell(self, unit: Unit, data: TaskData, trial: Trial, job: Job) -> Cell:
+    def _cell(self, unit: Unit, data: TaskData, seed: int, winners: Mapping[str, Job]) -> Cell:
+        best = unit.study.best()
+        if best is None:
+            reason = f"every trial of the study {unit.name} failed"
+            return self.workload.factory.finished(data, seed, "", status="failed", reason=reason)
+        job, method = winners[data.task.key], self.method.with_settings(best.settings)
         member = self.workload.store[job.key]
-        method = self.method.with_settings(trial.settings)
         return self.workload.factory.finished(
             data,
-            job.seed,
+            seed,
             job.key,
             status="failed" if member.dev_score is None else "done",
             reason=member.failure,
             settings=scalars(method.settings.fixed() | {"batch_size": self.budget.batch_size}),
             study=unit.name,
-            searched=unit.study.searched(trial),
+            searched=unit.study.searched(best),
             templates=[method.templates(data.task, self.backbone.kind)[0].id],
             dev_score=member.dev_score,
             best_step=member.best_step,

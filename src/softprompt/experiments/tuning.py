@@ -1,10 +1,12 @@
 """Optuna by ask and tell, in batches that train as fleets; a killed study goes on as if it had not been.
 
 On disk are only trials with their scores, written whole after each batch. Optuna itself works in memory: every trial's
-sampler is seeded by (study, trial number), so that what is proposed depends on the trials told so far and on nothing
-else, and a trial that was asked for but never told is asked for again in the same way.
+sampler is seeded by the study's own stream and the trial's number, so that what is proposed depends on the trials told
+so far and on nothing else, no two studies draw alike, and a trial that was asked for but never told is asked for again
+in the same way.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +18,19 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from softprompt.config import Choices, Kind, MethodSettings, Range, Tuning
+from softprompt.config import Choices, MethodSettings, Range, Tuning
 from softprompt.results import Record, SearchedSetting, Setting, write_record
 from softprompt.seeding import stream_seed
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposed value for every setting that is searched, sorted by name."""
+    """A proposed value for every setting that is searched, sorted by name; `is_paper` where they are the paper's own on
+    the paper's own horizon."""
 
     number: int
     settings: Mapping[str, Setting]
@@ -47,16 +51,21 @@ class StudyRecord(Record):
 
 
 class Study:
-    """The search for one setting. A file that is missing or cannot be read is a study that has not begun."""
+    """The search for one setting. A file that is missing or cannot be read is a study that has not begun.
 
-    def __init__(self, path: Path, name: str, settings: MethodSettings, kind: Kind, tuning: Tuning) -> None:
+    `stream` names what it draws from; the trial numbered 0 is the `paper`'s, where that is given.
+    """
+
+    def __init__(
+        self, path: Path, stream: str, settings: MethodSettings, tuning: Tuning, paper: Mapping[str, Setting]
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.path = path
-        self.name = name
+        self.stream = stream
         self.tuning = tuning
         self.search = settings.search
         self.space = {name: _distribution(settings, name) for name in sorted(settings.search)}
-        self.paper = settings.paper.get(kind, {})
+        self.paper = dict(paper)
         self.record = _read(path)
         self.study = self._replayed()
 
@@ -68,7 +77,7 @@ class Study:
         """The next trials, to be told before more are asked for."""
         asked = []
         for number in range(self.told(), self.told() + count):
-            self.study.sampler = _sampler(self.tuning, self.name, number)
+            self.study.sampler = self._sampler(number)
             asked.append(self._trial(number, self.study.ask(self.space).params))
         return asked
 
@@ -80,13 +89,14 @@ class Study:
         self.record = StudyRecord(trials=(*self.record.trials, *told))
         write_record(self.path, self.record)
 
+    def told_trials(self) -> list[Trial]:
+        """All trials that have their score, failed ones too, in order."""
+        return [self._trial(number, told.settings) for number, told in enumerate(self.record.trials)]
+
     def scores(self) -> list[tuple[Trial, float]]:
         """All scored trials in order."""
-        return [
-            (self._trial(number, told.settings), told.dev_score)
-            for number, told in enumerate(self.record.trials)
-            if told.dev_score is not None
-        ]
+        pairs = zip(self.told_trials(), self.record.trials, strict=True)
+        return [(trial, told.dev_score) for trial, told in pairs if told.dev_score is not None]
 
     def best(self) -> Trial | None:
         """The trial with the highest dev score, the earliest of equals; None where every trial failed."""
@@ -101,7 +111,7 @@ class Study:
         return Trial(number, dict(sorted(settings.items())), is_paper=number == 0 and bool(self.paper))
 
     def _replayed(self) -> optuna.Study:
-        study = optuna.create_study(study_name=self.name, direction="maximize")
+        study = optuna.create_study(direction="maximize")
         for told in self.record.trials:
             state = TrialState.FAIL if told.dev_score is None else TrialState.COMPLETE
             study.add_trial(
@@ -110,10 +120,34 @@ class Study:
         if self.paper and not self.record.trials:
             study.enqueue_trial(self.paper)
         if self.tuning.sampler == "qmc":  # whose place in its sequence Optuna keeps beside the trials
-            sampler = _sampler(self.tuning, self.name, 0)
-            for trial in study.get_trials(deepcopy=False)[1:]:
+            sampler = self._sampler(0)
+            for trial in study.get_trials(deepcopy=False)[bool(self.paper) :]:
                 sampler.sample_relative(study, trial, self.space)
         return study
+
+    def _sampler(self, number: int) -> BaseSampler:
+        seed = stream_seed(f"{self.stream}/{number}", "sampler") % 2**32
+        if self.tuning.sampler == "random":
+            return RandomSampler(seed=seed)
+        if self.tuning.sampler == "qmc":
+            return _SpaceFilling(self.space, seed=stream_seed(self.stream, "sampler") % 2**32)
+        if self.tuning.sampler == "gp":
+            return GPSampler(seed=seed, n_startup_trials=self.tuning.batch)
+        return TPESampler(seed=seed, n_startup_trials=self.tuning.batch, multivariate=True, constant_liar=True)
+
+
+class _SpaceFilling(QMCSampler):  # type: ignore[misc]  # optuna's samplers are untyped
+    """One scrambled Sobol sequence a study, from its first trial on: Optuna's own draws that one at random, as the
+    sampler has not seen the space yet."""
+
+    def __init__(self, space: dict[str, BaseDistribution], seed: int) -> None:
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            super().__init__(seed=seed, scramble=True)
+        self.space = space
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """The whole space, for every trial."""
+        return self.space
 
 
 def tune(study: Study, trials: int, score: Callable[[Trial], float | None]) -> Trial | None:
@@ -143,15 +177,3 @@ def _searched(name: str, space: Range | Choices, chosen: Setting) -> SearchedSet
     if isinstance(space, Choices):
         return SearchedSetting(name=name, choices=list(space.root), chosen=chosen)
     return SearchedSetting(name=name, low=space.low, high=space.high, log=space.log, chosen=float(chosen))
-
-
-def _sampler(tuning: Tuning, study: str, number: int) -> BaseSampler:
-    seed = stream_seed(f"{study}/{tuning.seed}/{number}", "sampler") % 2**32
-    if tuning.sampler == "random":
-        return RandomSampler(seed=seed)
-    if tuning.sampler == "qmc":
-        sequence_seed = stream_seed(f"{study}/{tuning.seed}", "sampler") % 2**32  # one low-discrepancy sequence a study
-        return QMCSampler(seed=sequence_seed, scramble=True)
-    if tuning.sampler == "gp":
-        return GPSampler(seed=seed, n_startup_trials=tuning.batch)
-    return TPESampler(seed=seed, n_startup_trials=tuning.batch, multivariate=True, constant_liar=True)

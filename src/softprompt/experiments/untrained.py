@@ -48,37 +48,40 @@ def untrained_cells(workload: Workload, studies: Path) -> tuple[list[Cell], list
         if not workload.factory.method.settings.search:
             cells += [_cell(workload, workload.factory.method, data, seed) for data in tasks for seed in workload.seeds]
             continue
-        study = _tuned(workload, studies, name, tasks)
-        trials += trial_records(study)
-        cells += [_tuned_cell(workload, study, data, seed) for data in tasks for seed in workload.seeds]
+        for seed in workload.study_seeds:
+            study = _tuned(workload, studies, name, seed, tasks)
+            trials += trial_records(study, name, seed)
+            reported = workload.seeds if workload.params.tuning.scheme == "shared" else (seed,)
+            cells += [_tuned_cell(workload, name, study, data, seed) for data in tasks for seed in reported]
     return cells, trials
 
 
-def _tuned(workload: Workload, studies: Path, name: str, tasks: Sequence[TaskData]) -> Study:
-    """The study of one unit, with all of its trials."""
-    params, method = workload.params, workload.factory.method
+def _tuned(workload: Workload, studies: Path, name: str, seed: int, tasks: Sequence[TaskData]) -> Study:
+    """The study of one unit on one seed, with all of its trials."""
+    method = workload.factory.method
     depends_on = {data.task.key: _depends_on(workload, method, data) for data in tasks}
-    study = open_study(studies, name, depends_on, method.settings, workload.factory.backbone.kind, params)
+    kind, params = workload.factory.backbone.kind, workload.params
+    study = open_study(studies, workload.study_name(name, seed), depends_on, method.settings, kind, params)
 
     def score(trial: Trial) -> float | None:
         chosen = method.with_settings(trial.settings)
         try:
-            scores = [_dev_score(workload, chosen, data, params.tuning.seed) for data in tasks]
+            scores = [_dev_score(workload, chosen, data, seed) for data in tasks]
         except UserError:  # the setting cannot be asked of one of the tasks
             return None
         return sum(scores) / len(scores)
 
-    tune(study, params.chosen_budget.trials, score)
+    tune(study, workload.params.chosen_budget.trials, score)
     return study
 
 
-def _tuned_cell(workload: Workload, study: Study, data: TaskData, seed: int) -> Cell:
+def _tuned_cell(workload: Workload, unit: str, study: Study, data: TaskData, seed: int) -> Cell:
     best = study.best()
     if best is None:
-        reason = f"every trial of the study {study.name} failed"
+        reason = f"every trial of the study {unit} failed"
         return workload.factory.finished(data, seed, "", status="failed", reason=reason)
     method = workload.factory.method.with_settings(best.settings)
-    return _cell(workload, method, data, seed, study=study.name, searched=study.searched(best))
+    return _cell(workload, method, data, seed, study=unit, searched=study.searched(best))
 
 
 def _dev_score(workload: Workload, method: Method, data: TaskData, seed: int) -> float:

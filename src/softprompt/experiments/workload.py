@@ -26,6 +26,17 @@ class Workload:
             grouped.setdefault(self.factory.method.unit_of(data.task), []).append(data)
         return grouped
 
+    def study_name(self, unit: str, seed: int) -> str:
+        """Of the study of a unit on one seed."""
+        return f"{unit}/{self.factory.name}/{self.factory.backbone.name}/{seed}"
+
     @property
     def seeds(self) -> tuple[int, ...]:
+        """Of the replicates; one where nothing is drawn."""
         return self.params.seeds if self.factory.method.seeded else self.params.seeds[:1]
+
+    @property
+    def study_seeds(self) -> tuple[int, ...]:
+        """Of the studies of every unit: one a replicate, or the one that they share."""
+        shared = self.params.tuning.seed
+        return self.seeds if shared is None else (shared,)

@@ -7,7 +7,7 @@ Soft Prompts", https://arxiv.org/abs/2205.11961.
 
 Changed: ATTEMPT's pool holds prompts trained on source tasks, beside one of the target task, and a small network
 attends to them; here the pool starts at random and the selector is linear. An entry is a block of P vectors, so that
-the length can be searched as elsewhere (P = 1 is the formula above, and trial 0). alpha_t = 1. E(x) averages all tokens
+the length can be searched as elsewhere (P = 1 is the formula above). alpha_t = 1. E(x) averages all tokens
 of the row but prompt, padding and answer. The tasks of a suite that are answered in the same form train together. The
 recipe is that of `prompt_tuning`, so that the two differ by what is shared.
 """

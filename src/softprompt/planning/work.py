@@ -111,10 +111,16 @@ def _stage_work(params: Params, backbone: str, name: str, method: Method, names:
         state=method.state,
         trained=trained,
         cells=sum(map(len, met.values())) * seeds,
-        trials=len(units) * budget.trials,
-        members={suite: len(tasks) * (budget.trials + seeds) if trained else 0 for suite, tasks in met.items()},
+        trials=len(units) * budget.trials * (seeds if params.tuning.scheme == "replicate" else 1),
+        members={suite: len(tasks) * _members_a_task(params, seeds) if trained else 0 for suite, tasks in met.items()},
         steps=budget.steps if trained else 0,
     )
+
+
+def _members_a_task(params: Params, seeds: int) -> int:
+    """The trials of every replicate, of which the best is the cell; or those of one study, and then the cells."""
+    trials = params.chosen_budget.trials
+    return trials * seeds if params.tuning.scheme == "replicate" else trials + seeds
 
 
 @cache

@@ -18,7 +18,7 @@ class ReportContext:
     budget_name: str
     budget: Budget
     seeds: tuple[int, ...]
-    tuning_seed: int
+    scheme: str  # of tuning: `replicate` or `shared`
     repos: Mapping[str, str] = field(default_factory=dict)  # backbone -> its name on the hub, where it is from there
 
     @property
@@ -51,6 +51,6 @@ def report_context(params: Params) -> ReportContext:
         budget_name=params.budget,
         budget=params.chosen_budget,
         seeds=params.seeds,
-        tuning_seed=params.tuning.seed,
+        scheme=params.tuning.scheme,
         repos={name: repo for name in params.run.backbones if (repo := params.backbones[name].repo)},
     )

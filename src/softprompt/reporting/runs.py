@@ -81,10 +81,10 @@ def trial_runs(trials: list[Trial], profile: str) -> Iterator[Run]:
     """A run a hyper-parameter setting of a study, with its dev score."""
     for trial in trials:
         record = trial.record
-        place = {"study": record.study, "backbone": trial.backbone, "method": trial.method}
+        place = {"study": record.study, "backbone": trial.backbone, "method": trial.method, "seed": str(record.seed)}
         yield Run(
             profile=profile,
-            name=f"{trial.method} {trial.backbone} {record.study} #{record.number}",
+            name=f"{trial.method} {trial.backbone} {record.study} seed {record.seed} #{record.number}",
             tags={**place, "suite": record.study.partition("/")[0], "paper": str(record.paper).lower()},
             params={name: str(value) for name, value in record.settings.items()},
             metrics=[Value("dev/score", record.dev_score)],

@@ -4,15 +4,15 @@ import pandas as pd
 
 from softprompt.results import Cell, SearchedSetting
 
-COLUMNS = ["study", "backbone", "method", "name", "low", "high", "log", "choices", "chosen", "edge"]
+COLUMNS = ["study", "backbone", "method", "seed", "name", "low", "high", "log", "choices", "chosen", "edge"]
 
 
 def chosen_settings(cells: list[Cell]) -> pd.DataFrame:
-    """A row a study and tuned setting."""
-    found: dict[tuple[str, str, str, str], SearchedSetting] = {}
+    """A row a study and tuned setting: a study a seed, or seeds that share one."""
+    found: dict[tuple[str, str, str, int, str], SearchedSetting] = {}
     for cell in cells:
         for setting in cell.searched:
-            found[cell.study, cell.backbone, cell.method, setting.name] = setting
+            found[cell.study, cell.backbone, cell.method, cell.seed, setting.name] = setting
     rows = [
         (
             *place,
