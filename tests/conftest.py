@@ -56,6 +56,11 @@ def bert(prepared: Path) -> Backbone:
     return tiny_backbone("bert", prepared)
 
 
+@pytest.fixture(scope="session")
+def t5(prepared: Path) -> Backbone:
+    return tiny_backbone("t5", prepared)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Tests share the cores with each other."""

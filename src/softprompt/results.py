@@ -1,5 +1,6 @@
 """What a cell and a prediction look like on disk. Written by train and evaluate, read by aggregate and publish."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -40,22 +41,46 @@ class SearchedSetting(Record):
 
     def on_edge(self) -> bool:
         """Whether the best value sits on the border of its range (within 1 %), where a wider search might do better.
-        Choices have no border."""
+        Choices have no border, and below a whole number that may be 0 or 1 (a length, a count) there is nothing."""
         if self.low is None or self.high is None or isinstance(self.chosen, str):
             return False
-        near = 1.01
-        if self.log:
-            return self.chosen <= self.low * near or self.chosen >= self.high / near
-        margin = 0.01 * (self.high - self.low)
-        return self.chosen <= self.low + margin or self.chosen >= self.high - margin
+        near, margin = 1.01, 0.01 * (self.high - self.low)
+        lowest = self.chosen <= (self.low * near if self.log else self.low + margin)
+        highest = self.chosen >= (self.high / near if self.log else self.high - margin)
+        natural = self.low in (0, 1) and self.high == int(self.high)
+        return highest or (lowest and not natural)
 
 
 class Cost(Record):
-    """What a cell cost. Never part of a deterministic report."""
+    """What a training cost, or several of them together.
 
+    Seconds and memory are never part of a deterministic report; counts are. Rows are those of training/rows.py:
+    `rows_forward` are all that passed through the backbone, of these a gradient came back through `rows_backward`, and
+    `rows_inference` were only answered. `train_seconds` is a member's share of its fleet's; `peak_memory_bytes` is the
+    fleet's, on a CPU that of the whole process.
+    """
+
+    trainings: int = 1
+    steps: int
+    rows_forward: int
+    rows_backward: int
+    rows_inference: int
     train_seconds: float
-    member_steps_per_second: float
     peak_memory_bytes: int
+
+
+def total_cost(costs: Iterable[Cost]) -> Cost:
+    """Of all together: counts and seconds add up, the peak is the highest."""
+    known = list(costs)
+    return Cost(
+        trainings=sum(cost.trainings for cost in known),
+        steps=sum(cost.steps for cost in known),
+        rows_forward=sum(cost.rows_forward for cost in known),
+        rows_backward=sum(cost.rows_backward for cost in known),
+        rows_inference=sum(cost.rows_inference for cost in known),
+        train_seconds=sum(cost.train_seconds for cost in known),
+        peak_memory_bytes=max((cost.peak_memory_bytes for cost in known), default=0),
+    )
 
 
 class Cell(Record):
@@ -87,6 +112,7 @@ class Cell(Record):
     fleet: str = ""  # key of the fleet that trained it
     provenance: dict[str, str] = {}  # data sha256, backbone revision, device, package versions
     cost: Cost | None = None
+    search_cost: Cost | None = None  # of all trials of its task in its study, the chosen one included
 
     @property
     def chosen(self) -> dict[str, Setting]:

@@ -182,7 +182,7 @@ def trained(data: TaskData, method: TrainedMethod, indices: list[int]) -> list[T
     for one in members:
         one.trainable.double()
     backbone = members[0].trainable.applied_to(data.backbone)
-    return train_fleet(FleetWork(backbone, members, BUDGET, method.settings.recipe, inference_tokens=200))[0]
+    return train_fleet(FleetWork(backbone, members, BUDGET, method.settings.recipe, inference_tokens=200))
 
 
 @pytest.mark.parametrize("task", ["copa", "wsc", "record"])

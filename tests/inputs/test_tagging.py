@@ -187,7 +187,7 @@ def test_a_head_learns_names(bert: Backbone, extra: Path) -> None:
     )
     budget = Budget(trials=2, steps=60, batch_size=8, eval_every=20, patience=9)
     recipe = build("fine_tuning").settings.recipe
-    (trained,), _ = train_fleet(FleetWork(bert, [member], budget, recipe, 2000))
+    (trained,) = train_fleet(FleetWork(bert, [member], budget, recipe, 2000))
     assert trained.curve[-1].train_loss < 0.7 * trained.curve[0].train_loss
 
 

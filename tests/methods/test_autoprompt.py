@@ -89,7 +89,7 @@ def test_gains_are_the_first_order_term_of_every_token_of_the_vocabulary(backbon
 def test_a_searched_trigger_acts_as_its_words_in_the_text_do(backbone: Backbone, prepared: Path) -> None:
     method, data = autoprompt(), data_of("lama", "P36", backbone, prepared)
     member = member_of(method, data)
-    ((trained,), _) = method.train(work_of(method, member, data))
+    (trained,) = method.train(work_of(method, member, data))
     tokens, vectors = trained.saved["tokens.tokens"], trained.saved["tokens.vectors"]
     torch.testing.assert_close(vectors, backbone.word_embeddings()[tokens], rtol=0, atol=0)
     numbers = torch.arange(len(member.dev))
@@ -120,17 +120,18 @@ def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
     passes = []
     read = Fleet.read
 
-    def counted(self: Fleet, batch: Batch, parts: FleetParts) -> Reading:
+    def counted(self: Fleet, batch: Batch, parts: FleetParts, *, inference: bool = False) -> Reading:
         passes.append(len(batch.member) == BUDGET.batch_size)
-        return read(self, batch, parts)
+        return read(self, batch, parts, inference=inference)
 
     monkeypatch.setattr(Fleet, "read", counted)
     method, data = autoprompt(), data_of("superglue", "rte", bert, prepared)
     member = member_of(method, data)
-    ((trained,), cost) = method.train(
+    (trained,) = method.train(
         work_of(method, member, data, inference_tokens=10**6)
     )  # dev in one pass, not of four rows
-    assert sum(passes) == trained.steps == cost.member_steps
+    assert sum(passes) == trained.steps
+    assert trained.rows.forward - trained.rows.inference == trained.steps * BUDGET.batch_size
     assert BUDGET.steps - 3 < trained.steps <= BUDGET.steps
     assert [look.step for look in trained.curve] == sorted({look.step for look in trained.curve})
     assert trained.curve[-1].step == trained.steps
@@ -148,7 +149,7 @@ def test_label_words_are_searched_where_there_are_labels_and_saved(bert: Backbon
     saved = {}
     for choice in ("searched", "task"):
         method = autoprompt(label_words=choice)
-        ((trained,), _) = method.train(work_of(method, member_of(method, data), data))
+        (trained,) = method.train(work_of(method, member_of(method, data), data))
         saved[choice] = trained.saved
     words = saved["searched"]["label_words.words"]
     assert "label_words.words" not in saved["task"]

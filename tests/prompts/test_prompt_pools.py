@@ -203,7 +203,7 @@ def test_training_pulls_the_keys_towards_the_queries(weight: float, bert: Backbo
 
     was = cosines()
     budget = Budget(trials=2, steps=10, batch_size=8, eval_every=5, patience=9)
-    (outcome,), _ = train_fleet(FleetWork(bert, [member], budget, Recipe(optimizer="adam"), inference_tokens=600))
+    (outcome,) = train_fleet(FleetWork(bert, [member], budget, Recipe(optimizer="adam"), inference_tokens=600))
     assert torch.equal(before, pool.keys) == (weight == 0.0)
     assert cosines() > was or not weight
     with torch.no_grad():  # the curve shows the task's loss, comparable with other methods

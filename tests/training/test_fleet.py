@@ -72,7 +72,7 @@ def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> lis
 def train(
     backbone: Backbone, members: list[Member], method: TrainedMethod, data: list[TaskData], budget: Budget = BUDGET
 ) -> list[Trained]:
-    return method.train(FleetWork(backbone, members, budget, method.settings.recipe, 600, data))[0]
+    return method.train(FleetWork(backbone, members, budget, method.settings.recipe, 600, data))
 
 
 def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from softprompt.config import Budget
+from softprompt.experiments.measured import Spent, measured
 from softprompt.inputs.label_space import dev_score
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod, fresh_shared, fresh_trainable
-from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 
 if TYPE_CHECKING:  # how fleets are planned is not what a member depends on
@@ -19,16 +20,15 @@ if TYPE_CHECKING:  # how fleets are planned is not what a member depends on
 
 def train_members(
     method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"], budget: Budget, inference_tokens: int
-) -> tuple[list[Member], list[Trained], FleetCost]:
-    """The members of one fleet, what became of each, and the cost of all. `data` maps suite/task to training sides."""
+) -> tuple[list[Member], list[Trained], Spent]:
+    """The members of one fleet, what became of each, and what all took. `data` maps suite/task to training sides."""
     members = build_members(method, data, jobs)
     backbone = members[0].trainable.applied_to(data[jobs[0].task].backbone)
     chosen = method.with_settings(jobs[0].settings)
     own_data = [data[job.task] for job in jobs]
-    trained, cost = chosen.train(
-        FleetWork(backbone, members, budget, chosen.settings.recipe, inference_tokens, own_data)
-    )
-    return members, trained, cost
+    with measured(backbone.device) as spent:
+        trained = chosen.train(FleetWork(backbone, members, budget, chosen.settings.recipe, inference_tokens, own_data))
+    return members, trained, spent
 
 
 def build_members(method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"]) -> list[Member]:

@@ -5,6 +5,7 @@ from functools import partial
 
 from softprompt.config import Budget, Device
 from softprompt.experiments.jobs import Job, fleet_key, plan_fleets
+from softprompt.experiments.measured import Spent
 from softprompt.experiments.members import train_members
 from softprompt.experiments.store import FleetRecord, FleetStore, MemberRecord
 from softprompt.experiments.workers import map_unordered
@@ -12,7 +13,6 @@ from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
 from softprompt.results import Cost
-from softprompt.training.loop import FleetCost
 from softprompt.training.member import Member, Trained
 
 
@@ -42,21 +42,19 @@ class FleetRunner:
 
     def _train(self, jobs: Sequence[Job], *, keep: bool) -> FleetRecord:
         """Train one fleet and put it on disk."""
-        members, trained, cost = train_members(self.method, self.data, jobs, self.budget, self.device.inference_tokens)
+        members, trained, spent = train_members(self.method, self.data, jobs, self.budget, self.device.inference_tokens)
         if keep:
             for job, outcome in zip(jobs, trained, strict=True):
                 self.store.save_parts(job.key, outcome.saved)
         key = fleet_key(jobs)
-        records = [
-            _record(key, job, member, outcome, cost)
-            for job, member, outcome in zip(jobs, members, trained, strict=True)
-        ]
+        costs = shares(spent, trained)
+        records = [_record(key, *one) for one in zip(jobs, members, trained, costs, strict=True)]
         fleet = FleetRecord(key=key, members=records)
         self.store.finish(fleet)
         return fleet
 
 
-def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetCost) -> MemberRecord:
+def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: Cost) -> MemberRecord:
     return MemberRecord(
         key=job.key,
         fleet=fleet,
@@ -67,9 +65,22 @@ def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: FleetC
         parameters_trained=member.trainable.trained_numbers,
         parameters_kept=sum(tensor.numel() for tensor in trained.saved.values()),
         positions=member.trainable.positions,
-        cost=Cost(
-            train_seconds=cost.seconds * trained.steps / cost.member_steps,
-            member_steps_per_second=cost.member_steps / cost.seconds,
-            peak_memory_bytes=cost.peak_memory_bytes,
-        ),
+        cost=cost,
     )
+
+
+def shares(spent: Spent, trained: Sequence[Trained]) -> list[Cost]:
+    """What each member of a fleet cost: its own counts, its share of the seconds by the rows that it passed forward,
+    and the memory of all."""
+    forward = sum(one.rows.forward for one in trained)
+    return [
+        Cost(
+            steps=one.steps,
+            rows_forward=one.rows.forward,
+            rows_backward=one.rows.backward,
+            rows_inference=one.rows.inference,
+            train_seconds=spent.seconds * one.rows.forward / forward,
+            peak_memory_bytes=spent.peak_memory_bytes,
+        )
+        for one in trained
+    ]

@@ -34,7 +34,7 @@ from softprompt.prompts.trainable import Trainable
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
 from softprompt.training.label_word_search import find_label_words
-from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.triggers import LEAST_ROUND, TriggerSearch
 
@@ -70,7 +70,7 @@ class AutoPrompt(TrainedMethod):
         start = int(backbone.tokenizer.mask_token_id) if masked else first_token(backbone, "the")
         return Trainable(TokenPrompt.of(torch.full((setup.prompt_length,), start), backbone))
 
-    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> list[Trained]:
         """Search label words where a task has labels, then triggers, both within the budget's steps."""
         if work.budget.steps <= LEAST_ROUND:
             raise UserError(
@@ -78,19 +78,19 @@ class AutoPrompt(TrainedMethod):
                 "raise its `steps` in params.yaml"
             )
         pairs = zip(work.members, work.data, strict=True)
-        taken = [self._choose_label_words(work.backbone, *pair, work.budget) for pair in pairs]
-        return TriggerSearch(work, self.settings.candidates, taken).run()
+        before = [self._choose_label_words(work.backbone, *pair, work.budget) for pair in pairs]
+        return TriggerSearch(work, self.settings.candidates, before).run()
 
-    def _choose_label_words(self, backbone: Backbone, member: Member, data: TaskData, budget: Budget) -> int:
-        """The steps it took."""
+    def _choose_label_words(self, backbone: Backbone, member: Member, data: TaskData, budget: Budget) -> Trained:
+        """The steps and rows it took."""
         outputs = [data.label_space.output_of(label) for label in data.task.labels]
         if self.settings.label_words == "task" or member.space.form != "label" or not outputs:
-            return 0
+            return Trained()
         batches = list(label_search_batches(member, budget))
         labels = [output for output in outputs if output is not None]
-        found = find_label_words(backbone, member, labels, batches, self.settings.words_per_label)
+        found, rows = find_label_words(backbone, member, labels, batches, self.settings.words_per_label)
         member.trainable.add(LabelWords(found.to(backbone.device)))
-        return len(batches)
+        return Trained(steps=len(batches), rows=rows)
 
 
 def label_search_batches(member: Member, budget: Budget) -> Iterable[Int[Tensor, "B"]]:

@@ -17,7 +17,7 @@ from softprompt.registry import Registry
 from softprompt.results import State
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Task, Template
-from softprompt.training.loop import FleetCost, FleetWork, train_fleet
+from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Trained
 
 METHODS: Registry["Method"] = Registry("method")
@@ -132,7 +132,7 @@ class TrainedMethod(Method):
         """The first values of what the members of a group train together."""
         return None
 
-    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> list[Trained]:
         """Train a fleet on the common budget."""
         return train_fleet(work)
 

@@ -19,7 +19,7 @@ from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import METHODS
 from softprompt.methods.shared.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
 from softprompt.seeding import torch_generator
-from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Trained
 from softprompt.training.patterns import Ensemble, Votes, distil, soft_labels
 
@@ -36,7 +36,7 @@ class IPet(PatternEnsemble):
     settings_model = IPetSettings
     settings: IPetSettings
 
-    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> list[Trained]:
         """The generations, then the classifier."""
         ensemble = Ensemble(work, self.settings.generations)
         data, everyone = ensemble.data, range(len(ensemble.pairs))

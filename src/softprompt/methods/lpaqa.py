@@ -10,7 +10,6 @@ from its pretraining text and paraphrased by rules, not by back-translation (dat
 learning rate is searched, since the paper names none, and no paper setting is tried first.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -27,8 +26,9 @@ from softprompt.prompts.mixture import Mixture
 from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, curve_point, keep_best
+from softprompt.training.loop import FleetWork, curve_point, keep_best
 from softprompt.training.member import Member, Trained
+from softprompt.training.rows import Rows
 
 FAMILIES = ("lpaqa-mine", "lpaqa-paraphrase")
 
@@ -67,22 +67,26 @@ class Lpaqa(TrainedMethod):
         alike = torch.zeros(len(template.wordings), dtype=torch.promote_types(setup.backbone.model.dtype, torch.float))
         return Trainable(Mixture(alike, trains=self.settings.descends))
 
-    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> list[Trained]:
         """The common loop, or without a gradient one evaluation on train and dev, counted as the batches of train."""
         if self.settings.descends:
             return super().train(work)
-        started, members = time.perf_counter(), work.members
-        if self.settings.ensemble == "top1":
-            for member, own in zip(members, work.data, strict=True):
-                template = self.templates(own.task, work.backbone.kind)[0]
-                choose_best_on_train(member, template, own, work.inference_tokens)
+        members = work.members
         trained = [Trained(steps=-(-len(member.train) // work.budget.batch_size)) for member in members]
-        on_train = _predictions(work, [member.train for member in members])
-        on_dev = _predictions(work, [member.dev for member in members])
-        for one, member, learnt, predictions in zip(trained, members, on_train, on_dev, strict=True):
+        if self.settings.ensemble == "top1":
+            for one, member, own in zip(trained, members, work.data, strict=True):
+                template = self.templates(own.task, work.backbone.kind)[0]
+                one.rows = choose_best_on_train(member, template, own, work.inference_tokens)
+        fleet = Fleet(work.backbone, [member.space for member in members])
+        on_train = _predictions(work, fleet, [member.train for member in members])
+        on_dev = _predictions(work, fleet, [member.dev for member in members])
+        for one, member, learnt, predictions, rows in zip(
+            trained, members, on_train, on_dev, fleet.rows(), strict=True
+        ):
+            one.rows += rows
             one.curve.append(curve_point(member, one.steps, float(learnt.loss.mean()), predictions))
             keep_best([member], [one], one.steps, work.budget.patience)
-        return trained, FleetCost(time.perf_counter() - started, sum(one.steps for one in trained), 0)
+        return trained
 
     def _prompts(self, task: Task, kind: Kind) -> list[Template]:
         """The best of each family that suits the kind of backbone."""
@@ -99,8 +103,9 @@ def different(texts: Sequence[str]) -> list[str]:
     return list(found.values())
 
 
-def choose_best_on_train(member: Member, template: Template, data: TaskData, inference_tokens: int) -> None:
-    """All weight on the wording that answers most train facts, of equals the one with the lower loss."""
+def choose_best_on_train(member: Member, template: Template, data: TaskData, inference_tokens: int) -> Rows:
+    """All weight on the wording that answers most train facts, of equals the one with the lower loss; the rows that it
+    took to find it."""
     wordings = [template.model_copy(update={"text": text, "others": ()}) for text in template.wordings]
     splits = [data.split("train", wording, 0) for wording in wordings]
     fleet = Fleet(data.backbone, [member.space] * len(splits))
@@ -109,6 +114,7 @@ def choose_best_on_train(member: Member, template: Template, data: TaskData, inf
     best = max(range(len(wordings)), key=lambda index: (right[index], -float(outcomes[index].loss.mean())))
     logits = member.trainable.part(Mixture).logits
     logits.data = one_hot_logits(len(wordings), best, logits)
+    return sum(fleet.rows(), Rows())
 
 
 def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
@@ -118,7 +124,6 @@ def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
     return logits
 
 
-def _predictions(work: FleetWork, splits: Sequence[Split]) -> list[Predictions]:
-    fleet = Fleet(work.backbone, [member.space for member in work.members])
+def _predictions(work: FleetWork, fleet: Fleet, splits: Sequence[Split]) -> list[Predictions]:
     parts = gather([member.trainable for member in work.members])
     return fleet.predict(Pool(splits, work.backbone.device), range(len(splits)), parts, work.inference_tokens)

@@ -27,7 +27,7 @@ from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
-from softprompt.training.loop import FleetCost, FleetWork, train_fleet
+from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
 
 NOISE = 0.02  # deviation of U and V around their start, without which all ranks would learn the same
@@ -89,18 +89,17 @@ class MultitaskPromptMpt(TrainedMethod):
         )
         return Trainable(FactoredPrompt(setup.shared, left, right, saves_factors=True))
 
-    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> list[Trained]:
         """Both stages. Raises UserError where there is no step for each."""
         source, target = divided(work.budget)
-        first, cost = train_fleet(replace(work, budget=source))
+        first = train_fleet(replace(work, budget=source))
         going_on = [index for index, trained in enumerate(first) if trained.saved]
         if not going_on:
-            return first, cost
+            return first
         alone = [as_target(work.members[index], first[index].saved) for index in going_on]
-        second, more = train_fleet(replace(work, members=alone, budget=target))
+        second = train_fleet(replace(work, members=alone, budget=target))
         outcomes = dict(zip(going_on, second, strict=True))
-        trained = [joined(one, outcomes[index]) if index in outcomes else one for index, one in enumerate(first)]
-        return trained, summed(cost, more)
+        return [joined(one, outcomes[index]) if index in outcomes else one for index, one in enumerate(first)]
 
 
 def divided(budget: Budget) -> tuple[Budget, Budget]:
@@ -121,7 +120,9 @@ def as_target(member: Member, saved: Mapping[str, Tensor]) -> Member:
 def joined(first: Trained, second: Trained) -> Trained:
     """Both stages as one training, with the better one's state: higher dev score, then lower loss, then the later."""
     later = [point.model_copy(update={"step": point.step + first.steps}) for point in second.curve]
-    both = replace(second, curve=first.curve + later, steps=first.steps + second.steps, failure="")
+    both = replace(
+        second, curve=first.curve + later, steps=first.steps + second.steps, rows=first.rows + second.rows, failure=""
+    )
     if (second.dev_score, -second.dev_loss) >= (first.dev_score, -first.dev_loss) and second.best_step is not None:
         return replace(both, best_step=second.best_step + first.steps)
     prompt = first.saved["prompt.embedding"] * (first.saved["prompt.left"] @ first.saved["prompt.right"])
@@ -132,9 +133,3 @@ def joined(first: Trained, second: Trained) -> Trained:
         dev_score=first.dev_score,
         dev_loss=first.dev_loss,
     )
-
-
-def summed(first: FleetCost, second: FleetCost) -> FleetCost:
-    """Seconds and steps add up; the memory is that of the hungrier stage."""
-    peak = max(first.peak_memory_bytes, second.peak_memory_bytes)
-    return FleetCost(first.seconds + second.seconds, first.member_steps + second.member_steps, peak)

@@ -17,7 +17,7 @@ asks without distillation (here `manual_fine_tuning`).
 
 from softprompt.methods.base import METHODS
 from softprompt.methods.shared.pattern_ensembles import PatternEnsemble, PatternEnsembleSettings
-from softprompt.training.loop import FleetCost, FleetWork
+from softprompt.training.loop import FleetWork
 from softprompt.training.member import Trained
 from softprompt.training.patterns import Ensemble, distil
 
@@ -27,7 +27,7 @@ class Pet(PatternEnsemble):
     settings_model = PatternEnsembleSettings
     settings: PatternEnsembleSettings
 
-    def train(self, work: FleetWork) -> tuple[list[Trained], FleetCost]:
+    def train(self, work: FleetWork) -> list[Trained]:
         """The pairs, then the classifier."""
         ensemble = Ensemble(work, generations=1)
         everyone = range(len(ensemble.pairs))

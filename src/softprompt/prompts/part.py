@@ -26,7 +26,12 @@ class FleetPart:
     """The parts of one kind of all members of a fleet, as they act in a pass through the backbone.
 
     Rows say by number whose part they use. A kind overrides the hooks at which it acts; the others change nothing.
+    `further_passes` is how often `inserted` sends every row through the backbone beforehand.
     """
+
+    @property
+    def further_passes(self) -> int:
+        return 0
 
     def inserted(
         self,

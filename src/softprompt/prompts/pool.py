@@ -113,6 +113,11 @@ class FleetPools(FleetPart):
 
     pools: Sequence[PromptPool]
 
+    @property
+    def further_passes(self) -> int:
+        """One for the query, where keys are matched with what the backbone says by itself."""
+        return int(self.pools[0].keys is not None)
+
     def inserted(
         self, embeddings: Float[Tensor, "R T D"], backbone: Backbone, batch: Batch
     ) -> tuple[Float[Tensor, "R T D"], Float[Tensor, "E"] | None]:

@@ -77,6 +77,10 @@ class FleetParts(FleetPart):
 
     by_name: Mapping[str, FleetPart] = field(default_factory=dict)
 
+    @property
+    def further_passes(self) -> int:
+        return sum(part.further_passes for part in self.by_name.values())
+
     def inserted(
         self, embeddings: Float[Tensor, "R T D"], backbone: Backbone, batch: Batch
     ) -> tuple[Float[Tensor, "R T D"], Float[Tensor, "E"] | None]:

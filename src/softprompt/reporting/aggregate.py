@@ -8,12 +8,13 @@ import pandas as pd
 
 from softprompt.files import write_atomically
 from softprompt.reporting.analysis.collect import collect
+from softprompt.reporting.analysis.costs import costs, timings
 from softprompt.reporting.analysis.report import Report, build_report
 from softprompt.reporting.analysis.summary import in_headline, metric_means
-from softprompt.reporting.analysis.timings import timings
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.rendering.figures import draw_all
 from softprompt.reporting.rendering.pages import (
+    render_costs,
     render_parameters,
     render_prompts,
     render_readme,
@@ -33,8 +34,8 @@ def aggregate(
     for figure in draw_all(report):
         files[f"plots/{figure.name}.svg"] = figure.svg
         files[f"plots/{figure.name}.csv"] = to_csv(figure.data)
-    costs = timings(report.collected.cells)
-    files |= {"timings.csv": to_csv(costs), "timings.md": render_timings(costs)}
+    measured = timings(report.collected.cells)
+    files |= {"timings.csv": to_csv(measured), "timings.md": render_timings(measured)}
     for name, content in files.items():
         write_atomically(out / name, content)
     for stale in [path for pattern in OWN_FILES for path in out.glob(pattern)]:
@@ -58,6 +59,7 @@ def _tables(report: Report) -> dict[str, str]:
         "hyperparameters.csv": to_csv(report.settings),
         "comparisons.csv": to_csv(report.comparisons),
         "curves.csv": to_csv(report.curves),
+        "costs.csv": to_csv(costs(report.collected.cells)),
         "nearest_tokens.csv": to_csv(report.collected.nearest_tokens),
         "pool_usage.csv": to_csv(report.collected.pool_usage),
         "metrics.json": json.dumps(means, indent=1, sort_keys=True) + "\n",
@@ -67,4 +69,10 @@ def _tables(report: Report) -> dict[str, str]:
 def _pages(report: Report) -> dict[str, str]:
     suites = {f"{suite}.md": render_suite(report, suite) for suite in report.context.suites}
     prompts = {"prompts.md": render_prompts(report)} if report.collected.has_prompts else {}
-    return {"README.md": render_readme(report), "parameters.md": render_parameters(report), **suites, **prompts}
+    return {
+        "README.md": render_readme(report),
+        "costs.md": render_costs(costs(report.collected.cells)),
+        "parameters.md": render_parameters(report),
+        **suites,
+        **prompts,
+    }

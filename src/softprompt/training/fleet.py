@@ -4,7 +4,7 @@ Axes: F members, E examples, R rows (one an example, or one a candidate), K toke
 W outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -15,21 +15,28 @@ from softprompt.inputs.batches import Batch, Pool, inference_chunks
 from softprompt.inputs.encoding import NO_TOKEN
 from softprompt.inputs.outputs import OutputSpace, Predictions, Reading, stack_masks
 from softprompt.prompts.trainable import FleetParts
+from softprompt.training.rows import RowCounter, Rows
 
 FORBIDDEN = float("-inf")
 
 
 class Fleet:
-    """Rows in, losses and answers out. Rows say by number which member's parts they use."""
+    """Rows in, losses and answers out. Rows say by number which member's parts they use, and are counted for it."""
 
     def __init__(self, backbone: Backbone, spaces: Sequence[OutputSpace]) -> None:
         self.backbone = backbone
         self.allowed, self.in_loss = stack_masks(list(spaces), backbone.device)
         self.everything_in_loss = bool(self.in_loss.all())
         (self.form,) = {space.form for space in spaces}  # fleets are planned with one form each
+        self._counter = RowCounter(len(spaces), backbone.device)
 
-    def read(self, batch: Batch, parts: FleetParts) -> Reading:
-        """Float32 (or wider) logits at the places where answers are read, and only there."""
+    def rows(self) -> list[Rows]:
+        """What has passed through the backbone so far, a member each."""
+        return self._counter.rows()
+
+    def read(self, batch: Batch, parts: FleetParts, *, inference: bool = False) -> Reading:
+        """Float32 (or wider) logits at the places where answers are read, and only there. `inference` says that the
+        rows are only to be answered, which matters to their count and to nothing else."""
         on_gpu = self.backbone.device.type == "cuda"
         row, place = batch.places()
         with torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=on_gpu):
@@ -37,6 +44,8 @@ class Fleet:
             hidden = self.backbone.encode(
                 embeddings, batch.attention_mask, batch.read_at, batch.target, parts.prefixes(batch)
             )  # (R, K, H)
+            passes, backward = 1 + parts.further_passes, hidden.requires_grad
+            self._counter.count(batch.member, passes=passes, backward=backward, inference=inference)
             hidden = hidden[row, place]  # (M, H)
             logits = parts.outputs(hidden, batch.member[row])
             logits = self.backbone.project(hidden) if logits is None else logits
@@ -60,6 +69,13 @@ class Fleet:
         losses = self._mean_by_row(reading, self._token_losses(reading))
         return losses * reading.batch.gold if self.form == "generation" else losses
 
+    def answered(
+        self, pool: Pool, member: Int[Tensor, "E"], number: Int[Tensor, "E"], parts: FleetParts, max_tokens: int
+    ) -> Iterator[tuple[Int[Tensor, "C"], Reading]]:
+        """What is said of the examples `number` of `member`, in groups: their places among these, and the reading."""
+        for chunk in inference_chunks(pool, member, number, max_tokens):
+            yield chunk, self.read(pool.batch(member[chunk], number[chunk]), parts, inference=True)
+
     @torch.no_grad()
     def predict(self, pool: Pool, members: Sequence[int], parts: FleetParts, max_tokens: int) -> list[Predictions]:
         """The answers of some members to all of their examples in the pool, in the examples' order."""
@@ -75,8 +91,7 @@ class Fleet:
             "generation": self._written,
             "tagging": self._likeliest_tags,
         }
-        for chunk in inference_chunks(pool, member, number, max_tokens):
-            reading = self.read(pool.batch(member[chunk], number[chunk]), parts)
+        for chunk, reading in self.answered(pool, member, number, parts, max_tokens):
             loss[chunk] = self.losses(reading).float().cpu()
             chosen, rank = choose[self.form](reading)
             prediction[chunk], gold_rank[chunk] = chosen.cpu(), rank.cpu()

@@ -17,6 +17,7 @@ from softprompt.prompts.label_words import NO_WORD
 from softprompt.prompts.trainable import gather
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Member
+from softprompt.training.rows import Rows
 
 PENALTY = 1e-2  # on squared weights: with few examples the classes can be separated in many ways
 ITERATIONS = 100
@@ -24,14 +25,15 @@ ITERATIONS = 100
 
 def find_label_words(
     backbone: Backbone, member: Member, labels: list[int], batches: Iterable[Int[Tensor, "B"]], words: int
-) -> Int[Tensor, "L 1+K"]:
+) -> tuple[Int[Tensor, "L 1+K"], Rows]:
     """Rows of an output of `labels` and the tokens that stand for it, the surest first; no token twice. Examples of the
-    train split, `batches` of their numbers, are read under the member's present trigger."""
-    states, outputs = _answer_states(backbone, member, batches)
+    train split, `batches` of their numbers, are read under the member's present trigger; how many, is said too."""
+    fleet = Fleet(backbone, [member.space])
+    states, outputs = _answer_states(fleet, member, batches)
     gold = (outputs[:, None] == torch.tensor(labels, device=outputs.device)).int().argmax(dim=1)
     certainty = label_certainty(states, gold, _vocabulary(backbone), len(labels))
     certainty = certainty.masked_fill(~_words(backbone).to(states.device)[:, None], float("-inf"))
-    return surest_words(certainty, labels, words)
+    return surest_words(certainty, labels, words), fleet.rows()[0]
 
 
 def label_certainty(
@@ -69,10 +71,10 @@ def surest_words(certainty: Float[Tensor, "V L"], labels: list[int], words: int)
 
 @torch.no_grad()
 def _answer_states(
-    backbone: Backbone, member: Member, batches: Iterable[Int[Tensor, "B"]]
+    fleet: Fleet, member: Member, batches: Iterable[Int[Tensor, "B"]]
 ) -> tuple[Float[Tensor, "N H"], Int[Tensor, "N"]]:
     """What goes into the last layer where answers are read, and the right outputs."""
-    fleet, pool = Fleet(backbone, [member.space]), Pool([member.train], backbone.device)
+    backbone, pool = fleet.backbone, Pool([member.train], fleet.backbone.device)
     parts, found, outputs = gather([member.trainable]), [], []
     layer: nn.Module = backbone.model.get_output_embeddings()
     handle = layer.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach().flatten(0, -2)))

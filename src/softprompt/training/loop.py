@@ -1,7 +1,6 @@
 """The one training loop. It knows members, never methods: every member trains as if it were alone."""
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,31 +36,19 @@ class FleetWork:
     data: Sequence[TaskData] = ()
 
 
-@dataclass(frozen=True)
-class FleetCost:
-    """Shared by all members: wall seconds, optimiser steps summed over members, peak GPU bytes (0 on a CPU)."""
-
-    seconds: float
-    member_steps: int
-    peak_memory_bytes: int
-
-
-def train_fleet(work: FleetWork) -> tuple[list[Trained], FleetCost]:
+def train_fleet(work: FleetWork) -> list[Trained]:
     """Train all members together; each keeps its best state on dev (higher score, then lower loss, then later step)."""
-    started, device, budget = time.perf_counter(), work.backbone.device, work.budget
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    run = _Run(work)
-    with _training(work.members, device):
+    run, budget = _Run(work), work.budget
+    with _training(work.members, work.backbone.device):
         for step in range(1, budget.steps + 1):
             if not run.active:
                 break
             run.step(step)
             if step % budget.eval_every == 0 or step == budget.steps:
                 run.evaluate(step)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    cost = FleetCost(time.perf_counter() - started, sum(trained.steps for trained in run.trained), peak)
-    return run.trained, cost
+    for trained, rows in zip(run.trained, run.fleet.rows(), strict=True):
+        trained.rows = rows
+    return run.trained
 
 
 class _Run:

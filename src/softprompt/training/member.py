@@ -9,6 +9,7 @@ from softprompt.inputs.batches import Split
 from softprompt.inputs.outputs import OutputSpace, Predictions
 from softprompt.prompts.trainable import Trainable
 from softprompt.results import CurvePoint
+from softprompt.training.rows import Rows
 
 
 @dataclass
@@ -37,4 +38,5 @@ class Trained:
     curve: list[CurvePoint] = field(default_factory=list)
     evaluations_since_best: int = 0
     steps: int = 0
+    rows: Rows = field(default_factory=Rows)
     failure: str = ""

@@ -4,7 +4,6 @@ Schick and Schütze 2021, https://arxiv.org/abs/2001.07676, section 3; timoschic
 Axes: K models, N texts, C labels.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
-from softprompt.inputs.batches import Pool, Split, inference_chunks
+from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.encoding import single_token
 from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of, verbalizer_tokens
 from softprompt.inputs.task_data import encode_split
@@ -24,8 +23,9 @@ from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.seeding import torch_generator
 from softprompt.tasks.task import Pattern, Task
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, train_fleet
+from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
+from softprompt.training.rows import Rows
 
 WEIGHING_ROWS = 256  # labelled rows on which a pair is weighed: all of a few-shot set, the first ones of a large one
 
@@ -98,14 +98,13 @@ class Ensemble:
     def __init__(self, work: FleetWork, generations: int) -> None:
         (self.member,), (self.data,) = work.members, work.data
         pairs = usable_pairs(self.data.task, self.data.backbone)
-        self.started = time.perf_counter()
         self.work = work
         self.plan = Plan.of(work.budget.steps, len(pairs), generations)
         self.pairs = pairs[: self.plan.models]
         self.texts = self._drawn_texts(self.plan.classifier_steps * work.budget.batch_size)
-        self.weights = torch.tensor([self._accuracy(pair) for pair in self.pairs])
-        self.costs: list[FleetCost] = []
+        self.steps, self.rows = 0, Rows()  # of all that the ensemble has done so far
         self.failures: list[str] = []
+        self.weights = torch.tensor([self._accuracy(pair) for pair in self.pairs])
 
     def votes(self, labelled: Sequence[pd.DataFrame], generation: int) -> Votes:
         """What models trained on `labelled`, one table each, say of the texts."""
@@ -139,8 +138,8 @@ class Ensemble:
             trainable=Trainable(TunedWeights(backbone.model)),
         )
         budget = self.work.budget.model_copy(update={"steps": steps, "eval_every": steps})
-        (trained,), cost = train_fleet(replace(self.work, backbone=backbone, members=[model], budget=budget))
-        self.costs.append(cost)
+        (trained,) = train_fleet(replace(self.work, backbone=backbone, members=[model], budget=budget))
+        self.steps, self.rows = self.steps + trained.steps, self.rows + trained.rows
         logits = self._label_logits(pair, backbone, self.texts)
         if trained.failure or not logits.isfinite().all():
             self.failures.append(f"pair {pair.id}: {trained.failure or 'its logits are not finite'}")
@@ -156,9 +155,9 @@ class Ensemble:
         )
         number = torch.arange(len(rows))
         logits = torch.zeros(len(rows), len(words))
-        for chunk in inference_chunks(pool, 0 * number, number, self.work.inference_tokens):
-            reading = fleet.read(pool.batch(0 * chunk, chunk), FleetParts())
+        for chunk, reading in fleet.answered(pool, 0 * number, number, FleetParts(), self.work.inference_tokens):
             logits[chunk] = reading.logits[:, words].float().cpu()
+        self.rows += fleet.rows()[0]
         return logits
 
     def _label_space(self, pair: Pattern) -> LabelSpace:
@@ -171,30 +170,21 @@ class Ensemble:
         )
 
 
-def distil(ensemble: Ensemble, logits: Float[Tensor, "N C"], temperature: float) -> tuple[list[Trained], FleetCost]:
+def distil(ensemble: Ensemble, logits: Float[Tensor, "N C"], temperature: float) -> list[Trained]:
     """The member's classifier, trained on the soft labels of the ensemble's texts (section 3.2).
 
-    Steps count from the ensemble's first one; its cost is in the cost.
+    Steps count from the ensemble's first one; so do rows.
     """
-    work, data = ensemble.work, ensemble.data
-    before = sum(cost.member_steps for cost in ensemble.costs)
+    work, data, before = ensemble.work, ensemble.data, ensemble.steps
     if ensemble.failures:
-        return [Trained(failure=ensemble.failures[0], steps=before)], _cost(ensemble, ensemble.costs)
+        return [Trained(failure=ensemble.failures[0], steps=before, rows=ensemble.rows)]
     texts = ensemble.texts.assign(target=0)
     encoded = encode_split(data.label_space, work.backbone, data.task.head_input(), texts, 0, data.max_tokens)
     student = replace(ensemble.member, train=replace(encoded, soft=soft_labels(logits, temperature)))
     budget = work.budget.model_copy(update={"steps": ensemble.plan.classifier_steps})
-    (trained,), cost = train_fleet(replace(work, members=[student], budget=budget))
+    (trained,) = train_fleet(replace(work, members=[student], budget=budget))
     trained.curve = [point.model_copy(update={"step": point.step + before}) for point in trained.curve]
     trained.best_step = None if trained.best_step is None else trained.best_step + before
     trained.steps += before
-    return [trained], _cost(ensemble, [*ensemble.costs, cost])
-
-
-def _cost(ensemble: Ensemble, costs: Sequence[FleetCost]) -> FleetCost:
-    """All of the ensemble's time, its texts and weights included."""
-    return FleetCost(
-        seconds=time.perf_counter() - ensemble.started,
-        member_steps=sum(cost.member_steps for cost in costs),
-        peak_memory_bytes=max(cost.peak_memory_bytes for cost in costs),
-    )
+    trained.rows += ensemble.rows
+    return [trained]

@@ -7,8 +7,7 @@ gradient; evaluations on dev do not, as in the common loop.
 Axes: F members, P trigger length, D word-embedding size, V vocabulary.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +22,7 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.seeding import torch_generator
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetCost, FleetWork, curve_point, keep_best
+from softprompt.training.loop import FleetWork, curve_point, keep_best
 from softprompt.training.member import Member, Trained
 
 LEAST_ROUND = 3  # steps: the gradient, the present trigger on a fresh batch, one other
@@ -67,9 +66,9 @@ class _Seeker:
 
 
 class TriggerSearch:
-    """The search of a fleet. `taken` are steps that each member has used before."""
+    """The search of a fleet. `before` says what each member has used of its budget already."""
 
-    def __init__(self, work: FleetWork, candidates: int, taken: Sequence[int]) -> None:
+    def __init__(self, work: FleetWork, candidates: int, before: Sequence[Trained]) -> None:
         backbone, members, budget = work.backbone, work.members, work.budget
         self.backbone, self.members, self.budget = backbone, members, budget
         self.candidates, self.inference_tokens = candidates, work.inference_tokens
@@ -83,23 +82,23 @@ class TriggerSearch:
             _Seeker(
                 member.trainable.part(TokenPrompt),
                 usable_tokens(backbone, member).to(backbone.device),
-                budget.steps - steps,
+                budget.steps - one.steps,
                 torch_generator(member.identity, "position"),
                 [],
             )
-            for member, steps in zip(members, taken, strict=True)
+            for member, one in zip(members, before, strict=True)
         ]
         self.embeddings = backbone.word_embeddings().to(backbone.device)
-        self.trained = [Trained(steps=steps) for steps in taken]
+        self.trained = list(before)
         self.active = [index for index, seeker in enumerate(self.seekers) if seeker.left >= LEAST_ROUND]
 
-    def run(self) -> tuple[list[Trained], FleetCost]:
+    def run(self) -> list[Trained]:
         """Search until every member has used its steps or its patience; each keeps its best trigger on dev."""
-        started = time.perf_counter()
         while self.active:
             self._round()
-        cost = FleetCost(time.perf_counter() - started, sum(trained.steps for trained in self.trained), 0)
-        return self.trained, cost
+        for trained, rows in zip(self.trained, self.fleet.rows(), strict=True):
+            trained.rows += rows
+        return self.trained
 
     def _round(self) -> None:
         gradients = self._gradients()
@@ -119,21 +118,22 @@ class TriggerSearch:
     def _gradients(self) -> Float[Tensor, "F P D"]:
         """Of the mean loss of a batch, at every member's trigger."""
         prompts = self._prompts().requires_grad_()
-        losses = self._example_losses(self._batch(), prompts)
+        losses = self._example_losses(self._batch(self._drawn()), prompts)
         return torch.autograd.grad(losses.sum() / self.budget.batch_size, prompts)[0]
 
     @torch.no_grad()
     def _losses(self, places: dict[int, int], tokens: dict[int, Tensor]) -> Float[Tensor, "N F"]:
         """The mean loss of a fresh batch with the present triggers and with each of the other tokens in place."""
-        present, batch = self._prompts(), self._batch()
+        present, drawn = self._prompts(), self._drawn()
         losses = present.new_full((1 + max(map(len, tokens.values())), len(self.members)), float("inf"))
         for number in range(len(losses)):
             prompts = present.clone()
-            for index, place in places.items():
-                if 0 < number <= len(tokens[index]):
-                    prompts[index, place] = self.embeddings[tokens[index][number - 1]].to(prompts.dtype)
-            by_example = self._example_losses(batch, prompts).view(len(self.active), -1)
-            losses[number, self.active] = by_example.mean(dim=1).to(losses.dtype)
+            trying = {index: place for index, place in places.items() if number <= len(tokens[index])}
+            for index, place in trying.items() if number else ():
+                prompts[index, place] = self.embeddings[tokens[index][number - 1]].to(prompts.dtype)
+            batch = self._batch({index: drawn[index] for index in trying})
+            by_example = self._example_losses(batch, prompts).view(len(trying), -1)
+            losses[number, list(trying)] = by_example.mean(dim=1).to(losses.dtype)
         return losses
 
     def _adopt(self, index: int, place: int, tokens: Int[Tensor, "N"], losses: Float[Tensor, "M"]) -> None:
@@ -174,6 +174,10 @@ class TriggerSearch:
         parts = FleetParts({**own, TokenPrompt.name: FleetPrompts(prompts)})
         return self.fleet.losses(self.fleet.read(batch, parts))
 
-    def _batch(self) -> Batch:
-        rows = torch.cat([next(self.orders[index]) for index in self.active])
-        return self.train_pool.batch(torch.tensor(self.active).repeat_interleave(self.budget.batch_size), rows)
+    def _drawn(self) -> dict[int, Int[Tensor, "B"]]:
+        """Fresh examples of every member that is still searching."""
+        return {index: next(self.orders[index]) for index in self.active}
+
+    def _batch(self, drawn: Mapping[int, Int[Tensor, "B"]]) -> Batch:
+        members = torch.tensor(list(drawn)).repeat_interleave(self.budget.batch_size)
+        return self.train_pool.batch(members, torch.cat(list(drawn.values())))

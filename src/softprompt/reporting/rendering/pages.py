@@ -4,10 +4,11 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from softprompt.reporting.analysis.comparisons import table_family, tasks_family
-from softprompt.reporting.analysis.frames import rows_of, select
+from softprompt.reporting.analysis.frames import select
 from softprompt.reporting.analysis.hyperparameters import ranges_in_words
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.statistics import ALPHA, CONFIDENCE
+from softprompt.reporting.rendering.cost_tables import cost_table, timing_table
 from softprompt.reporting.rendering.findings import (
     control_table,
     control_verdict,
@@ -24,7 +25,7 @@ from softprompt.reporting.rendering.manual_templates import (
     stated_facts_lines,
     wording_table,
 )
-from softprompt.reporting.rendering.markdown import DAGGER, counted, table, whole_percent
+from softprompt.reporting.rendering.markdown import DAGGER, counted, whole_percent
 from softprompt.reporting.rendering.parameter_counts import run_parameters, source_parameters
 from softprompt.reporting.rendering.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.rendering.published import MARK, published_table
@@ -116,23 +117,14 @@ def render_prompts(report: Report) -> str:
     return _render("prompts.md", report, nearest=nearest, usage=usage_table(report), shown=SHOWN_VECTORS)
 
 
-def render_timings(costs: pd.DataFrame) -> str:
+def render_costs(costs: pd.DataFrame) -> str:
+    """Trials, steps and rows."""
+    return _environment().get_template("costs.md").render(table=cost_table(costs))
+
+
+def render_timings(timings: pd.DataFrame) -> str:
     """Seconds, speed and memory."""
-    rows = [
-        [
-            row.backbone,
-            f"`{row.method}`",
-            str(row.cells),
-            f"{row.train_seconds:.1f}",
-            f"{row.member_steps_per_second:.1f}",
-            f"{row.peak_memory_mib:.0f}",
-            f"{row.parameters_trained:,}",
-            f"{row.parameters_kept:,}",
-        ]
-        for row in rows_of(costs)
-    ]
-    header = ["backbone", "method", "cells", "seconds", "member-steps/s", "peak GPU MiB", "trained", "kept"]
-    return _environment().get_template("timings.md").render(table=table(header, rows, left=2))
+    return _environment().get_template("timings.md").render(table=timing_table(timings))
 
 
 def caption(report: Report, suite: str) -> str:

@@ -1,0 +1,47 @@
+"""Costs as tables: what one cell took by itself and with the search that led to it."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from softprompt.reporting.analysis.costs import COUNTS
+from softprompt.reporting.analysis.frames import rows_of
+from softprompt.reporting.rendering.markdown import DASH, table
+
+PLACE = ["suite", "backbone", "method"]
+
+
+def cost_table(costs: pd.DataFrame) -> str:
+    """Counts of one cell: its own training, then all trials of its search."""
+    header = [*PLACE, "cells", "steps", "rows forward", "backward", "inference"]
+    header += ["trials", "their steps", "rows forward", "backward", "inference"]
+    counts = ["cells", *COUNTS, "search_trainings", *(f"search_{name}" for name in COUNTS)]
+    rows = [_place(row) + [_number(getattr(row, name)) for name in counts] for row in rows_of(costs)]
+    return table(header, rows, left=len(PLACE))
+
+
+def timing_table(timings: pd.DataFrame) -> str:
+    """Seconds of one cell and of its search, speed, memory."""
+    header = [*PLACE, "cells", "seconds", "of all trials", "member-steps/s", "peak MiB", "of all trials"]
+    rows = [
+        [
+            *_place(row),
+            _number(row.cells),
+            _number(row.train_seconds, 2),
+            _number(row.search_train_seconds, 2),
+            _number(row.member_steps_per_second, 1),
+            _number(row.peak_memory_mib),
+            _number(row.search_peak_memory_mib),
+        ]
+        for row in rows_of(timings)
+    ]
+    return table(header, rows, left=len(PLACE))
+
+
+def _place(row: Any) -> list[str]:
+    return [row.suite, row.backbone, f"`{row.method}`"]
+
+
+def _number(value: float, decimals: int = 0) -> str:
+    return DASH if math.isnan(value) else f"{value:,.{decimals}f}"
