@@ -29,7 +29,7 @@ def test_trials_of_all_replicates_are_drawn_from() -> None:
         for seed, found in scores.items()
         for number, score in enumerate(found)
     ]  # fmt: skip
-    frame = expected_validation(trials, 2)
+    frame = expected_validation(trials)
     assert frame["trials"].tolist() == [1, 2]
     assert set(frame["scored"]) == {4}
     pairs = [max(drawn) for drawn in product([0.1, 0.5, 0.4, 0.2], repeat=2)]

@@ -16,7 +16,7 @@ from softprompt.experiments.workload import Workload
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
-from softprompt.results import Cell, TrialRecord
+from softprompt.results import Cell, Cost, TrialRecord, total_cost
 
 
 @dataclass(frozen=True)
@@ -156,4 +156,11 @@ class _TrainedStage:
             positions=member.positions,
             fleet=member.fleet,
             cost=member.cost,
+            search_cost=self._search_cost(unit, data),
         )
+
+    def _search_cost(self, unit: Unit, data: TaskData) -> Cost | None:
+        """Of all trials on a task, the best one included; None where the record of one is gone."""
+        store = self.workload.store
+        keys = {self._job(unit, data, unit.seed, trial).key for trial in unit.study.told_trials()}
+        return total_cost(store[key].cost for key in sorted(keys)) if all(key in store for key in keys) else None

@@ -9,6 +9,7 @@ import pandas as pd
 from softprompt.files import write_atomically
 from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.analysis.costs import costs, timings
+from softprompt.reporting.analysis.expected_validation import expected_validation
 from softprompt.reporting.analysis.report import Report, build_report
 from softprompt.reporting.analysis.summary import in_headline, metric_means
 from softprompt.reporting.context import ReportContext
@@ -60,6 +61,8 @@ def _tables(report: Report) -> dict[str, str]:
         "comparisons.csv": to_csv(report.comparisons),
         "curves.csv": to_csv(report.curves),
         "costs.csv": to_csv(costs(report.collected.cells)),
+        "undertuned.csv": to_csv(report.undertuned),
+        "expected_validation.csv": to_csv(expected_validation(report.collected.trials)),
         "nearest_tokens.csv": to_csv(report.collected.nearest_tokens),
         "pool_usage.csv": to_csv(report.collected.pool_usage),
         "metrics.json": json.dumps(means, indent=1, sort_keys=True) + "\n",

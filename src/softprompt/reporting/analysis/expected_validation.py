@@ -15,16 +15,19 @@ from softprompt.reporting.analysis.collect import Trial
 COLUMNS = ["study", "backbone", "method", "trials", "expected", "variance", "scored"]
 
 
-def expected_validation(trials: list[Trial], most: int) -> pd.DataFrame:
-    """A row a unit, backbone, method and number of trials, from 1 to `most`, that of a study; `scored` are the trials
+def expected_validation(trials: list[Trial]) -> pd.DataFrame:
+    """A row a unit, backbone, method and number of trials, from 1 to that of the longest study; `scored` are the trials
     drawn from. Trials that failed have no score and are left out."""
     scores: dict[tuple[str, str, str], list[float]] = {}
+    longest: dict[tuple[str, str, str], int] = {}
     for trial in trials:
-        scores.setdefault((trial.record.study, trial.backbone, trial.method), []).append(trial.record.dev_score)
+        place = (trial.record.study, trial.backbone, trial.method)
+        scores.setdefault(place, []).append(trial.record.dev_score)
+        longest[place] = max(longest.get(place, 0), trial.record.number + 1)
     rows = [
         (*place, number, *expected_highest(np.asarray(values), number), len(values))
         for place, values in sorted(scores.items())
-        for number in range(1, most + 1)
+        for number in range(1, longest[place] + 1)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -18,6 +18,7 @@ from softprompt.reporting.analysis.curves import mean_curves
 from softprompt.reporting.analysis.gaps import Gap, find_gaps
 from softprompt.reporting.analysis.hyperparameters import chosen_settings
 from softprompt.reporting.analysis.summary import cell_scores, headline_scores, suite_means, task_means
+from softprompt.reporting.analysis.undertuned import undertuned_cells
 from softprompt.reporting.analysis.wordings import template_scores, template_spread
 from softprompt.reporting.context import ReportContext
 from softprompt.results import KnownFacts, PretrainingLoss, StatedFacts
@@ -39,6 +40,7 @@ class Report:
     templates: pd.DataFrame
     spread: pd.DataFrame
     settings: pd.DataFrame
+    undertuned: pd.DataFrame
     curves: pd.DataFrame
     losses: pd.DataFrame
     known_facts: pd.DataFrame
@@ -67,6 +69,7 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         templates=templates,
         spread=template_spread(templates, collected),
         settings=chosen_settings(collected.cells),
+        undertuned=undertuned_cells(collected, context.budget),
         curves=mean_curves(collected.cells),
         losses=read_pretraining(pretraining, "loss.csv", PretrainingLoss, context.backbones),
         known_facts=read_pretraining(pretraining, "facts.csv", KnownFacts, context.backbones),

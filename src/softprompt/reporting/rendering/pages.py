@@ -37,6 +37,7 @@ from softprompt.reporting.rendering.scoreboard import (
     task_table,
 )
 from softprompt.reporting.rendering.trained_prompts import SHOWN_VECTORS, nearest_table, usage_table
+from softprompt.reporting.rendering.undertuning import undertuned_sentence, undertuned_table
 
 SHOWN_GAPS = 12
 TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE", "extra": "Example set"}
@@ -67,6 +68,8 @@ def render_readme(report: Report) -> str:
         spread=spread_lines(report, "lama"),
         ranges=ranges_in_words(report.settings),
         edges=edge_sentence(report),
+        undertuned=undertuned_sentence(report.undertuned),
+        undertuned_table=undertuned_table(report.undertuned),
         gaps=gaps[:SHOWN_GAPS],
         hidden_gaps=len(gaps) - SHOWN_GAPS,
         provenance=data_lines(report.collected) + run_lines(report.collected.cells),

@@ -24,6 +24,7 @@ def undertuned_sentence(frame: pd.DataFrame) -> str:
 
 
 def marks_in_words() -> str:
+    """What stands beside numbers in the tables."""
     return f"{MARKS[1]} and {MARKS[2]} mark numbers some and most of whose cells are undertuned."
 
 
