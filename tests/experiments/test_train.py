@@ -11,10 +11,11 @@ from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings, Tuning
 from softprompt.data.prepare import prepare_suite
+from softprompt.experiments.store import FleetStore
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
-from softprompt.results import TrainResult, TrialRecord
+from softprompt.results import TrainResult, TrialRecord, total_cost
 
 BUDGET = Budget(trials=5, steps=4, batch_size=4, eval_every=2, patience=3)
 RATE = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
@@ -168,3 +169,31 @@ def test_what_is_searched_is_what_trains(
         if method == "prompt_pool":
             size = bert.embedding_size
             assert cell.parameters_kept == int(best.settings[name]) * 3 * size + size * size + size
+
+
+def test_a_cell_says_what_its_training_and_all_trials_of_its_study_cost(
+    bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(0, 1))
+    (folder,) = (path.parent for path in tmp_path.rglob("result.json"))
+    trained = FleetStore(folder).members
+    assert len(trained) == 2 * BUDGET.trials
+    for cell in result.cells:
+        assert cell.cost == trained[cell.key].cost
+        assert cell.search_cost.trainings == BUDGET.trials
+        assert cell.search_cost.steps == BUDGET.trials * BUDGET.steps
+        assert cell.search_cost.rows_backward == BUDGET.trials * BUDGET.steps * BUDGET.batch_size
+    both = total_cost([cell.search_cost for cell in result.cells])
+    everything = total_cost([member.cost for member in trained.values()])
+    assert both.model_dump() == pytest.approx(everything.model_dump())
+    assert min(member.cost.train_seconds for member in trained.values()) > 0
+    assert min(member.cost.peak_memory_bytes for member in trained.values()) > 2**20
+
+
+def test_a_shared_search_costs_the_trials_of_its_one_study(bert: Backbone, few: Path, tmp_path: Path) -> None:
+    shared = small("prompt_tuning", {}).tuning.model_copy(update={"scheme": "shared", "seed": 1000})
+    result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(0, 1), tuning=shared)
+    first, second = (cell.search_cost for cell in result.cells)
+    assert first == second
+    assert first.trainings == BUDGET.trials
+    assert all(cell.cost.trainings == 1 for cell in result.cells)

@@ -130,7 +130,8 @@ def test_shares_marks_and_columns_without_a_best() -> None:
     marks = [undertuned_mark(frame, "lama", "tiny_bert", "p_tuning", task) for task in (EVERY_TASK, "P1", "P3")]
     assert marks == [MARKS[1], MARKS[2], MARKS[0]]
     assert undertuned_sentence(frame).startswith(
-        "3 of 6 tuned cells (50 %) are undertuned: 3 best at the last step of the budget, 0 a setting on the edge of"
+        "3 of 6 tuned cells (50 %) are undertuned, so that more steps or a wider search might move them: "
+        "3 are best at the last step of the budget, 0 have a setting on the edge of its range and 0 were chosen"
     )
     assert undertuned_table(frame).splitlines()[-1] == "| lama | tiny_bert | 6 | 50 % | 50 % | 0 % | 0 % |"
     assert undertuned_sentence(frame.head(0)) == ""

@@ -4,12 +4,12 @@ import pandas as pd
 
 from softprompt.reporting.analysis.frames import rows_of
 from softprompt.reporting.analysis.undertuned import EVERY_TASK, MARKS, shares
-from softprompt.reporting.rendering.markdown import table, whole_percent
+from softprompt.reporting.rendering.markdown import joined, table, whole_percent
 
 WORDS = {
-    "last_step": "best at the last step of the budget",
-    "edge": "a setting on the edge of its range",
-    "tie": "settings that tie on dev",
+    "last_step": "are best at the last step of the budget",
+    "edge": "have a setting on the edge of its range",
+    "tie": "were chosen among trials that tie on dev",
 }
 
 
@@ -18,9 +18,11 @@ def undertuned_sentence(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     count = int(frame["undertuned"].sum())
-    reasons = ", ".join(f"{int(frame[reason].sum())} {words}" for reason, words in WORDS.items())
-    share = whole_percent(count / len(frame))
-    return f"{count} of {len(frame)} tuned cells ({share}) are undertuned: {reasons}. {marks_in_words()}"
+    reasons = joined([f"{int(frame[reason].sum())} {words}" for reason, words in WORDS.items()])
+    return (
+        f"{count} of {len(frame)} tuned cells ({whole_percent(count / len(frame))}) are undertuned, so that more steps "
+        f"or a wider search might move them: {reasons}. {marks_in_words()}"
+    )
 
 
 def marks_in_words() -> str:
@@ -40,4 +42,4 @@ def undertuned_table(frame: pd.DataFrame) -> str:
         ]
         for row in rows_of(means[means["task"] == EVERY_TASK])
     ]
-    return table(["suite", "backbone", "tuned cells", "undertuned", *WORDS.values()], rows, left=2)
+    return table(["suite", "backbone", "tuned cells", "undertuned", "last step", "edge", "tie"], rows, left=2)
