@@ -72,15 +72,9 @@ class Cost(Record):
 def total_cost(costs: Iterable[Cost]) -> Cost:
     """Of all together: counts and seconds add up, the peak is the highest."""
     known = list(costs)
-    return Cost(
-        trainings=sum(cost.trainings for cost in known),
-        steps=sum(cost.steps for cost in known),
-        rows_forward=sum(cost.rows_forward for cost in known),
-        rows_backward=sum(cost.rows_backward for cost in known),
-        rows_inference=sum(cost.rows_inference for cost in known),
-        train_seconds=sum(cost.train_seconds for cost in known),
-        peak_memory_bytes=max((cost.peak_memory_bytes for cost in known), default=0),
-    )
+    summed = {name: sum(getattr(cost, name) for cost in known) for name in Cost.model_fields}
+    peak = max((cost.peak_memory_bytes for cost in known), default=0)
+    return Cost.model_validate(summed | {"peak_memory_bytes": peak})
 
 
 class Cell(Record):
