@@ -1,6 +1,6 @@
 """Seconds and peak memory of a block, on a CPU by the resident set of the process."""
 
-import sys
+import os
 import time
 
 import pytest
@@ -9,23 +9,25 @@ import torch
 from softprompt.experiments.measured import measured
 
 CPU, MIB = torch.device("cpu"), 1024**2
+begins_anew = pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not let the peak of a process begin anew"
+)
 
 
-def test_a_block_is_timed_and_its_largest_resident_set_measured() -> None:
-    with measured(CPU) as before:
-        time.sleep(0.02)
+def test_a_block_is_timed_and_has_a_peak() -> None:
     with measured(CPU) as spent:
-        held = bytearray(b"x" * (128 * MIB))
-        del held
-    assert before.seconds >= 0.02
-    assert spent.peak_memory_bytes >= before.peak_memory_bytes + 100 * MIB
+        time.sleep(0.02)
+    assert 0.02 <= spent.seconds < 10
+    assert spent.peak_memory_bytes > 50 * MIB  # this process has imported PyTorch
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of a process begins anew on Linux only")
-def test_what_an_earlier_block_took_is_not_counted_again() -> None:
-    with measured(CPU) as first:
-        held = bytearray(b"x" * (128 * MIB))
-        del held
-    with measured(CPU) as second:
-        pass
-    assert second.peak_memory_bytes <= first.peak_memory_bytes - 100 * MIB
+@begins_anew
+def test_the_peak_is_that_of_the_block_and_of_no_earlier_one() -> None:
+    peaks = []
+    for size in (0, 128, 0):
+        with measured(CPU) as spent:
+            held = bytearray(b"x" * (size * MIB))
+            del held
+        peaks.append(spent.peak_memory_bytes)
+    before, during, after = peaks
+    assert during >= max(before, after) + 100 * MIB
