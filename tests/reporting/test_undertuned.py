@@ -63,6 +63,12 @@ def test_the_last_step_is_the_budgets_last(best_step: int | None, steps: tuple[i
     assert best_at_the_end(cell(best_step=best_step, curve=curve(*steps)), BUDGET) == expected
 
 
+def test_what_ends_by_itself_has_no_more_steps_to_take() -> None:
+    once = cell(best_step=40, curve=curve(40))
+    assert best_at_the_end(once, BUDGET)
+    assert not best_at_the_end(once.model_copy(update={"parameters_trained": 0}), BUDGET)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "log", "chosen", "expected"),
     [

@@ -39,7 +39,8 @@ def undertuned_cells(collected: Collected, budget: Budget) -> pd.DataFrame:
 def best_at_the_end(cell: Cell, budget: Budget) -> bool:
     """Whether the best evaluation is the last one and came when the budget's steps were used up. What ends by itself,
     such as weights of wordings without descent, has no more steps to take."""
-    if cell.best_step is None or not cell.curve:
+    ends_by_itself = len(cell.curve) == 1 and not cell.parameters_trained
+    if cell.best_step is None or not cell.curve or ends_by_itself:
         return False
     last = cell.curve[-1].step
     return cell.best_step == last and last > budget.steps - budget.eval_every
