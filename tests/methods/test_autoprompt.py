@@ -12,8 +12,8 @@ from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.inputs.batches import Batch, Pool
-from softprompt.inputs.outputs import Reading
+from softprompt.inputs.batches import Batch, Pool, shuffled_rows
+from softprompt.inputs.outputs import Predictions, Reading
 from softprompt.inputs.task_data import TaskData, load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.autoprompt import AutoPrompt
@@ -21,12 +21,15 @@ from softprompt.prompts.label_words import NO_WORD, LabelWords
 from softprompt.prompts.soft_prompt import FleetPrompts
 from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable, gather
+from softprompt.results import CurvePoint
+from softprompt.seeding import torch_generator
 from softprompt.tasks.load import load_task
+from softprompt.training import triggers
 from softprompt.training.fleet import Fleet
 from softprompt.training.label_word_search import PENALTY, label_certainty, surest_words
 from softprompt.training.loop import FleetWork
-from softprompt.training.member import Member
-from softprompt.training.triggers import first_order_gains, usable_tokens
+from softprompt.training.member import Member, Trained
+from softprompt.training.triggers import TriggerSearch, first_order_gains, usable_tokens
 
 SECTION = {"candidates": 3, "search": {"prompt_length": {"low": 1, "high": 8}}}
 BUDGET = Budget(trials=2, steps=23, batch_size=4, eval_every=8, patience=9)
@@ -114,6 +117,59 @@ def test_special_tokens_answers_and_capitals_are_never_tried(backbone: Backbone,
     assert not usable[capital].any()
 
 
+@pytest.mark.parametrize(("suite", "name"), [("lama", "P19"), ("superglue", "cb")])
+@pytest.mark.parametrize("steps", [5, 23], ids=["one round", "several rounds"])
+def test_no_saved_trigger_holds_what_the_original_filters(
+    suite: str, name: str, steps: int, backbone: Backbone, prepared: Path
+) -> None:
+    """However few rounds there are for however many positions."""
+    method, data = autoprompt(), data_of(suite, name, backbone, prepared)
+    member = member_of(method, data, length=8)
+    budget = BUDGET.model_copy(update={"steps": steps})
+    (trained,) = method.train(work_of(method, member, data, budget))
+    tokens, tokenizer = trained.saved["tokens.tokens"].tolist(), backbone.tokenizer
+    answers = set(data.train["target"].tolist()) | {data.label_space.output_of(label) for label in data.task.labels}
+    assert not set(tokens) & {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    assert not set(tokens) & answers
+    assert not [token for token in tokens if tokenizer.decode([token]).strip()[:1].isupper()]
+
+
+def test_the_first_gradient_fills_every_position_with_its_most_promising_word(bert: Backbone, prepared: Path) -> None:
+    method, data = autoprompt(), data_of("lama", "P19", bert, prepared)
+    member = member_of(method, data)
+    start = member.trainable.part(TokenPrompt).vectors.clone().requires_grad_()
+    rows = next(shuffled_rows(len(member.train), BUDGET.batch_size, torch_generator(member.identity, "order")))
+    pool, fleet = Pool([member.train], bert.device), Fleet(bert, [member.space])
+    loss = fleet.losses(fleet.read(pool.batch(torch.zeros_like(rows), rows), trigger_of(start))).mean()
+    (gradient,) = torch.autograd.grad(loss, start)
+    usable = usable_tokens(bert, member).nonzero()[:, 0].tolist()
+    expected = [min(usable, key=lambda token: float(bert.word_embeddings()[token] @ at)) for at in gradient]
+    search = TriggerSearch(work_of(method, member, data), candidates=3, before=[Trained()])
+    search._first_words()
+    assert member.trainable.part(TokenPrompt).tokens.tolist() == expected
+    assert search.trained[0].steps == 1
+
+
+@pytest.mark.parametrize(("suite", "name", "loss_first"), [("lama", "P19", True), ("superglue", "rte", False)])
+def test_facts_keep_the_trigger_of_the_lowest_loss_labels_that_of_the_best_score(
+    suite: str, name: str, loss_first: bool, bert: Backbone, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, data = autoprompt(), data_of(suite, name, bert, prepared)
+    member = member_of(method, data)
+    told = iter([(0.5, 2.0), (0.9, 3.0), (0.5, 1.0), (0.1, 1.5), (0.0, 9.0), (0.0, 9.0)])
+
+    def dev(_member: Member, step: int, train_loss: float, _predictions: Predictions) -> CurvePoint:
+        score, loss = next(told)
+        return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score)
+
+    monkeypatch.setattr(triggers, "curve_point", dev)
+    budget = BUDGET.model_copy(update={"steps": 26, "eval_every": 5})
+    (trained,) = method.train(work_of(method, member, data, budget))
+    steps = [look.step for look in trained.curve]
+    assert len(steps) >= 4
+    assert (trained.best_step, trained.dev_score) == ((steps[2], 0.5) if loss_first else (steps[1], 0.9))
+
+
 def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
     bert: Backbone, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,8 +195,8 @@ def test_every_pass_of_a_batch_is_a_step_and_none_goes_beyond_the_budget(
 
 def test_a_budget_without_room_for_a_search_is_refused(bert: Backbone, prepared: Path) -> None:
     method, data = autoprompt(), data_of("lama", "P36", bert, prepared)
-    budget = BUDGET.model_copy(update={"steps": 3})
-    with pytest.raises(UserError, match="autoprompt needs at least 4 steps a member, the budget has 3; raise"):
+    budget = BUDGET.model_copy(update={"steps": 4})
+    with pytest.raises(UserError, match="autoprompt needs at least 5 steps a member, the budget has 4; raise"):
         method.train(work_of(method, member_of(method, data), data, budget))
 
 

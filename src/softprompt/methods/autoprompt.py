@@ -4,13 +4,20 @@ Shin et al. 2020, "AutoPrompt: Eliciting Knowledge from Language Models with Aut
 https://arxiv.org/abs/2010.15980; ucinlp/autoprompt, autoprompt/create_trigger.py and label_search.py. Template
 `{sub} [T] ... [T] [P] .`; every trigger token starts as [MASK]; a round takes the tokens with the highest
 -(E . gradient) at a random position (HotFlip) and keeps the best on a fresh batch; the trigger that is best on dev is
-kept. Special tokens, answers and words with a capital letter are not tried. For labels, words are searched first.
+kept: on facts the one of the lowest loss, where there are labels that of the best score. The filter is that of
+`--filter`: special tokens, answers of train (or the labels' words) and words with a capital letter never stand in a
+trigger. For labels, words are searched first.
 
 Changed: everything happens within the common budget, where each pass of a batch is a step, so there are few rounds; a
-gradient comes from one batch and so does a comparison. The present token is no candidate. Backbones without a [MASK]
-start from "the", as Wallace et al. 2019 (https://arxiv.org/abs/1908.07125) do. The trigger stands before the answer in
-every task, where the paper puts that of NLI between the sentences, behind the mask. The loss of a label runs over the
-labels' words, as everywhere in this suite, not over the whole vocabulary. Label words are fitted on all rows at once.
+gradient comes from one batch and so does a comparison. No trigger with a [MASK] in it may be the result. The code for
+LAMA sees to that by taking any candidate in place of a trigger that has one, better or not (`--print-lama`). Its 1,000
+rounds reach every position, the few here would not, so the first gradient puts the most promising word into all of
+them. A comparison is by loss, which for labels is by accuracy there: 8 rows tell few accuracies apart. The filter takes
+single letters too, and capitals inside a word of byte-level vocabularies. The present token is no candidate. Backbones
+without a [MASK] start from "the", as Wallace et al. 2019 (https://arxiv.org/abs/1908.07125) do. The trigger stands
+before the answer in every task, where the paper puts that of NLI between the sentences, behind the mask. The loss of a
+label runs over the labels' words, as everywhere in this suite, not over the whole vocabulary. Label words are fitted on
+all rows at once.
 """
 
 from collections.abc import Iterable
@@ -36,9 +43,10 @@ from softprompt.tasks.task import Task, Template
 from softprompt.training.label_word_search import find_label_words
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
-from softprompt.training.triggers import LEAST_ROUND, TriggerSearch
+from softprompt.training.triggers import FIRST_WORDS, LEAST_ROUND, TriggerSearch
 
-LABEL_SEARCH_SHARE = 5  # one in so many steps of the budget goes into the search for label words
+LABEL_SEARCH_SHARE = 5  # one in so many steps of the budget goes into the search for label words, at least one
+LEAST_STEPS = 1 + FIRST_WORDS + LEAST_ROUND
 
 
 class AutoPromptSettings(TrainedMethodSettings):
@@ -72,9 +80,9 @@ class AutoPrompt(TrainedMethod):
 
     def train(self, work: FleetWork) -> list[Trained]:
         """Search label words where a task has labels, then triggers, both within the budget's steps."""
-        if work.budget.steps <= LEAST_ROUND:
+        if work.budget.steps < LEAST_STEPS:
             raise UserError(
-                f"autoprompt needs at least {LEAST_ROUND + 1} steps a member, the budget has {work.budget.steps}; "
+                f"autoprompt needs at least {LEAST_STEPS} steps a member, the budget has {work.budget.steps}; "
                 "raise its `steps` in params.yaml"
             )
         pairs = zip(work.members, work.data, strict=True)

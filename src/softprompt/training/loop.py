@@ -122,9 +122,12 @@ def curve_point(member: Member, step: int, train_loss: float, predictions: Predi
     return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(predictions))
 
 
-def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, patience: int) -> None:
-    """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, then
-    later step): what its members share cannot be of two steps. A loss that is not finite ends their training."""
+def keep_best(
+    members: Sequence[Member], trained: Sequence[Trained], step: int, patience: int, *, by_loss: bool = False
+) -> None:
+    """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, or the
+    loss first, then later step): what its members share cannot be of two steps. A loss that is not finite ends their
+    training."""
     points = [one.curve[-1] for one in trained]
     if not all(math.isfinite(point.train_loss) for point in points):
         for one in trained:
@@ -132,7 +135,8 @@ def keep_best(members: Sequence[Member], trained: Sequence[Trained], step: int, 
             one.evaluations_since_best = patience
         return
     now = _mean_score([(point.dev_score, point.dev_loss) for point in points])
-    if now >= _mean_score([(one.dev_score, one.dev_loss) for one in trained]):
+    before = _mean_score([(one.dev_score, one.dev_loss) for one in trained])
+    if now[::-1] >= before[::-1] if by_loss else now >= before:
         for member, one, point in zip(members, trained, points, strict=True):
             one.saved = member.trainable.saved()
             one.best_step, one.dev_score, one.dev_loss = step, point.dev_score, point.dev_loss

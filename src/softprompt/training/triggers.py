@@ -1,14 +1,15 @@
 """Gradient-guided search for the tokens of a trigger, for all members of a fleet side by side.
 
-A round reads a batch and the gradient at the trigger, draws one position of it, and tries the tokens that promise most
-there on a fresh batch beside the present one. Every pass of a batch counts as one step of the budget, with or without a
-gradient; evaluations on dev do not, as in the common loop.
+The gradient of a first batch puts the word that promises most into every position, so that nothing of what the search
+starts from can be kept. Then a round reads a batch and the gradient at the trigger, draws one position of it, and tries
+the tokens that promise most there on a fresh batch beside the present one. Every pass of a batch counts as one step of
+the budget, with or without a gradient; evaluations on dev do not, as in the common loop.
 
 Axes: F members, P trigger length, D word-embedding size, V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,6 +26,7 @@ from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, curve_point, keep_best
 from softprompt.training.member import Member, Trained
 
+FIRST_WORDS = 1  # steps: the gradient that replaces what the search starts from
 LEAST_ROUND = 3  # steps: the gradient, the present trigger on a fresh batch, one other
 
 
@@ -52,13 +54,23 @@ def usable_tokens(backbone: Backbone, member: Member) -> Bool[Tensor, "V"]:
 
 @dataclass
 class _Seeker:
-    """A member under way: its trigger, the steps it may still take, the losses since its last evaluation."""
+    """A member under way: its trigger, the steps it may still take, the losses since its last evaluation, and whether
+    dev's loss says what is best, as where there are no labels to be right about."""
 
     trigger: TokenPrompt
     usable: Bool[Tensor, "V"]
     left: int
     positions: torch.Generator
-    losses: list[float]
+    by_loss: bool
+    losses: list[float] = field(default_factory=list)
+
+    def promising(
+        self, gradient: Float[Tensor, "D"], embeddings: Float[Tensor, "V D"], place: int, count: int
+    ) -> Int[Tensor, "N"]:
+        """The usable tokens that the loss would fall most with in a place, without the one that is there."""
+        gains = first_order_gains(gradient, embeddings)
+        gains[self.trigger.tokens[place]] = float("-inf")
+        return gains.masked_fill(~self.usable, float("-inf")).topk(count).indices
 
     def tries(self, candidates: int) -> int:
         """Tokens to try in the next round: `candidates`, or as many as there are steps for."""
@@ -84,21 +96,32 @@ class TriggerSearch:
                 usable_tokens(backbone, member).to(backbone.device),
                 budget.steps - one.steps,
                 torch_generator(member.identity, "position"),
-                [],
+                by_loss=not data.task.labels,
             )
-            for member, one in zip(members, before, strict=True)
+            for member, data, one in zip(members, work.data, before, strict=True)
         ]
         self.embeddings = backbone.word_embeddings().to(backbone.device)
         self.trained = list(before)
-        self.active = [index for index, seeker in enumerate(self.seekers) if seeker.left >= LEAST_ROUND]
+        self.active = list(range(len(members)))
 
     def run(self) -> list[Trained]:
         """Search until every member has used its steps or its patience; each keeps its best trigger on dev."""
+        self._first_words()
         while self.active:
             self._round()
         for trained, rows in zip(self.trained, self.fleet.rows(), strict=True):
             trained.rows += rows
         return self.trained
+
+    def _first_words(self) -> None:
+        """Replace every token of the start."""
+        gradients = self._gradients()
+        for index, seeker in enumerate(self.seekers):
+            for place in range(len(seeker.trigger.tokens)):
+                (token,) = seeker.promising(gradients[index, place], self.embeddings, place, 1)
+                seeker.trigger.put(place, token, self.embeddings[token])
+            seeker.left -= FIRST_WORDS
+            self.trained[index].steps += FIRST_WORDS
 
     def _round(self) -> None:
         gradients = self._gradients()
@@ -106,10 +129,9 @@ class TriggerSearch:
         for index in self.active:
             seeker = self.seekers[index]
             place = int(torch.randint(len(seeker.trigger.tokens), (1,), generator=seeker.positions))
-            gains = first_order_gains(gradients[index, place], self.embeddings)
-            gains[seeker.trigger.tokens[place]] = float("-inf")  # the present token is tried anyway
-            gains.masked_fill_(~seeker.usable, float("-inf"))
-            places[index], tokens[index] = place, gains.topk(seeker.tries(self.candidates)).indices
+            tries = seeker.tries(self.candidates)
+            places[index] = place
+            tokens[index] = seeker.promising(gradients[index, place], self.embeddings, place, tries)
         losses = self._losses(places, tokens)  # (1 + tries, F)
         for index in self.active:
             self._adopt(index, places[index], tokens[index], losses[:, index])
@@ -160,7 +182,7 @@ class TriggerSearch:
             seeker, trained = self.seekers[index], self.trained[index]
             loss = sum(seeker.losses) / len(seeker.losses)
             trained.curve.append(curve_point(self.members[index], trained.steps, loss, predictions))
-            keep_best([self.members[index]], [trained], trained.steps, self.budget.patience)
+            keep_best([self.members[index]], [trained], trained.steps, self.budget.patience, by_loss=seeker.by_loss)
             seeker.losses.clear()
             if seeker.left < LEAST_ROUND or trained.failure or trained.evaluations_since_best >= self.budget.patience:
                 self.active.remove(index)
