@@ -184,7 +184,7 @@ def test_real_lama_manifest_holds_the_official_counts(real_data: Path, tmp_path:
     assert sum(repeated[name] for name in ("P138", "P176", "P178", "P449")) == 14
     vocabulary = prepared.load_vocabulary(folder)
     assert vocabulary is not None
-    assert len(set(vocabulary)) == 18154
+    assert [len(set(words)) for words in vocabulary] == [18154]
     assert len(load_task("lama", "P19", tmp_path).manual) == 13 + 3 + 3  # with LPAQA's
 
 
@@ -217,7 +217,7 @@ def test_the_chosen_vocabulary_is_the_prepared_one(
 ) -> None:
     prepare_suite("lama", local(real_data, tasks=("P36",), vocabulary=name), SMALL, tmp_path / "lama")
     vocabulary = prepared.load_vocabulary(tmp_path / "lama")
-    assert (None if vocabulary is None else len(vocabulary)) == words
+    assert (None if vocabulary is None else [len(one) for one in vocabulary]) == (words and [words])
     assert prepared.read_manifest(tmp_path / "lama")["settings"]["vocabulary"] == name
 
 
@@ -403,12 +403,14 @@ def test_a_vocabulary_that_is_not_there_is_refused(name: str, raw: Path, tmp_pat
 @pytest.mark.parametrize(
     ("name", "file", "content", "words"),
     [
-        ("29k", "29k-vocab.json", '{"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]}', ["b"]),
-        ("34k", "34k-vocab.json", '{"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]}', ["a", "b", "c"]),
-        ("common", "common_vocab_cased.txt", "b\n a\n\n", ["a", "b"]),
+        ("29k", "29k-vocab.json", '{"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]}', [["b"]]),
+        ("34k", "34k-vocab.json", '{"bert": ["b", "a"], "gpt2": ["\\u0120b"]}', [["a", "b"], ["\u0120b"]]),
+        ("common", "common_vocab_cased.txt", "b\n a\n\n", [["a", "b"]]),
     ],
 )
-def test_vocabularies_are_read(name: str, file: str, content: str, words: list[str], raw: Path, tmp_path: Path) -> None:
+def test_vocabularies_are_read(
+    name: str, file: str, content: str, words: list[list[str]], raw: Path, tmp_path: Path
+) -> None:
     (raw / "lama/vocab").mkdir()
     (raw / "lama/vocab" / file).write_text(content, encoding="utf-8")
     prepare_suite("lama", local(raw, vocabulary=name), SMALL, tmp_path / "lama")
@@ -491,7 +493,7 @@ def test_the_fingerprint_follows_tables_templates_and_vocabulary_and_nothing_els
     write(raw / "lama/vocab/29k-vocab.json", {"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]})
     assert fingerprint() == with_other_test
     assert fingerprint("29k") not in (first, with_pattern, with_other_test)
-    assert prepared.load_vocabulary(tmp_path / "lama") == ["b"]
+    assert prepared.load_vocabulary(tmp_path / "lama") == [["b"]]
 
 
 def test_reading_what_is_not_prepared_is_refused(raw: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_official_archives_give_the_rows_of_a_local_folder(raw: Path, server: Fi
     asked = len(server.asked)
     assert tables("superglue", "official", tmp_path) == tables("superglue", "local", tmp_path, path=str(raw))
     assert len(server.asked) == asked  # everything was kept
-    assert prepared.load_vocabulary(tmp_path / "out" / "official" / "lama") == ["city0", "city1"]
+    assert prepared.load_vocabulary(tmp_path / "out" / "official" / "lama") == [["city0", "city1"]]
 
 
 @pytest.mark.usefixtures("server")

@@ -73,8 +73,9 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
 
 
 def vocabulary(paths: Paths) -> set[str]:
-    words = prepared.load_vocabulary(paths.suite("lama"))
-    assert words is not None
+    lists = prepared.load_vocabulary(paths.suite("lama"))
+    assert lists is not None
+    (words,) = lists
     return set(words)
 
 

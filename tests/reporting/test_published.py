@@ -196,6 +196,16 @@ def test_neither_is_another_model_vocabulary_or_a_part_of_a_suite(tmp_path: Path
     assert {row[0] for row in rows_of(cut["superglue"])} == {"rte", "cb"}
 
 
+def test_p_tuning_v2s_column_pt_is_no_method_of_ours() -> None:
+    """Vectors in front and a head on [CLS]: neither p_tuning's slots nor prompt_tuning's words."""
+    published = read_published()
+    of_v2 = published[published["paper"].str.startswith("P-tuning v2 (2110.07602)")]
+    assert set(of_v2[of_v2["suite"] != ""]["method_name"]) == {"fine_tuning", "p_tuning_v2"}
+    assert len(of_v2[of_v2["method"].str.match(r"PT($| \()")]) >= 18
+    own = published[(published["method_name"] == "p_tuning") & (published["state"] == "frozen")]
+    assert set(own["suite"]) == {"lama"}
+
+
 def test_every_number_of_the_table_is_as_its_source_gives_it() -> None:
     published = read_published()
     assert len(published) > 400

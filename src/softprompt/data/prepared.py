@@ -48,13 +48,14 @@ def load_split(folder: Path, task: str, split: str) -> pd.DataFrame:
     return pd.DataFrame({name: table.column(name).to_pylist() for name in table.column_names}, dtype=object)
 
 
-def load_vocabulary(folder: Path) -> list[str] | None:
-    """The words that answers are chosen among (LAMA's restricted vocabulary); None where the source has none."""
+def load_vocabulary(folder: Path) -> list[list[str]] | None:
+    """The words that answers are chosen among (LAMA's restricted vocabulary), one list or one a model; None where the
+    source has none."""
     path = folder / VOCABULARY
     if not path.is_file():
         return None
-    words: list[str] = json.loads(path.read_text(encoding="utf-8"))
-    return words
+    lists: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return lists
 
 
 def fingerprint(folder: Path, task: str) -> str:

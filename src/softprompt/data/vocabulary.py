@@ -11,11 +11,11 @@ FILES: dict[Vocabulary, str] = {"29k": "29k-vocab.json", "34k": "34k-vocab.json"
 WORD_START = "\u0120"  # how RoBERTa's and GPT-2's tokens write the blank before a word
 
 
-def read_vocabulary(root: Path, name: Vocabulary) -> list[str] | None:
-    """The words, sorted; None for `full`.
+def read_vocabulary(root: Path, name: Vocabulary) -> list[list[str]] | None:
+    """Lists of words, each sorted; None for `full`.
 
-    29k (P-tuning's shared file) and `common` (LAMA's) hold the words that all their models have as one token. In
-    P-tuning's 34k file each model has its own: a word of any counts, and a backbone keeps what is one token of it.
+    29k (P-tuning's shared file) and `common` (LAMA's) are one list, of the words that all their models have as one
+    token. In P-tuning's 34k file each model has its own list, which is kept as the model writes its tokens.
     """
     if name == "full":
         return None
@@ -24,10 +24,10 @@ def read_vocabulary(root: Path, name: Vocabulary) -> list[str] | None:
         raise UserError(
             f"suites.lama.vocabulary is {name!r}, but there is no file {path}; put it there or set vocabulary: full"
         )
-    words = _lines(path) if path.suffix == ".txt" else _lists(path, shared=name == "29k")
-    if not words:
+    words = [_lines(path)] if path.suffix == ".txt" else _lists(path, shared=name == "29k")
+    if not any(words):
         raise UserError(f"{path}: no words in it; expected a vocabulary; {RESTORE}")
-    return sorted(words)
+    return sorted(map(sorted, words))
 
 
 def _lines(path: Path) -> set[str]:
@@ -38,15 +38,14 @@ def _lines(path: Path) -> set[str]:
         raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; expected a word a line; {RESTORE}") from None
 
 
-def _lists(path: Path, *, shared: bool) -> set[str]:
-    """An object of model name -> list of tokens as that model writes them."""
+def _lists(path: Path, *, shared: bool) -> list[set[str]]:
+    """An object of model name -> list of tokens as that model writes them: these lists, or what they all share."""
     try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
-        words = [{str(token).removeprefix(WORD_START) for token in tokens} for tokens in lists.values()]
+        lists = [{str(token) for token in tokens} for tokens in json.loads(path.read_text(encoding="utf-8")).values()]
     except (ValueError, AttributeError, TypeError) as error:
         raise UserError(
             f"{path}: not a vocabulary file ({error}); expected an object of model name -> list of tokens; {RESTORE}"
         ) from None
-    if not words:
-        return set()
-    return set.intersection(*words) if shared else set.union(*words)
+    if not shared or not lists:
+        return lists
+    return [set.intersection(*({token.removeprefix(WORD_START) for token in tokens} for tokens in lists))]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PIECES = re.compile(r"(\{\w+\})")
 WITHOUT_TEXT = ("{mask}", "{prompt}", "{sep}")  # pieces that are no text
 ORDINARY = -1  # the slot number of a token that is no prompt vector
+WORD_BEFORE = "a"  # what a word is read behind, to see how it is written behind a blank
 NO_TOKEN = -100  # fills rows of answers that are shorter than the longest
 
 
@@ -82,23 +83,28 @@ def encode_texts(
 
 
 def single_token(backbone: Backbone, word: str) -> int | None:
-    """The id of a word that is one token where an answer stands, or None."""
-    unknown = backbone.tokenizer.unk_token_id
-    for text in (f" {word}", word):
-        ids = _visible(backbone, tokenize(backbone.tokenizer, text))
-        if len(ids) == 1 and ids[0] != unknown:
-            return ids[0]
-    return None
+    """The id of a word that is one token where an answer stands, behind a blank; or None.
+
+    A byte-level vocabulary may hold the word without its blank alone: that piece goes on with a word. P-tuning drops
+    such facts (LAMA/data_utils/vocab.py, `token_wrapper`).
+    """
+    before = _ids_before(backbone.tokenizer)
+    ids = tokenize(backbone.tokenizer, f"{WORD_BEFORE} {word}")
+    if len(ids) != len(before) + 1 or ids[:-1] != before or ids[-1] == backbone.tokenizer.unk_token_id:
+        return None
+    return ids[-1]
+
+
+@lru_cache(maxsize=16)
+def _ids_before(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    return tokenize(tokenizer, WORD_BEFORE)
 
 
 def first_token(backbone: Backbone, word: str) -> int:
-    """The first token of a word where an answer stands, for label words that the vocabulary splits."""
-    return _visible(backbone, tokenize(backbone.tokenizer, f" {word}"))[0]
-
-
-def _visible(backbone: Backbone, ids: list[int]) -> list[int]:
-    """Some vocabularies write the blank before a word as a token of its own; it belongs to what precedes the answer."""
-    return [i for i in ids if backbone.tokenizer.decode([i]).strip()]
+    """The first token of a word where an answer stands, for label words that the vocabulary splits; not the blank
+    before it, which some vocabularies write as a token of its own."""
+    ids = tokenize(backbone.tokenizer, f" {word}")
+    return next(i for i in ids if backbone.tokenizer.decode([i]).strip())
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.data.vocabulary import WORD_START
 from softprompt.errors import UserError
 from softprompt.inputs.encoding import first_token, single_token
 from softprompt.inputs.outputs import OutputSpace, Predictions
@@ -44,7 +45,9 @@ class LabelSpace:
         return candidate_names(self.task, examples, outputs)
 
 
-def label_space_of(task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequence[str] | None) -> LabelSpace:
+def label_space_of(
+    task: Task, backbone: Backbone, *, head: bool, vocabulary: Sequence[Sequence[str]] | None
+) -> LabelSpace:
     """Classes of a head, words of a verbalizer, or for an open vocabulary the restricted one (None: every token).
 
     Candidates and generated texts may use any token; a head gives each candidate one number.
@@ -170,17 +173,25 @@ def _ordinary_tokens(backbone: Backbone, size: int) -> Bool[Tensor, "V"]:
     return allowed
 
 
-def _tokens_of(backbone: Backbone, vocabulary: Sequence[str], size: int) -> Bool[Tensor, "V"]:
+def _tokens_of(backbone: Backbone, vocabulary: Sequence[Sequence[str]], size: int) -> Bool[Tensor, "V"]:
     allowed = torch.zeros(size, dtype=torch.bool)
-    allowed[_single_tokens(backbone, tuple(vocabulary))] = True
+    allowed[_single_tokens(backbone, tuple(map(tuple, vocabulary)))] = True
     return allowed
 
 
 @lru_cache(maxsize=1)
-def _single_tokens(backbone: Backbone, vocabulary: tuple[str, ...]) -> list[int]:
+def _single_tokens(backbone: Backbone, vocabulary: tuple[tuple[str, ...], ...]) -> list[int]:
     """Remembered, because all relations share a vocabulary of some 20,000 words."""
-    tokens = [single_token(backbone, word) for word in vocabulary]
+    tokens = [single_token(backbone, word) for word in sorted(words_for(backbone, vocabulary))]
     return [token for token in tokens if token is not None]
+
+
+def words_for(backbone: Backbone, vocabulary: Sequence[Sequence[str]]) -> set[str]:
+    """The words of the lists that are written in the backbone's own tokens, as that of its model is and those of other
+    sizes; of every list where there is none such (one list for all models, or a model without a list)."""
+    known = backbone.tokenizer.get_vocab().keys()
+    own = [tokens for tokens in vocabulary if known >= set(tokens)]
+    return {token.removeprefix(WORD_START) for tokens in own or vocabulary for token in tokens}
 
 
 def _allowed_token(backbone: Backbone, allowed: Bool[Tensor, "V"], word: str) -> int | None:

@@ -3,7 +3,8 @@
 `published.csv` keeps every number as its source gives it (paper, table, method, backbone, dataset, metric, value,
 setting, source) and says whether it was checked against that source (verified). The columns after these say where it
 belongs here; they are empty where it has no place: other data sets, models without an open checkpoint, text instead of
-a number, users' own reproductions.
+a number, users' own reproductions, methods that are none of ours. The column PT of P-tuning v2 is one of these: vectors
+in front of the input and a head on [CLS], where p_tuning has slots in a template and the words of the labels.
 """
 
 from dataclasses import dataclass
