@@ -9,9 +9,12 @@ import torch
 import yaml
 
 from helpers.backbones import WORLD, tiny_backbone
+from helpers.paths import ROOT
 from helpers.profiles import fixture_content, fixture_params
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Params, Recipe, SuiteSettings
+from softprompt.config import Budget, Params, Range, Recipe, SuiteSettings
+from softprompt.config.parsing import parse_params
+from softprompt.config.profiles import profile_names, profile_text
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
@@ -113,6 +116,16 @@ def embedded(tmp_path: Path, change: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.parametrize("profile", profile_names(ROOT / "profiles"))
+def test_every_profile_searches_the_backbones_rate_on_a_log_scale_as_fine_tunings(profile: str) -> None:
+    methods = parse_params(profile_text(profile, ROOT / "profiles"), profile).methods
+    rate = build_method(METHOD, methods[METHOD]).settings.search["backbone_learning_rate"]
+    fine = build_method("fine_tuning", methods["fine_tuning"]).settings.search["learning_rate"]
+    assert isinstance(rate, Range)
+    assert rate.log
+    assert rate == fine
+
+
 def test_a_backbone_rate_where_the_backbone_is_frozen_is_refused(tmp_path: Path) -> None:
     path = embedded(tmp_path, {"p_tuning": {"backbone_learning_rate": 1e-5}})
     with pytest.raises(UserError, match=r"methods.p_tuning.backbone_learning_rate: p_tuning leaves the backbone"):
@@ -131,8 +144,6 @@ def short_params(name: str, backbone: Backbone) -> Params:
     short = Budget(trials=2, steps=12, batch_size=4, eval_every=4, patience=3)
     search = params.methods[name]["search"] | {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
     section = {**params.methods[name], "paper": None, "search": search}
-    if name == METHOD:
-        section["backbone_learning_rate"] = 1e-3
     return params.model_copy(
         update={
             "run": run,
