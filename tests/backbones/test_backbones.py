@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from helpers.backbones import tiny_backbone
 from softprompt.backbones import loading, memory
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.backbone import NO_BLANK, Backbone
 from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.memory import parameters_in
 from softprompt.errors import UserError
@@ -43,6 +44,22 @@ def rows(vocabulary: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_logits_are_those_of_the_library(backbone: Backbone) -> None:
     batch = rows(backbone.model.config.vocab_size)
     torch.testing.assert_close(logits_of(backbone, *batch), library_logits(backbone, *batch), rtol=1e-9, atol=1e-9)
+
+
+def test_a_decoder_begins_with_the_sentinel_where_a_row_has_a_blank_only(prepared: Path) -> None:
+    """Rows of both sorts side by side, with answers of three tokens and of one."""
+    t5 = tiny_backbone("t5", prepared)
+    ids, mask, _ = rows(t5.vocabulary_size)
+    answer = torch.tensor([[31, 32, 33], [41, NO_TOKEN, NO_TOKEN], [51, 52, 53]])
+    read_at = torch.tensor([[4, 5, 6], [NO_BLANK] * 3, [NO_BLANK] * 3])
+    ours = t5.project(t5.encode(t5.embed(ids), mask, read_at, answer))
+    start, sentinel = t5.model.config.decoder_start_token_id, t5.tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    for row, opening in enumerate(([start, sentinel], [start], [start])):
+        known = answer[row][answer[row] != NO_TOKEN]
+        decoder_ids = torch.tensor([[*opening, *known[:-1].tolist()]])
+        own = ids[row : row + 1, : int(mask[row].sum())]
+        theirs = t5.model(input_ids=own, decoder_input_ids=decoder_ids).logits[0, len(opening) - 1 :]
+        torch.testing.assert_close(ours[row, : len(known)], theirs, rtol=1e-9, atol=1e-9)
 
 
 def test_a_causal_type_that_is_not_pretrained_here_works_too() -> None:

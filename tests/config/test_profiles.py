@@ -117,6 +117,15 @@ def test_every_shipped_profile_is_valid_and_has_a_section_of_every_method(name: 
     assert set(params.methods) == set(METHODS)
 
 
+@pytest.mark.parametrize("name", profile_names(SHIPPED))
+def test_a_papers_values_have_a_budget_of_their_horizon(name: str) -> None:
+    params = profile_params(name)
+    horizons = {(budget.steps, budget.batch_size) for budget in params.budgets.values()}
+    papers = {method: section["paper"] for method, section in params.methods.items() if section.get("paper")}
+    assert {(paper["steps"], paper["batch_size"]) for paper in papers.values()} <= horizons
+    assert name != "paper" or set(papers) == {"prompt_tuning", "p_tuning"}
+
+
 def settings(section: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
     """The keys that hold no mapping, each with its full name; an empty mapping counts as a value."""
     for key, value in section.items():

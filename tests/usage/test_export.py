@@ -42,7 +42,9 @@ def cell_with_prompt(backbone: Backbone, task: str, prepared: Path, folder: Path
     vectors = torch.randn(LENGTH, backbone.embedding_size, dtype=torch.double, generator=generator)
     parts = Trainable(SoftPrompt(vectors, "identity"))
     paths = paths_with(prepared, folder)
-    return finished_cell("prompt_tuning", backbone, task, "prompt+plain", parts, paths, all_methods())
+    target = backbone.kind == "seq2seq" and not task.startswith("lama")
+    template = "prompt+plain-target" if target else "prompt+plain"
+    return finished_cell("prompt_tuning", backbone, task, template, parts, paths, all_methods())
 
 
 def our_logits(chosen: TrainedCell, inputs: pd.DataFrame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -59,7 +61,8 @@ def peft_logits(backbone: Backbone, out: Path, ids: Tensor, mask: Tensor, read_a
     model = PeftModel.from_pretrained(copy.deepcopy(backbone.model), str(out)).double().eval()
     if backbone.kind == "seq2seq":
         start = [backbone.model.config.decoder_start_token_id, backbone.tokenizer.convert_tokens_to_ids("<extra_id_0>")]
-        decoder = torch.tensor([start]).expand(len(ids), -1)
+        decoder = torch.tensor([start[:1] if "`{mask}`" not in (out / "README.md").read_text() else start])
+        decoder = decoder.expand(len(ids), -1)
         return model(input_ids=ids, attention_mask=mask, decoder_input_ids=decoder).logits[:, -1]
     return model(input_ids=ids, attention_mask=mask).logits[torch.arange(len(ids)), read_at]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # importing models takes seconds, which stages without one ne
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FIRST_SENTINEL = "<extra_id_0>"  # stands for the missing words in T5's span corruption
+NO_BLANK = -1  # where a seq2seq row has no sentinel: its answer is the whole target
 RELATIVE_LIMIT = 512  # tokens of an input where the model counts no positions
 
 
@@ -87,14 +88,15 @@ class Backbone:
     ) -> Float[Tensor, "R K H"]:
         """The hidden states from which the tokens of each row's answer are read.
 
-        At `read_at`, or in the decoder, which is given the tokens of `answer` that precede the one to be read.
+        At `read_at`, or in the decoder, which is given the tokens of `answer` that precede the one to be read, behind
+        the sentinel that opens its text unless `read_at` is NO_BLANK.
         `prefixes` stand before every attention's keys and values, and take no position. Rows are padded on the right:
         every model then counts their positions from the first token, as it does by itself.
         """
         embeddings = embeddings.to(self.model.dtype)
         with joined(self.model, prefixes):
             if self.kind == "seq2seq":
-                return _widened(self._decode_answer(embeddings, attention_mask, answer))
+                return _widened(self._decode_answer(embeddings, attention_mask, read_at, answer))
             hidden = self.model.base_model(
                 inputs_embeds=embeddings, attention_mask=attention_mask
             ).last_hidden_state  # (R, T, H)
@@ -133,16 +135,27 @@ class Backbone:
         return next((table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), 0)
 
     def _decode_answer(
-        self, embeddings: Float[Tensor, "R T D"], attention_mask: Int[Tensor, "R T"], answer: Int[Tensor, "R K"]
+        self,
+        embeddings: Float[Tensor, "R T D"],
+        attention_mask: Int[Tensor, "R T"],
+        read_at: Int[Tensor, "R K"],
+        answer: Int[Tensor, "R K"],
     ) -> Float[Tensor, "R K H"]:
-        """Decoder states after `<start> <extra_id_0>`, where span corruption puts the missing words."""
+        """Decoder states after `<start> <extra_id_0>`, where span corruption puts the missing words, or after `<start>`
+        alone, where a text-to-text model puts its answer."""
         start = [self.model.config.decoder_start_token_id, self.tokenizer.convert_tokens_to_ids(FIRST_SENTINEL)]
-        opening = torch.tensor([start], device=embeddings.device).expand(embeddings.shape[0], -1)  # (R, 2)
-        decoder_ids = torch.cat([opening, answer[:, :-1].clamp(min=0)], dim=1)  # (R, 1 + K)
+        opening = torch.tensor([start], device=answer.device).expand(len(answer), -1)  # (R, 2)
+        given = answer[:, :-1].clamp(min=0)  # (R, K - 1)
+        blank = (read_at[:, :1] != NO_BLANK).long()  # (R, 1)
+        behind_sentinel = torch.cat([opening, given], dim=1)  # (R, 1 + K)
+        behind_start = torch.cat([opening[:, :1], given, opening[:, :1]], dim=1)  # the last is read by none
+        decoder_ids = torch.where(blank == 1, behind_sentinel, behind_start)
         encoded = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
-        return self.model.get_decoder()(
+        states = self.model.get_decoder()(
             input_ids=decoder_ids, encoder_hidden_states=encoded, encoder_attention_mask=attention_mask
-        ).last_hidden_state[:, 1:]
+        ).last_hidden_state  # (R, 1 + K, H)
+        rows, tokens = (torch.arange(size, device=answer.device) for size in answer.shape)
+        return states[rows[:, None], blank + tokens]
 
 
 def _widened(tensor: Tensor) -> Tensor:

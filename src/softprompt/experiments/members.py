@@ -48,7 +48,7 @@ def _member(method: TrainedMethod, data: TaskData, job: "Job", shared: nn.Parame
     length = settings.prompt_length or 0
     return Member(
         identity=job.identity,
-        space=data.label_space.outputs,
+        space=data.label_space.outputs.trained_over(method.loss_over),
         learning_rate=settings.learning_rate,
         backbone_learning_rate=settings.backbone_learning_rate,
         train=data.split("train", template, length),

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.backbone import NO_BLANK, Backbone
 from softprompt.config import Kind
 from softprompt.errors import UserError
 from softprompt.tasks.task import CANDIDATE, Template
@@ -32,8 +32,9 @@ NO_TOKEN = -100  # fills rows of answers that are shorter than the longest
 class Encoded:
     """Rows of one text each, right-padded.
 
-    `slots` numbers the prompt vectors from 0, `read_at` is where the answer's tokens are read. `answer` holds those
-    tokens, padded with `NO_TOKEN`, where the answer is a candidate; else the one place to read is left open.
+    `slots` numbers the prompt vectors from 0, `read_at` is where the answer's tokens are read, NO_BLANK if the decoder
+    has none to fill. `answer` holds those tokens, padded with `NO_TOKEN`, where the answer is a candidate; else the one
+    place to read is left open.
     """
 
     ids: Int[Tensor, "N T"]
@@ -67,11 +68,11 @@ def encode_texts(
     """One row a row of `texts`, whose column `candidate`, if there is one, is put in where the template has {mask}.
 
     Rows over `max_tokens` lose words at the end of their longest field. A masked backbone gets as many masks as the
-    candidate has tokens, a causal one the candidate's own tokens, an encoder-decoder one mask and the tokens as answer.
+    candidate has tokens, a causal one the candidate's own tokens, an encoder-decoder the template's mask, if any.
     """
     pieces = _pieces(template, backbone.kind)
     blocks = block_lengths(prompt_length, pieces.count("{prompt}"))
-    asks_candidate = CANDIDATE in texts and "{mask}" in template.text
+    asks_candidate = CANDIDATE in texts and CANDIDATE not in template.slots()
     answers: list[list[int]] = [[]] * len(texts)
     if asks_candidate:
         answers = [tokenize(backbone.tokenizer, f" {text}") for text in texts[CANDIDATE]]
@@ -192,6 +193,8 @@ def _encode_row(
         else:
             row.extend(ids)
     row.extend(suffix)
+    if kind == "seq2seq" and not masks:
+        row.read_at = NO_BLANK
     if kind == "causal":
         row.read_at = len(row.ids) - 1
         row.extend(given)

@@ -3,7 +3,8 @@
 Axes: F members, M tokens that are read, W outputs, N and E examples, K words of a row.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from softprompt.inputs.batches import Batch
 from softprompt.tasks.task import AnswerForm
+
+LossOver = Literal["answers", "vocabulary"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class OutputSpace:
     allowed: Bool[Tensor, "W"]
     in_loss: Bool[Tensor, "W"]
     form: AnswerForm = "label"
+
+    def trained_over(self, loss_over: LossOver) -> "OutputSpace":
+        """The same answers, learnt against every output where the method's loss is over the whole vocabulary."""
+        return self if loss_over == "answers" else replace(self, in_loss=torch.ones_like(self.in_loss))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Choice, Kind, MethodSettings, TrainedMethodSettings
 from softprompt.config.parsing import parse_section
 from softprompt.errors import UserError
+from softprompt.inputs.outputs import LossOver
 from softprompt.inputs.task_data import TaskData
 from softprompt.prompts.trainable import Trainable
 from softprompt.registry import Registry
@@ -110,11 +111,14 @@ class TrainedMethod(Method):
 
     `takes_positions` says whether its prompt stands among the input's tokens and so leaves them fewer positions;
     `together` whether the tasks of a suite that are answered in the same form train as one group, which shares
-    parameters (`shared`), a setting and the best step.
+    parameters (`shared`), a setting and the best step; `loss_over` what a label's word competes with in training: the
+    words of the other labels, as in PET and in P-tuning on SuperGLUE, or the whole vocabulary. An open vocabulary
+    (LAMA's), candidates and generated texts always train over all of it, and predictions never are outside the answers.
     """
 
     takes_positions: ClassVar[bool] = True
     together: ClassVar[bool] = False
+    loss_over: ClassVar[LossOver] = "answers"
     settings: TrainedMethodSettings
     settings_model = TrainedMethodSettings
 

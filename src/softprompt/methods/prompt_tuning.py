@@ -5,14 +5,19 @@ https://arxiv.org/abs/2104.08691; google-research/prompt-tuning, configs/models/
 configs/runs/prompt_finetune.gin: Adafactor without parameter scaling, constant learning rate 0.3, weight decay 1e-5,
 100 vectors. As there, Adafactor's second moments are kept in full.
 
-Changed: the paper knows T5 only. Here the answer is one word: at the mask (masked), after the input (causal), at the
-sentinel (T5). The vectors stand behind [CLS], so that a head can still read the true first token. The loss has no term
-that keeps the softmax's normaliser small (z-loss, 1e-4 there). No vector starts from a single character or from BERT's
-[unused...] entries, which stand before the common words of its vocabularies.
+T5 is asked as there: no sentinel, the answer is what its decoder begins with. Training is against the whole vocabulary,
+on every kind of backbone; only label words can be predicted. A blank in a text (LAMA, ReCoRD) has its sentinel, as the
+paper gives one to models that know span corruption alone.
+
+Changed: the paper knows T5 only. Here masked backbones answer at the mask and causal ones after the input, in one word
+each, without the end of the text that the paper's targets have. The vectors stand behind [CLS], so that a head can
+still read the true first token. The loss has no term that keeps the softmax's normaliser small (z-loss, 1e-4 there). No
+vector starts from a single character or from BERT's [unused...] entries, which stand before the common words of its
+vocabularies. The paper trains 30,000 steps of 32 rows: the budget `lester` of profiles/paper.yaml.
 """
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,6 +25,7 @@ from torch import Tensor
 
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.inputs.encoding import first_token
+from softprompt.inputs.outputs import LossOver
 from softprompt.methods.base import METHODS, Setup, TrainedMethod
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
@@ -37,9 +43,13 @@ class PromptTuningSettings(TrainedMethodSettings):
 class PromptTuning(TrainedMethod):
     settings_model = PromptTuningSettings
     settings: PromptTuningSettings
+    loss_over: ClassVar[LossOver] = "vocabulary"
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
+        asked = task.templates("plain", kind)
+        if kind == "seq2seq" and task.labels:
+            asked = tuple(template.without_blank() for template in asked)
+        return tuple(template.with_prompt_in_front() for template in asked)
 
     def trainable(self, setup: Setup) -> Trainable:
         return Trainable(SoftPrompt(self._initial(setup), "identity"))

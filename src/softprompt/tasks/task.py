@@ -16,7 +16,8 @@ SLOT = re.compile(r"\{(\w+)\}")
 class Template(Frozen):
     """Text with slots: `{field}` for a column of the example, `{mask}` for the answer, `{prompt}` for a block of
     trainable vectors (roles p_tuning only), `{sep}` for the separator of a masked backbone. Everything else is literal;
-    blanks count, and each belongs to what follows it."""
+    blanks count, and each belongs to what follows it. Without {mask}, an encoder-decoder's answer is its whole target.
+    """
 
     id: str
     text: str
@@ -36,6 +37,11 @@ class Template(Frozen):
     def with_prompt_in_front(self) -> "Template":
         """The same text after one block of trainable vectors."""
         return self.model_copy(update={"id": f"prompt+{self.id}", "text": f"{{prompt}} {self.text}"})
+
+    def without_blank(self) -> "Template":
+        """The same text without {mask}."""
+        text = self.text.replace("{mask}", "").strip()
+        return self.model_copy(update={"id": f"{self.id}-target", "text": text})
 
 
 class Pattern(Template):

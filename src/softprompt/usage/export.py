@@ -64,6 +64,7 @@ def _readme(chosen: TrainedCell, adapter: Adapter, template: Template) -> str:
     _, text = around_prompt(template, chosen.cell.positions)
     if backbone.kind == "causal":
         text = text.partition("{mask}")[0].rstrip()
+    answer = ANSWERS[backbone.kind] if backbone.kind != "seq2seq" or "{mask}" in text else WHOLE_TARGET
     _, after = special_tokens(backbone.tokenizer, backbone.kind)
     return README.format(
         name=chosen.name(),
@@ -71,7 +72,7 @@ def _readme(chosen: TrainedCell, adapter: Adapter, template: Template) -> str:
         text=text,
         how=adapter.how,
         after=f", then `{' '.join(backbone.tokenizer.convert_ids_to_tokens(after))}`" if after else "",
-        answer=ANSWERS[backbone.kind],
+        answer=answer,
     )
 
 
@@ -90,3 +91,4 @@ ANSWERS: dict[Kind, str] = {
     "causal": "the answer is the next token, read at the last token of the text.",
     "seq2seq": "`{mask}` is `<extra_id_0>`; the answer is read in the decoder, after its start token and this one.",
 }
+WHOLE_TARGET = "the answer is read in the decoder, after its start token."
