@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from softprompt.backbones.backbone import NO_BLANK, Backbone
+from softprompt.backbones.backbone import FIRST_SENTINEL, NO_BLANK, Backbone
 from softprompt.config import Kind
 from softprompt.errors import UserError
 from softprompt.tasks.task import CANDIDATE, Template
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PIECES = re.compile(r"(\{\w+\})")
 WITHOUT_TEXT = ("{mask}", "{prompt}", "{sep}")  # pieces that are no text
+FURTHER_MASKS = "further_masks"  # a column of texts: masks behind those of the candidate, to be filled with padding
 ORDINARY = -1  # the slot number of a token that is no prompt vector
 WORD_BEFORE = "a"  # what a word is read behind, to see how it is written behind a blank
 NO_TOKEN = -100  # fills rows of answers that are shorter than the longest
@@ -75,7 +76,9 @@ def encode_texts(
     asks_candidate = CANDIDATE in texts and CANDIDATE not in template.slots()
     answers: list[list[int]] = [[]] * len(texts)
     if asks_candidate:
-        answers = [tokenize(backbone.tokenizer, f" {text}") for text in texts[CANDIDATE]]
+        fill, more = [_padding_id(backbone.tokenizer)], texts.get(FURTHER_MASKS, [0] * len(texts))
+        asked = zip(texts[CANDIDATE], more, strict=True)
+        answers = [tokenize(backbone.tokenizer, f" {text}") + count * fill for text, count in asked]
     rows = [
         _encode_row(backbone, pieces, ids, blocks, answer, max_tokens)
         for ids, answer in zip(_ids_of_pieces(backbone.tokenizer, pieces, texts), answers, strict=True)
@@ -177,7 +180,7 @@ def _encode_row(
     fixed = len(prefix) + len(suffix) + sum(blocks) + len(masks) + len(given)
     is_field = [piece not in WITHOUT_TEXT and bool(PIECES.search(piece)) for piece in pieces]
     _shorten(parts, is_field, max_tokens - fixed)
-    row = _Row([], [])
+    row = _Row([], [], NO_BLANK if kind == "seq2seq" and not masks else 0)
     row.extend(prefix)
     waiting = iter(blocks)
     used = 0
@@ -193,8 +196,6 @@ def _encode_row(
         else:
             row.extend(ids)
     row.extend(suffix)
-    if kind == "seq2seq" and not masks:
-        row.read_at = NO_BLANK
     if kind == "causal":
         row.read_at = len(row.ids) - 1
         row.extend(given)
@@ -231,9 +232,7 @@ def _padding_id(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 
 def _mask_id(tokenizer: "PreTrainedTokenizerBase", kind: Kind) -> int:
-    if kind == "seq2seq":
-        return int(tokenizer.convert_tokens_to_ids("<extra_id_0>"))
-    return int(tokenizer.mask_token_id)
+    return int(tokenizer.convert_tokens_to_ids(FIRST_SENTINEL) if kind == "seq2seq" else tokenizer.mask_token_id)
 
 
 def _pad(rows: list[_Row], answers: list[list[int]], backbone: Backbone) -> Encoded:

@@ -11,13 +11,15 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
 from softprompt.inputs.batches import Split, one_row_a_wording, one_row_each
-from softprompt.inputs.encoding import encode_texts
+from softprompt.inputs.encoding import FURTHER_MASKS, encode_texts
 from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
 from softprompt.inputs.tagging import encode_tagged
+from softprompt.seeding import numpy_generator
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import CANDIDATE, Task, Template
 
+MOST_FURTHER_MASKS = 3  # behind a text that a masked backbone learns to write
 MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
 
 
@@ -88,7 +90,7 @@ def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int
         task=task,
         backbone=backbone,
         label_space=label_space,
-        train=_learnable(label_space, kept.get("train", nothing)),
+        train=_learnable(label_space, backbone, kept.get("train", nothing)),
         dev=kept.get("dev", nothing),
         dropped={split: len(read[split]) - len(kept[split]) for split in read},
         fingerprint=fingerprint(folder, task.name),
@@ -115,6 +117,8 @@ def encode_split(
         return one_row_each(asked[0], target) if len(asked) == 1 else one_row_a_wording(asked, target)
     if label_space.outputs.form == "tagging":
         return encode_tagged(label_space.task, backbone, template, examples, prompt_length, max_tokens)
+    if label_space.outputs.form == "generation" and backbone.kind == "masked" and FURTHER_MASKS not in examples:
+        examples = examples.assign(**{FURTHER_MASKS: 1})
     candidates = candidates_of(label_space.task, examples)
     counts = [len(texts) for texts in candidates]
     texts = examples.loc[examples.index.repeat(counts)].assign(**{CANDIDATE: list(chain.from_iterable(candidates))})
@@ -125,6 +129,13 @@ def encode_split(
     return Split(encoded, target, torch.tensor(gold), torch.tensor(counts))
 
 
-def _learnable(label_space: LabelSpace, train: pd.DataFrame) -> pd.DataFrame:
-    """What training can use: of texts to be generated only those that are right."""
-    return train[train["target"] == 1].reset_index(drop=True) if label_space.outputs.form == "generation" else train
+def _learnable(label_space: LabelSpace, backbone: Backbone, train: pd.DataFrame) -> pd.DataFrame:
+    """What training can use: of texts to be generated only those that are right; a masked backbone learns to end them
+    among 0 to 3 masks too many, as in PET, where predictions have one too many (pet/pvp.py, WscPVP)."""
+    if label_space.outputs.form != "generation":
+        return train
+    right = train[train["target"] == 1].reset_index(drop=True)
+    if backbone.kind != "masked":
+        return right
+    drawn = numpy_generator(label_space.task.key, FURTHER_MASKS).integers(0, MOST_FURTHER_MASKS + 1, len(right))
+    return right.assign(**{FURTHER_MASKS: drawn})

@@ -7,8 +7,9 @@ both decay linearly, the gradient of both together is clipped at 1. The LSTM has
 code for LAMA has D/2. Prompt and weights are kept and asked together.
 
 Changed: the length is searched, where the original has as many vectors as its pattern's number says (1, WSC 2). No
-warm-up (the original has 150 steps on RTE); COPA and WSC as in tasks/definitions. Training a prompt and the backbone on
-LAMA has no row in the paper: there the encoder is the one of its LAMA code, D/2 hidden numbers a direction.
+warm-up (the original has 150 steps on RTE); COPA is trained and scored as tasks/definitions/copa.yaml says. Training a
+prompt and the backbone on LAMA has no row in the paper: there the encoder is the one of its LAMA code, D/2 hidden
+numbers a direction.
 """
 
 from typing import ClassVar

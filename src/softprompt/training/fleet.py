@@ -4,7 +4,8 @@ Axes: F members, E examples, R rows (one an example, or one a candidate), K toke
 W outputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,8 @@ from softprompt.inputs.batches import Batch, Pool, inference_chunks
 from softprompt.inputs.encoding import NO_TOKEN
 from softprompt.inputs.outputs import OutputSpace, Predictions, Reading, stack_masks
 from softprompt.prompts.trainable import FleetParts
+from softprompt.tasks.task import AnswerForm
+from softprompt.training.filling import fill_masks, say_the_same
 from softprompt.training.rows import RowCounter, Rows
 
 FORBIDDEN = float("-inf")
@@ -85,10 +88,10 @@ class Fleet:
         wide = (pool.answer_width,) if self.form == "tagging" else ()
         prediction, gold_rank = torch.full((len(number), *wide), NO_TOKEN), torch.zeros_like(number)
         loss = torch.zeros(len(number))
-        choose = {
+        choose: dict[AnswerForm, Callable[[Reading], tuple[Tensor, Tensor]]] = {
             "label": self._likeliest_output,
             "candidates": self._likeliest_candidate,
-            "generation": self._written,
+            "generation": partial(self._written, parts=parts),
             "tagging": self._likeliest_tags,
         }
         for chunk, reading in self.answered(pool, member, number, parts, max_tokens):
@@ -98,7 +101,9 @@ class Fleet:
         by_member = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
         return [Predictions(*answers) for answers in by_member]
 
-    def ranked(self, reading: Reading, count: int) -> tuple[Int[Tensor, "E K"], Float[Tensor, "E K"]]:
+    def ranked(
+        self, reading: Reading, parts: FleetParts, count: int
+    ) -> tuple[Int[Tensor, "E K"], Float[Tensor, "E K"]]:
         """The likeliest answers of each example, best first and at most `count` of them, with their probabilities.
 
         label and candidates: among those that can be given (0 for candidates that an example lacks). generation: 1 or
@@ -106,7 +111,7 @@ class Fleet:
         """
         if self.form == "generation":
             likelihood = torch.exp(-self._mean_by_row(reading, self._token_losses(reading)))
-            return self._written(reading)[0][:, None], likelihood[:, None]
+            return self._written(reading, parts)[0][:, None], likelihood[:, None]
         if self.form == "candidates":
             scores, _ = self._candidate_scores(reading)
         else:
@@ -154,10 +159,17 @@ class Fleet:
         tags = torch.full_like(reading.batch.target, NO_TOKEN).index_put(reading.batch.places(), chosen)
         return tags, 2 - (tags == reading.batch.target).all(dim=1).long()
 
-    def _written(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
-        """1 where every token of the text is the likeliest in its place; rank 1 where that is right, else 2."""
-        hits = (reading.logits.argmax(dim=1) == reading.target).float()
-        written = (self._mean_by_row(reading, hits) == 1).long()
+    def _written(self, reading: Reading, parts: FleetParts) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
+        """1 where the backbone writes the text; rank 1 where that is right, else 2.
+
+        A masked one fills masks, and the words count; else every token has to be the likeliest in its place.
+        """
+        if self.backbone.kind == "masked":
+            filled = fill_masks(reading, partial(self.read, parts=parts, inference=True))
+            written = say_the_same(self.backbone, filled, reading.batch.target).long()
+        else:
+            hits = (reading.logits.argmax(dim=1) == reading.target).float()
+            written = (self._mean_by_row(reading, hits) == 1).long()
         return written, 2 - (written == reading.batch.gold.long()).long()
 
 

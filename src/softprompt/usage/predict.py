@@ -77,7 +77,7 @@ def _rankings(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
     )
     found: dict[int, tuple[list[int], list[float]]] = {}
     for chunk in inference_chunks(pool, member, number, trained.params.device.inference_tokens):
-        outputs, probabilities = fleet.ranked(fleet.read(pool.batch(member[chunk], number[chunk]), parts), shown)
+        outputs, probabilities = fleet.ranked(fleet.read(pool.batch(member[chunk], number[chunk]), parts), parts, shown)
         for example, ranked in zip(
             chunk.tolist(), zip(outputs.tolist(), probabilities.tolist(), strict=True), strict=True
         ):
