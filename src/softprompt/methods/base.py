@@ -108,12 +108,10 @@ class Method:
 class TrainedMethod(Method):
     """A method whose parameters are tuned and trained on the common budget.
 
-    `takes_positions` says whether its prompt stands among the input's tokens and so leaves them fewer positions;
-    `together` whether the tasks of a suite that are answered in the same form train as one group, which shares
+    `together` says whether the tasks of a suite that are answered in the same form train as one group, which shares
     parameters (`shared`), a setting and the best step.
     """
 
-    takes_positions: ClassVar[bool] = True
     together: ClassVar[bool] = False
     settings: TrainedMethodSettings
     settings_model = TrainedMethodSettings
