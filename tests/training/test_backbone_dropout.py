@@ -22,10 +22,7 @@ from softprompt.training.member import Member, Trained
 
 SECTIONS = fixture_params().methods
 BUDGET = Budget(trials=2, steps=4, batch_size=5, eval_every=2, patience=2)
-# The decay keeps Adam from making steps of gradients that are zero but for rounding.
-NOISY, QUIET = (
-    Recipe(optimizer="adam", weight_decay=5e-4, clip_norm=1.0, backbone_dropout=there) for there in (True, False)
-)
+NOISY, QUIET = (Recipe(optimizer="adamw", clip_norm=1.0, backbone_dropout=there) for there in (True, False))
 MEMBERS = [("lama/P19", 5, 1e-2), ("lama/P36", 2, 3e-3), ("lama/P19", 3, 2e-2)]  # task, length, rate
 
 

@@ -19,7 +19,7 @@ from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Member, Trained
-from softprompt.training.optimizers import build_optimizer, build_schedule
+from softprompt.training.optimizers import build_optimizer, build_schedule, clip_norm
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Run:
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:
             for parameters in self.parameters:
-                nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+                clip_norm(parameters, self.recipe.clip_norm)
 
 
 def curve_point(member: Member, step: int, train_loss: float, predictions: Predictions) -> CurvePoint:
