@@ -81,10 +81,7 @@ class _Run:
         rows = torch.cat([next(self.orders[index]) for index in self.active])
         member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
         batch = self.train_pool.batch(member, rows)
-        noise = (
-            None if self.streams is None else stream_number(self.streams, torch.tensor(step, device=batch.ids.device))
-        )
-        reading = self.fleet.read(batch, self._parts(), noise)
+        reading = self.fleet.read(batch, self._parts(), self._noise(step))
         losses = self.fleet.losses(reading)
         objective = losses if reading.extra is None else losses + reading.extra
         self.optimizer.zero_grad(set_to_none=True)
@@ -114,6 +111,12 @@ class _Run:
 
     def _parts(self) -> FleetParts:
         return gather([member.trainable for member in self.members])
+
+    def _noise(self, step: int) -> Int[Tensor, "F"] | None:
+        """The stream of each member in this step, where the backbone drops out."""
+        if self.streams is None:
+            return None
+        return stream_number(self.streams, torch.tensor(step, device=self.streams.device))
 
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:
