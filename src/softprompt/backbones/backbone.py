@@ -156,13 +156,13 @@ class Backbone:
     def _positions(
         self, attention_mask: Int[Tensor, "R T"], prefixes: RowPrefixes | None
     ) -> dict[str, Int[Tensor, "R T"]]:
-        """Where each token stands, if the model wants to be told. Padding stays within the table of positions."""
+        """Where each token stands, if the model wants to be told. Padding does not move: it could leave the table."""
         if not self.numbers_positions:
             return {}
         places = torch.arange(attention_mask.shape[1], device=attention_mask.device).expand_as(attention_mask)
         if prefixes is not None:
-            places = places + prefixes.lengths[prefixes.member][:, None]
-        return {"position_ids": self._first_position + places * attention_mask}
+            places = places + prefixes.lengths[prefixes.member][:, None] * attention_mask
+        return {"position_ids": self._first_position + places}
 
     @cached_property
     def _first_position(self) -> int:
