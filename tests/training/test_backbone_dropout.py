@@ -43,7 +43,7 @@ def members_of(name: str, backbone: Backbone, prepared: Path) -> list[Member]:
 
 
 def train(backbone: Backbone, members: list[Member], recipe: Recipe) -> list[Trained]:
-    return train_fleet(FleetWork(backbone, members, BUDGET, recipe, 600))[0]
+    return train_fleet(FleetWork(backbone, members, BUDGET, recipe, 600))
 
 
 @pytest.mark.parametrize("name", ["p_tuning", "prefix_tuning", "prompt_pool_topk"])

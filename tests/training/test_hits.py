@@ -31,7 +31,7 @@ from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet, _rank
-from softprompt.training.loop import FleetWork, curve_point, keep_best
+from softprompt.training.loop import FleetWork, curve_point, keep_best, train_fleet
 from softprompt.training.member import Member, Trained
 
 SECTIONS = fixture_params().methods
@@ -63,7 +63,7 @@ def members_of(method: TrainedMethod, data: TaskData, rates: list[float]) -> lis
 
 def train(members: list[Member], data: TaskData, recipe: Recipe = CLIPPED) -> list[Trained]:
     work = FleetWork(data.backbone, members, BUDGET, recipe, 600, [data] * len(members))
-    return METHODS["p_tuning"].train(None, work)[0]  # type: ignore[arg-type, call-arg]
+    return train_fleet(work)
 
 
 @given(st.lists(scores, min_size=1, max_size=6), st.data())
