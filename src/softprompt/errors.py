@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Bad input or settings: the message names file, row or key, and the fix. Stages print it without a traceback."""
+
+
+class NotFiniteError(UserError):
+    """What a backbone says is no number: nothing was answered, whatever stands first."""

@@ -102,7 +102,7 @@ class Cell(Record):
     curve: list[CurvePoint] = []
     parameters_trained: int = 0
     parameters_kept: int = 0
-    positions: int = 0  # of the input, that its parts take
+    positions: int = 0  # that its parts take, among the input's tokens or in front of them
     fleet: str = ""  # key of the fleet that trained it
     provenance: dict[str, str] = {}  # data sha256, backbone revision, device, package versions
     cost: Cost | None = None

@@ -140,9 +140,9 @@ def test_a_wrong_setting_is_refused_with_its_key_its_value_and_a_valid_one(
         load_checked_params(changed(tmp_path, keys, value))
 
 
-def test_a_prefix_may_be_longer_than_the_positions_because_it_takes_none(tmp_path: Path) -> None:
-    params = load_checked_params(changed(tmp_path, "methods.p_tuning_v2.search.prompt_length.high", 200))
-    assert params.methods["p_tuning_v2"]["search"]["prompt_length"]["high"] == 200
+def test_a_prefix_takes_positions_as_any_prompt_does(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"methods.p_tuning_v2: prompt_length may be 200, but .* leave room for the"):
+        load_checked_params(changed(tmp_path, "methods.p_tuning_v2.search.prompt_length.high", 200))
 
 
 def test_a_choice_that_a_setting_cannot_be_is_refused(tmp_path: Path) -> None:

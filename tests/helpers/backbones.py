@@ -14,6 +14,12 @@ from softprompt.config import Architecture, WorldSettings
 WORLD = WorldSettings(subjects=24)
 BACKBONE_TYPES = ("bert", "roberta", "albert", "distilbert", "electra", "gpt2", "llama", "gpt_neox", "t5")
 
+RATE = 0.1
+RATES = (  # what configurations call them
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop", "embd_pdrop", "attn_pdrop"),
+    *("attention_dropout", "hidden_dropout", "dropout", "dropout_rate"),
+)
+
 
 def trained_tokenizer(model_type: str, prepared: Path) -> PreTrainedTokenizerBase:
     """A tokenizer of a type that is pretrained here, which knows the small world."""
@@ -35,3 +41,16 @@ def tiny_backbone(model_type: str, prepared: Path, positions: int = 128) -> Back
     model = build_model(architecture, tokenizer, seed=1).double().eval()
     model.requires_grad_(False)
     return Backbone(f"tiny_{model_type}", ARCHITECTURES[model_type].kind, model, tokenizer, "test", has_lm_head=True)
+
+
+def dropping_backbone(model_type: str, prepared: Path, rate: float = RATE) -> Backbone:
+    """A float64 backbone whose configuration has dropout everywhere."""
+    backbone = tiny_backbone(model_type, prepared)
+    config = backbone.model.config
+    for name in RATES:
+        if isinstance(getattr(config, name, None), float):
+            setattr(config, name, rate)
+    model = type(backbone.model)(config).double().eval()
+    model.load_state_dict(backbone.model.state_dict())
+    model.requires_grad_(False)
+    return backbone.with_model(model)

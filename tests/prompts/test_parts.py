@@ -28,7 +28,7 @@ from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 
 SIZES = (2, 4)  # of the two members: vectors, prefix length, classes, labels or wordings
-IN_SLOTS = ("prompt", "tokens", "pool", "selector")  # parts that take positions of the input
+OF_VECTORS = ("prompt", "tokens", "pool", "selector", "prefix")  # parts that take positions
 
 
 def normal(seed: int, *shape: int) -> Tensor:
@@ -172,10 +172,10 @@ def test_members_side_by_side_give_what_each_gives_alone(example: str, data: Tas
 
 
 @every_example
-def test_positions_are_those_of_the_vectors_in_slots(example: str, data: TaskData) -> None:
+def test_positions_are_those_of_the_vectors_in_slots_or_in_front(example: str, data: TaskData) -> None:
     for size in SIZES:
         part = EXAMPLES[example](data.backbone, size)
-        assert part.positions == (size if part.name in IN_SLOTS else 0)
+        assert part.positions == (size if part.name in OF_VECTORS else 0)
         again = restored(Trainable(part).saved(), data.backbone, part.positions)
         assert again.positions == part.positions
         assert part.positions or not part.word_like_vectors()

@@ -17,6 +17,7 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
 )
+from transformers.cache_utils import DynamicCache
 
 from helpers.backbones import BACKBONE_TYPES, tiny_backbone
 from softprompt.backbones.attention import WORKING, Attentions, RowPrefixes
@@ -84,6 +85,13 @@ def hidden(backbone: Backbone, ids: Tensor, lengths: Tensor, prefixes: RowPrefix
     return backbone.encode(backbone.embed(ids), mask, read_at, torch.full_like(read_at, 7), prefixes)
 
 
+def states_from(backbone: Backbone, ids: Tensor, shift: int) -> Tensor:
+    """The states (1, T, H) of one unpadded row whose first token stands at `shift`."""
+    first = 2 if backbone.model.config.model_type == "roberta" else 0  # its padding index + 1
+    positions = torch.tensor([[first + shift + token for token in range(ids.shape[1])]])
+    return backbone.model.base_model(input_ids=ids, position_ids=positions).last_hidden_state
+
+
 def written_out(prefix: Tensor):  # type: ignore[no-untyped-def]
     """Attention of one unpadded row over its prefix and itself, query by query, as a formula has it."""
     place = count()
@@ -118,12 +126,65 @@ def test_every_attention_equals_its_formula_whatever_the_company(any_backbone: B
     for row in range(len(ids)):
         AttentionInterface.register(REFERENCE, written_out(prefixes[member[row]]))
         model.set_attn_implementation(REFERENCE)
-        alone = hidden(any_backbone, ids[row : row + 1, : lengths[row]], lengths[row : row + 1])
+        own = ids[row : row + 1, : lengths[row]]
+        if any_backbone.numbers_positions:
+            alone = states_from(any_backbone, own, len(prefixes[member[row]]))[:, -1]
+        else:
+            alone = hidden(any_backbone, own, lengths[row : row + 1])[0]
         model.set_attn_implementation(before)
-        torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-10)
+        torch.testing.assert_close(together[row], alone, rtol=0, atol=1e-10)
+    assert any_backbone.numbers_positions == (any_backbone.kind != "seq2seq")
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "bert"])
+@pytest.mark.parametrize("make", ["gpt2", "llama", "gpt_neox", grouped_queries, neox])
+@torch.no_grad()
+def test_a_pass_equals_the_librarys_with_the_prefix_as_past_keys(make: object, prepared: Path) -> None:
+    backbone = tiny_backbone(make, prepared) if isinstance(make, str) else make(prepared)  # type: ignore[operator]
+    prefixes, attentions = prefixes_of(backbone, [4, 1]), backbone.attentions
+    assert attentions is not None
+    ids = torch.randint(5, 300, (4, 7), generator=torch.Generator().manual_seed(6))
+    lengths, member = torch.tensor([7, 3, 5, 7]), torch.tensor([0, 1, 1, 0])
+    together = hidden(backbone, ids, lengths, row_prefixes(prefixes, ids, member))
+    for row in range(len(ids)):
+        by_layer = prefixes[member[row]].unflatten(3, (attentions.heads, attentions.head_size)).permute(1, 2, 3, 0, 4)
+        cache = DynamicCache([(keys[None], values[None]) for keys, values in by_layer])  # (1, N, P, C) each
+        own = ids[row : row + 1, : lengths[row]]
+        expected = backbone.model.base_model(input_ids=own, past_key_values=cache).last_hidden_state[:, -1]
+        torch.testing.assert_close(together[row], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "gpt2", "llama"])
+@torch.no_grad()
+def test_rows_that_fill_all_positions_are_padded_beside_longer_ones(model_type: str, prepared: Path) -> None:
+    backbone = tiny_backbone(model_type, prepared, positions=16)
+    prefixes = prefixes_of(backbone, [9, 1])
+    ids = torch.randint(5, 300, (2, backbone.room_behind(1)), generator=torch.Generator().manual_seed(7))
+    lengths, member = torch.tensor([backbone.room_behind(9), backbone.room_behind(1)]), torch.tensor([0, 1])
+    assert lengths.tolist() == [7, 15]
+    together = hidden(backbone, ids, lengths, row_prefixes(prefixes, ids, member))
+    alone = hidden(backbone, ids[:1, :7], lengths[:1], row_prefixes(prefixes, ids[:1, :7], member[:1]))
+    torch.testing.assert_close(together[0], alone[0], rtol=0, atol=1e-10)
+    too_long = ids[1:].repeat(1, 2)[:, :16]
+    if model_type != "llama":  # whose angles go on
+        with pytest.raises((IndexError, RuntimeError), match="out of"):
+            hidden(backbone, too_long, torch.tensor([16]), row_prefixes(prefixes, too_long, member[1:]))
+
+
+@pytest.mark.parametrize(("model_type", "expected"), [("bert", 28), ("t5", 40)])
+def test_a_prefix_leaves_rows_fewer_positions_where_those_are_numbered(
+    model_type: str, expected: int, prepared: Path
+) -> None:
+    backbone = tiny_backbone(model_type, prepared, positions=40)
+    task, method = load_task("superglue", "boolq", prepared), build_method("prefix_tuning", SECTION)
+    data = load_task_data(prepared / "superglue", task, backbone, 40, head=False)
+    (template,) = method.templates(task, backbone.kind)[:1]
+    lengths = data.split("train", template, 12).encoded.lengths
+    assert int(lengths.max()) == expected
+    assert int(data.split("train", template, 1).encoded.lengths.max()) == min(40, backbone.room_behind(1))
+    assert fresh_trainable(method, task, backbone, 12, "member").positions == 12
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "bert"])
 def test_a_pass_equals_pefts_prefix_tuning(model_type: str, prepared: Path) -> None:
     backbone = tiny_backbone(model_type, prepared)
     length, tokens = 4, 7
@@ -135,8 +196,7 @@ def test_a_pass_equals_pefts_prefix_tuning(model_type: str, prepared: Path) -> N
     config = PrefixTuningConfig(task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=length)
     theirs = get_peft_model(model, config).double()
     theirs.prompt_encoder["default"].embedding.weight.data = prefix.flatten(1)
-    positions = torch.arange(tokens).expand(2, -1) - length  # PEFT moves them on by the prefix; here they stay
-    output = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions)
+    output = theirs(input_ids=ids, attention_mask=torch.ones_like(ids))
     torch.testing.assert_close(ours[:, 0], output.last_hidden_state[:, -1], rtol=0, atol=1e-10)
 
 

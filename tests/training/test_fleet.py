@@ -135,15 +135,14 @@ def test_the_prompt_length_is_honoured_and_saved_parameters_are_counted(
             assert weights == sum(p.numel() for p in backbone.model.parameters())
         if method.settings.prompt_length is None:
             continue
-        if method.takes_positions:
-            assert member.trainable.positions == length
-            if "prompt.vectors" in saved:
-                assert saved["prompt.vectors"].shape == (length, backbone.embedding_size)
-            assert int(member.train.encoded.slots.max()) == length - 1
-        else:
-            assert member.trainable.positions == 0
+        assert member.trainable.positions == length
+        if "prompt.vectors" in saved:
+            assert saved["prompt.vectors"].shape == (length, backbone.embedding_size)
+        if "prefix.vectors" in saved:
             assert saved["prefix.vectors"].shape[0] == length
             assert int(member.train.encoded.slots.max()) == ORDINARY
+        else:
+            assert int(member.train.encoded.slots.max()) == length - 1
 
 
 @pytest.mark.parametrize("name", FROZEN)

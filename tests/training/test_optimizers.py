@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from softprompt.config import Recipe
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.training.member import Member
-from softprompt.training.optimizers import build_optimizer
+from softprompt.training.optimizers import build_optimizer, clip_norm
 
 DECAY = 1e-2
 
@@ -45,3 +45,20 @@ def test_adafactor_keeps_second_moments_in_full(learning_rate: float) -> None:
         parameter.grad = gradient.clone()
         optimizer.step()
     torch.testing.assert_close(parameter.detach(), adafactor(start, gradients, learning_rate))
+
+
+def test_clipping_is_that_of_pytorch_and_shortens_a_shared_gradient_once() -> None:
+    generator = torch.Generator().manual_seed(1)
+    gradients = [torch.randn(3, 4, generator=generator), torch.randn(5, generator=generator)]
+    for longest in (0.5, 1e6):
+        ours, theirs = ([nn.Parameter(torch.zeros_like(one)) for one in (*gradients, gradients[1])] for _ in range(2))
+        for mine, other, gradient in zip(ours, theirs, (*gradients, gradients[1]), strict=True):
+            mine.grad, other.grad = gradient.view_as(gradient), gradient.clone()
+        assert ours[1].grad is not None
+        assert ours[2].grad is not None
+        assert ours[1].grad.data_ptr() == ours[2].grad.data_ptr()
+        clip_norm([*ours, nn.Parameter(torch.zeros(1))], longest)
+        nn.utils.clip_grad_norm_(theirs, longest)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine.grad is not None
+            torch.testing.assert_close(mine.grad, other.grad)

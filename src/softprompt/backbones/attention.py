@@ -1,7 +1,8 @@
 """Prefixes: keys and values that every attention of a model sees before its rows' own.
 
 They are joined where transformers lets attention be replaced by name (AttentionInterface, AttentionMaskInterface): no
-architecture has code here, positions are not shifted, and a model that is given no prefix runs as it always does.
+architecture has code here, and a model that is given no prefix runs as it always does. That a row's positions go on
+from its prefix is seen to where the row is encoded (Backbone.encode).
 Attentions are counted in the order of a pass, not named by layer: ALBERT's layers share one module, and T5 attends in
 its encoder, its decoder and from one to the other.
 

@@ -4,6 +4,7 @@ Axes: R rows, T tokens, K tokens of an answer, D word-embedding size, H hidden s
 """
 
 import copy
+import inspect
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from softprompt.backbones.attention import Attentions, RowPrefixes, attentions_of, joined, recorded
+from softprompt.backbones.dropout import dropping_out
 from softprompt.backbones.forward import vocabulary_logits
 from softprompt.config import Kind
 
@@ -55,7 +57,16 @@ class Backbone:
     def max_tokens(self) -> int:
         """Longest input the positions allow; RELATIVE_LIMIT where positions are relative."""
         positions = getattr(self.model.config, "max_position_embeddings", None)
-        return RELATIVE_LIMIT if positions is None else int(positions) - self._first_position()
+        return RELATIVE_LIMIT if positions is None else int(positions) - self._first_position
+
+    @cached_property
+    def numbers_positions(self) -> bool:
+        """Whether every token is given its position as a number. T5 knows distances only, BLOOM counts by itself."""
+        return "position_ids" in inspect.signature(self.model.base_model.forward).parameters
+
+    def room_behind(self, prefix: int) -> int:
+        """Longest input behind a prefix of that many vectors, which take positions where those are numbered."""
+        return self.max_tokens - (prefix if self.numbers_positions else 0)
 
     @property
     def device(self) -> torch.device:
@@ -64,10 +75,17 @@ class Backbone:
     @cached_property
     def attentions(self) -> Attentions | None:
         """Where prefixes can be joined, found by a pass; None where they cannot."""
-        one = torch.ones(1, 1, dtype=torch.long, device=self.device)
-        with torch.no_grad(), recorded(self.model) as seen:
-            self.encode(self.embed(one), one, one - 1, one)
+        with recorded(self.model) as seen:
+            self._encode_one_token()
         return attentions_of(seen)
+
+    @cached_property
+    def drops_out(self) -> bool:
+        """Whether its body has dropout at a rate above 0, found by a pass. Raises UserError where rows cannot have
+        noise of their own."""
+        with dropping_out(self.model, torch.zeros(1, dtype=torch.long, device=self.device)) as noise:
+            self._encode_one_token()
+        return noise is not None and noise.calls > 0
 
     def word_embeddings(self) -> Float[Tensor, "V D"]:
         """The embeddings of all words on the CPU, apart from the graph, scaled where the model scales them."""
@@ -85,28 +103,31 @@ class Backbone:
         read_at: Int[Tensor, "R K"],
         answer: Int[Tensor, "R K"],
         prefixes: RowPrefixes | None = None,
+        noise: Int[Tensor, "R"] | None = None,
     ) -> Float[Tensor, "R K H"]:
         """The hidden states from which the tokens of each row's answer are read.
 
         At `read_at`, or in the decoder, which is given the tokens of `answer` that precede the one to be read, behind
         the sentinel that opens its text unless `read_at` is NO_BLANK.
-        `prefixes` stand before every attention's keys and values, and take no position. Rows are padded on the right:
-        every model then counts their positions from the first token, as it does by itself.
+        `prefixes` stand before every attention's keys and values; as behind a cache of past keys, the positions of a
+        row go on from its own prefix's length, where they are numbered. Rows are padded on the right. `noise` are the
+        streams of rows that the body drops out by; without it nothing drops out.
         """
         embeddings = embeddings.to(self.model.dtype)
-        with joined(self.model, prefixes):
+        ahead = 0 if prefixes is None else prefixes.vectors.shape[1]
+        with joined(self.model, prefixes), dropping_out(self.model, noise, ahead):
             if self.kind == "seq2seq":
                 return _widened(self._decode_answer(embeddings, attention_mask, read_at, answer))
             hidden = self.model.base_model(
-                inputs_embeds=embeddings, attention_mask=attention_mask
+                inputs_embeds=embeddings, attention_mask=attention_mask, **self._positions(attention_mask, prefixes)
             ).last_hidden_state  # (R, T, H)
         rows = torch.arange(len(read_at), device=hidden.device)[:, None]
         places = read_at.clamp(max=hidden.shape[1] - 1)  # those that no answer fills may lie outside
         return _widened(hidden[rows, places])
 
     def project(self, hidden: Float[Tensor, "M H"]) -> Float[Tensor, "M V"]:
-        """Vocabulary logits of hidden states."""
-        return _widened(vocabulary_logits(self.model, hidden.to(self.model.dtype)))
+        """Vocabulary logits of hidden states, in float32 (or wider) whatever the dtype of the weights."""
+        return vocabulary_logits(self.model, hidden.to(torch.promote_types(self.model.dtype, torch.float32)))
 
     def tuned_copy(self) -> "Backbone":
         """The same backbone with weights of its own that may be trained, in float32 where the frozen ones are not."""
@@ -129,6 +150,23 @@ class Backbone:
         model.requires_grad_(False)
         return self.with_model(model)
 
+    @torch.no_grad()
+    def _encode_one_token(self) -> None:
+        one = torch.ones(1, 1, dtype=torch.long, device=self.device)
+        self.encode(self.embed(one), one, one - 1, one)
+
+    def _positions(
+        self, attention_mask: Int[Tensor, "R T"], prefixes: RowPrefixes | None
+    ) -> dict[str, Int[Tensor, "R T"]]:
+        """Where each token stands, if the model wants to be told. Padding does not move: it could leave the table."""
+        if not self.numbers_positions:
+            return {}
+        places = torch.arange(attention_mask.shape[1], device=attention_mask.device).expand_as(attention_mask)
+        if prefixes is not None:
+            places = places + prefixes.lengths[prefixes.member][:, None] * attention_mask
+        return {"position_ids": self._first_position + places}
+
+    @cached_property
     def _first_position(self) -> int:
         """RoBERTa and its kin count positions from the padding index of their position table + 1, all others from 0."""
         tables = (module for name, module in self.model.named_modules() if name.endswith("position_embeddings"))

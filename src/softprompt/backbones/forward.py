@@ -10,6 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -31,9 +32,10 @@ class GivenStates:
 
 
 def vocabulary_logits(model: "PreTrainedModel", hidden: Float[Tensor, "... H"]) -> Float[Tensor, "... V"]:
-    """The logits that the model's head gives hidden states, with gradients.
+    """The logits that the model's head gives hidden states, with gradients, in the dtype of these states.
 
-    The model itself is left as it is: the head runs in a shallow copy, which shares all weights.
+    The model itself is left as it is: the head runs in a shallow copy, which shares all weights of that dtype. Those of
+    a bfloat16 model are widened for the pass: bfloat16 logits tie where float32 ones tell answers apart.
     Raises ValueError where the model has no body apart from its head.
     """
     states = hidden.reshape(1, -1, hidden.shape[-1])  # causal heads want three axes
@@ -41,7 +43,9 @@ def vocabulary_logits(model: "PreTrainedModel", hidden: Float[Tensor, "... H"]) 
         inputs = {"encoder_outputs": (states,), "decoder_inputs_embeds": states}
     else:
         inputs = {"inputs_embeds": states}
-    logits = _answering(model, states)(**inputs).logits  # (1, M, V)
+    head = _answering(model, states)
+    weights = _widened(head, states.dtype)
+    logits = torch.func.functional_call(head, weights, kwargs=inputs, tie_weights=False).logits  # (1, M, V)
     return logits.reshape(*hidden.shape[:-1], -1)
 
 
@@ -51,6 +55,13 @@ def with_fused_activation(config: "PreTrainedConfig") -> "PreTrainedConfig":
         if getattr(config, name, None) == "gelu_new":
             setattr(config, name, "gelu_pytorch_tanh")
     return config
+
+
+def _widened(model: "PreTrainedModel", dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights outside the body that have another dtype, in this one."""
+    body = (f"{model.base_model_prefix}.",) if model.base_model is not model else ("encoder.", "decoder.")
+    named = model.named_parameters(remove_duplicate=False)  # the head's share of tied weights has its own name
+    return {name: weight.to(dtype) for name, weight in named if weight.dtype != dtype and not name.startswith(body)}
 
 
 def _answering(model: "PreTrainedModel", states: Tensor) -> "PreTrainedModel":

@@ -21,6 +21,7 @@ class Recipe(Frozen):
     gamma: Fraction = 1.0  # factor an epoch of the exponential schedule
     clip_norm: PositiveFloat | None = None  # of each member's gradient
     backbone_weight_decay: NonNegativeFloat | None = None  # of a tuned backbone, beside a rate of its own
+    backbone_dropout: bool = False  # in training, frozen or not, at the rates of the backbone's own configuration
 
 
 class Paper(Frozen):

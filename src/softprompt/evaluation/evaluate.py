@@ -68,7 +68,8 @@ def _predictions_of_method(
 ) -> list[pd.DataFrame]:
     trained = TrainedCells(params, name, backbone, paths)
     scored = [one for suite, task in trained.cells for one in splits.of(trained, suite, task)]
-    return trained.predict([request for one in scored for request in trained.requests(one)])
+    tables = trained.predict([request for one in scored for request in trained.requests(one)])
+    return [table for table in tables if len(table)]
 
 
 class _ScoredSplits:

@@ -70,7 +70,7 @@ def _correct(
     rows = [encode_split(label_space, backbone, template, facts, 0, backbone.max_tokens) for template in templates]
     fleet = Fleet(backbone, [label_space.outputs] * len(rows))
     answered = fleet.predict(Pool(rows, backbone.device), range(len(rows)), FleetParts(), inference_tokens)
-    return [facts["target"].to_numpy() == answer.prediction.numpy() for answer in answered]
+    return [answer.gold_rank.numpy() == 1 for answer in answered]
 
 
 def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int) -> pd.DataFrame:

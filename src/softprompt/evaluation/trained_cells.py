@@ -1,5 +1,6 @@
 """Trained cells as they answer: loaded from what training saved, many of them side by side in a fleet."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,19 +11,22 @@ import pandas as pd
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
-from softprompt.errors import UserError
+from softprompt.errors import NotFiniteError, UserError
 from softprompt.experiments.store import FleetStore
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
+from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.tagging import majority_tags
-from softprompt.inputs.task_data import encode_split
+from softprompt.inputs.task_data import encode_split, room_of
 from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
 from softprompt.result_files import read_train_result
-from softprompt.results import Cell
+from softprompt.results import Cell, Prediction
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
+
+logger = logging.getLogger(__name__)
 
 NO_TEMPLATE = Template(id="", text="", source="")  # of a method that asks nothing
 
@@ -58,7 +62,7 @@ class TrainedCells:
         folder = paths.train(params.run.folder_of(name), backbone.name)
         result = read_train_result(folder / "result.json")
         self.store = FleetStore(folder)
-        self._encoded: dict[tuple[ScoredSplit, str, int], Split] = {}
+        self._encoded: dict[tuple[ScoredSplit, str, tuple[int, int]], Split] = {}
         self.cells: dict[tuple[str, str], list[Cell]] = {}
         for cell in result.cells:
             if cell.status == "done":
@@ -89,7 +93,8 @@ class TrainedCells:
         return next(request for request in self.requests(scored) if request.cell.key == cell.key)
 
     def predict(self, requests: Sequence[Request]) -> list[pd.DataFrame]:
-        """One table a request, with the columns of results.Prediction."""
+        """One table a request, with the columns of results.Prediction; empty where a cell's logits are not finite,
+        which answers nothing and is logged."""
         tables: dict[int, pd.DataFrame] = {}
         for numbers in self._fleets(requests):
             tables |= zip(numbers, self._predict([requests[number] for number in numbers]), strict=True)
@@ -104,19 +109,22 @@ class TrainedCells:
         """The cells of some requests side by side, each with its rows."""
         cells = {request.cell.key: self.loaded(request.cell) for request in requests}
         backbone = next(iter(cells.values())).applied_to(self.backbone)
-        splits = self._encoded_for(requests, backbone, min(self.params.max_tokens, backbone.max_tokens))
+        splits = self._encoded_for(requests, backbone)
         fleet = Fleet(backbone, [one.scored.label_space.outputs for one in requests])
         return fleet, Pool(splits, backbone.device), gather([cells[one.cell.key] for one in requests])
 
-    def _encoded_for(self, requests: Sequence[Request], backbone: Backbone, limit: int) -> list[Split]:
+    def _encoded_for(self, requests: Sequence[Request], backbone: Backbone) -> list[Split]:
         """The rows of each request; what the requests before have encoded alike serves again."""
         before, self._encoded = self._encoded, {}
+        splits = []
         for one in requests:
-            key = one.scored, one.template.id, one.cell.positions
+            room = room_of(backbone, one.template, one.cell.positions, self.params.max_tokens)
+            key = one.scored, one.template.id, room
             if key not in self._encoded:
-                arguments = one.template, one.scored.examples, one.cell.positions, limit
-                self._encoded[key] = before.get(key) or encode_split(one.scored.label_space, backbone, *arguments)
-        return [self._encoded[one.scored, one.template.id, one.cell.positions] for one in requests]
+                arguments = one.scored.label_space, backbone, one.template, one.scored.examples
+                self._encoded[key] = before.get(key) or encode_split(*arguments, *room)
+            splits.append(self._encoded[key])
+        return splits
 
     def _fleets(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Numbers of requests that are read alike, as many as train together; on a tuned backbone those of one cell."""
@@ -139,16 +147,23 @@ class TrainedCells:
             return [self._commonest(request.scored) for request in requests]
         fleet, pool, parts = self.fleet_of(requests)
         found = fleet.predict(pool, range(len(requests)), parts, self.params.device.inference_tokens)
-        return [
-            prediction_table(request.scored.label_space, request.scored.examples, predictions)
-            for request, predictions in zip(requests, found, strict=True)
-        ]
+        return [_answers(request, predictions) for request, predictions in zip(requests, found, strict=True)]
 
     def _commonest(self, scored: ScoredSplit) -> pd.DataFrame:
         task = scored.task
         train = load_split(self.paths.suite(task.suite), task.name, "train")
         commonest = majority_tags if scored.label_space.outputs.form == "tagging" else majority_predictions
         return commonest(train["label"].tolist(), scored.examples)
+
+
+def _answers(request: Request, predictions: Predictions) -> pd.DataFrame:
+    scored, cell = request.scored, request.cell
+    try:
+        return prediction_table(scored.label_space, scored.examples, predictions)
+    except NotFiniteError as error:
+        place = f"{cell.method} on {cell.backbone}, {scored.task.key}, seed {cell.seed}, {scored.split}"
+        logger.error("%s failed: %s", place, error)
+        return pd.DataFrame(columns=list(Prediction.model_fields))
 
 
 def _labelled(frame: pd.DataFrame, request: Request) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def _frozen(name: str, method: Method) -> list[str]:
 
 def _too_long(name: str, method: Method, backbone: str, settings: BackboneSettings) -> list[str]:
     """A prompt may take at most half of the positions, so that the input keeps the other half."""
-    if not isinstance(method, TrainedMethod) or not method.takes_positions:
+    if not isinstance(method, TrainedMethod):
         return []
     lengths = [int(length) for length in method.settings.values_of("prompt_length") if length is not None]
     if settings.architecture is None or not lengths:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import UserError
+from softprompt.errors import NotFiniteError, UserError
 from softprompt.experiments.cell_factory import scalars
 from softprompt.experiments.dependencies import task_dependencies
 from softprompt.experiments.jobs import content_key
@@ -115,6 +115,8 @@ def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **field
     try:
         templates, score = chosen_templates(method, data, workload.params.device.inference_tokens)
         parts = _parts(workload, method, data, seed)
+    except NotFiniteError as error:
+        return workload.factory.finished(data, seed, "", status="failed", reason=str(error))
     except UserError as error:
         return workload.factory.not_applicable(data.task, seed, str(error))
     chosen = [template.id for template in templates]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.vocabulary import WORD_START
-from softprompt.errors import UserError
+from softprompt.errors import NotFiniteError, UserError
 from softprompt.inputs.encoding import first_token, single_token
 from softprompt.inputs.outputs import OutputSpace, Predictions
 from softprompt.inputs.tagging import tag_names
@@ -112,7 +112,13 @@ def _targets(label_space: LabelSpace, examples: pd.DataFrame) -> "pd.Series[floa
 
 
 def prediction_table(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    """One row an example: id, group, gold, prediction, gold_rank, correct."""
+    """One row an example: id, group, gold, prediction, gold_rank, correct.
+
+    Raises NotFiniteError where logits are no numbers.
+    """
+    broken = int((~predictions.loss.isfinite()).sum())
+    if broken:
+        raise NotFiniteError(f"the logits of {broken} of {len(examples)} examples are not finite")
     return pd.DataFrame(
         {
             "id": examples["id"].to_numpy(),
@@ -135,7 +141,10 @@ def _correct(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predi
 
 
 def dev_score(task: Task, label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> float:
-    """The task's first metric; one with a lower-is-better direction is negated, so that higher always wins."""
+    """The task's first metric; one with a lower-is-better direction is negated, so that higher always wins.
+
+    Raises NotFiniteError as `prediction_table` does.
+    """
     metric = METRICS[task.metrics[0]]
     value = metric(prediction_table(label_space, examples, predictions))
     return value if metric.higher_is_better else -value

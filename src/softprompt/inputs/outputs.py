@@ -49,7 +49,8 @@ class Reading:
 @dataclass(frozen=True)
 class Predictions:
     """What was answered to each example: output (or candidate, or 1 where the text was generated, or an output a word,
-    padded with NO_TOKEN), the gold answer's rank among the possible ones, its loss."""
+    padded with NO_TOKEN), the gold answer's rank among the possible ones, its loss. A loss that is not finite says that
+    the logits are not."""
 
     prediction: Int[Tensor, "N"] | Int[Tensor, "N K"]
     gold_rank: Int[Tensor, "N"]

@@ -37,7 +37,7 @@ class TaskData:
     fingerprint: str
     max_tokens: int
     unlabeled: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)  # empty where the task has no such texts
-    _splits: dict[tuple[str, tuple[str, ...], int], Split] = field(default_factory=dict, repr=False)
+    _splits: dict[tuple[str, tuple[str, ...], int, int], Split] = field(default_factory=dict, repr=False)
 
     def missing(self, learns_from: Sequence[str]) -> str:
         """Why nothing can be learnt from these splits, or nothing."""
@@ -64,14 +64,11 @@ class TaskData:
 
     def split(self, name: str, template: Template, prompt_length: int) -> Split:
         """The encoded rows of `train` or `dev`, made once for all members that share them."""
-        if "prompt" not in template.slots():  # a prompt that stands elsewhere leaves rows as they are
-            prompt_length = 0
-        key = (name, template.wordings, prompt_length)
+        in_row, longest = room_of(self.backbone, template, prompt_length, self.max_tokens)
+        key = (name, template.wordings, in_row, longest)
         if key not in self._splits:
             examples = self.train if name == "train" else self.dev
-            self._splits[key] = encode_split(
-                self.label_space, self.backbone, template, examples, prompt_length, self.max_tokens
-            )
+            self._splits[key] = encode_split(self.label_space, self.backbone, template, examples, in_row, longest)
         return self._splits[key]
 
     def tokens(self, template: Template, prompt_length: int) -> int:
@@ -97,6 +94,14 @@ def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int
         max_tokens=min(max_tokens, backbone.max_tokens),
         unlabeled=load_split(folder, task.name, "unlabeled") if "unlabeled" in there else nothing,
     )
+
+
+def room_of(backbone: Backbone, template: Template, prompt_length: int, max_tokens: int) -> tuple[int, int]:
+    """How many of the prompt's vectors stand in a row, and the longest that rows may be. A prompt that has no slot in
+    the template stands in front of them."""
+    if "prompt" in template.slots():
+        return prompt_length, min(max_tokens, backbone.max_tokens)
+    return 0, min(max_tokens, backbone.room_behind(prompt_length))
 
 
 def encode_split(

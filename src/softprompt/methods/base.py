@@ -109,14 +109,12 @@ class Method:
 class TrainedMethod(Method):
     """A method whose parameters are tuned and trained on the common budget.
 
-    `takes_positions` says whether its prompt stands among the input's tokens and so leaves them fewer positions;
-    `together` whether the tasks of a suite that are answered in the same form train as one group, which shares
+    `together` says whether the tasks of a suite that are answered in the same form train as one group, which shares
     parameters (`shared`), a setting and the best step; `loss_over` what a label's word competes with in training: the
     words of the other labels, as in PET and in P-tuning on SuperGLUE, or the whole vocabulary. An open vocabulary
     (LAMA's), candidates and generated texts always train over all of it, and predictions never are outside the answers.
     """
 
-    takes_positions: ClassVar[bool] = True
     together: ClassVar[bool] = False
     loss_over: ClassVar[LossOver] = "answers"
     settings: TrainedMethodSettings

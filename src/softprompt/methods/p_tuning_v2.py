@@ -6,8 +6,8 @@ P x A x 2 x H numbers are trained themselves (`reparametrisation: true` makes th
 does), a linear head reads the first token; AdamW, learning rate 5e-3 to 1e-2 falling linearly, gradients clipped at 1.
 
 Changed: the head reads the last hidden state, as that of `fine_tuning` here, where the code reads BERT's frozen pooler;
-no dropout on the prefix; tokens keep their positions, which the original moves on by P; the dev split chooses settings
-and step, where the code takes the best of the validation set that it reports. LAMA has no classes: there the language
+no dropout on the prefix; the dev split chooses settings and step, where the code takes the best of the validation set
+that it reports. Positions go on from P behind the prefix, as in the code. LAMA has no classes: there the language
 model answers, as in `prefix_tuning`; `answer: verbalizer` does so on every task.
 """
 

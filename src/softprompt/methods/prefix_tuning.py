@@ -8,8 +8,9 @@ in its encoder, in its decoder and where one attends to the other.
 
 Changed: the paper generates texts with causal and encoder-decoder models; here the language model answers with one
 word after the task's plain input, on masked backbones at the mask, and `answer: head` puts a classifier instead, for
-backbones without a language-model head. Tokens keep their positions, which the original moves on by P. One network
-makes the prefixes of all attentions of an encoder-decoder, where the code has three. Prefixes do not start from words.
+backbones without a language-model head. Positions go on from P behind the prefix, as in the code, but for T5, which has
+none. One network makes the prefixes of all attentions of an encoder-decoder, where the code has three. Prefixes do not
+start from words.
 """
 
 from typing import Literal

@@ -75,7 +75,7 @@ class Part(nn.Module):
 
     @property
     def positions(self) -> int:
-        """How many of the input's positions it takes."""
+        """How many vectors it puts among or in front of the input's tokens, where each takes a position."""
         return 0
 
     @property

@@ -41,6 +41,10 @@ class Prefix(Part):
         self.attentions = attentions
         self.mlp = mlp
 
+    @property
+    def positions(self) -> int:
+        return len(self.embedding)
+
     def forward(self) -> Float[Tensor, "P A 2 H"]:
         vectors = self.embedding if self.mlp is None else self.mlp(self.embedding)
         return vectors.unflatten(1, (self.attentions, 2, -1))
@@ -75,8 +79,7 @@ class Prefix(Part):
         return FleetPrefixes([part() for part in parts if part is not None])
 
     def adapter(self, backbone: Backbone, template: Template) -> Adapter:  # noqa: ARG002
-        """PEFT hands keys and values over as a cache, which only causal models take in all of their attentions. It
-        moves positions on by the prefix's length, which the caller can undo."""
+        """PEFT hands keys and values over as a cache, which only causal models take in all of their attentions."""
         if backbone.kind != "causal":
             raise UserError(NO_ADAPTER[backbone.kind])
         prefix, config = self().detach(), backbone.model.config  # (P, A, 2, H)
@@ -87,8 +90,7 @@ class Prefix(Part):
             "num_attention_heads": getattr(config, "num_key_value_heads", config.num_attention_heads),
         }
         what = f"{len(prefix)} keys and values of every attention"
-        how = f"tokenised as usual, with `position_ids` from -{len(prefix)} on: PEFT moves them on by {len(prefix)}"
-        return Adapter("PREFIX_TUNING", settings, prefix.flatten(1), what, how)
+        return Adapter("PREFIX_TUNING", settings, prefix.flatten(1), what, "tokenised as usual")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Trainable(nn.ModuleDict):
 
     @property
     def positions(self) -> int:
-        """How many of the input's positions all parts take."""
+        """How many vectors all parts put among or in front of the input's tokens."""
         return sum(part.positions for part in self.parts())
 
     @property
@@ -63,7 +63,7 @@ class Trainable(nn.ModuleDict):
 
 
 def restored(saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Trainable:
-    """The inverse of `Trainable.saved`: parts that give what training left. `positions` are those that they take."""
+    """The inverse of `Trainable.saved`: parts that give what training left. `positions` is theirs."""
     by_part: dict[str, dict[str, Tensor]] = {}
     for name, tensor in saved.items():
         part, _, own_name = name.partition(".")

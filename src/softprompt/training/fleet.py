@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.dropout import row_streams
 from softprompt.inputs.batches import Batch, Pool, inference_chunks
 from softprompt.inputs.encoding import NO_TOKEN
 from softprompt.inputs.outputs import OutputSpace, Predictions, Reading, stack_masks
@@ -37,22 +38,27 @@ class Fleet:
         """What has passed through the backbone so far, a member each."""
         return self._counter.rows()
 
-    def read(self, batch: Batch, parts: FleetParts, *, inference: bool = False) -> Reading:
-        """Float32 (or wider) logits at the places where answers are read, and only there. `inference` says that the
-        rows are only to be answered, which matters to their count and to nothing else."""
-        on_gpu = self.backbone.device.type == "cuda"
-        row, place = batch.places()
-        with torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=on_gpu):
+    def read(
+        self, batch: Batch, parts: FleetParts, noise: Int[Tensor, "F"] | None = None, *, inference: bool = False
+    ) -> Reading:
+        """Float32 (or wider) logits at the places where answers are read, and only there.
+
+        On a GPU the body trains in bfloat16; what is scored is read in the dtype of the backbone's weights. `noise` are
+        the members' streams of this step, where the backbone drops out. `inference` says that the rows are only to be
+        answered, which matters to their count and to nothing else.
+        """
+        streams = None if noise is None else row_streams(noise, batch.member)
+        device, row, place = self.backbone.device.type, *batch.places()
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and torch.is_grad_enabled()):
             embeddings, extra = parts.inserted(self.backbone.embed(batch.ids), self.backbone, batch)  # (R, T, D)
             hidden = self.backbone.encode(
-                embeddings, batch.attention_mask, batch.read_at, batch.target, parts.prefixes(batch)
+                embeddings, batch.attention_mask, batch.read_at, batch.target, parts.prefixes(batch), streams
             )  # (R, K, H)
-            passes, backward = 1 + parts.further_passes, hidden.requires_grad
-            self._counter.count(batch.member, passes=passes, backward=backward, inference=inference)
-            hidden = hidden[row, place]  # (M, H)
-            logits = parts.outputs(hidden, batch.member[row])
-            logits = self.backbone.project(hidden) if logits is None else logits
-        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        passes, backward = 1 + parts.further_passes, hidden.requires_grad
+        self._counter.count(batch.member, passes=passes, backward=backward, inference=inference)
+        hidden = hidden[row, place]  # (M, H)
+        logits = parts.outputs(hidden, batch.member[row])
+        logits = self.backbone.project(hidden) if logits is None else logits
         logits = parts.rescored(logits, batch.member[row])
         return parts.combined(Reading(logits, batch.target[row, place], row, batch, extra))
 
@@ -116,8 +122,8 @@ class Fleet:
             scores, _ = self._candidate_scores(reading)
         else:
             scores = reading.logits.masked_fill(~self.allowed[reading.batch.member], FORBIDDEN)
-        best = scores.softmax(dim=1).topk(min(count, scores.shape[1]))
-        return best.indices, best.values
+        best = scores.sort(dim=1, descending=True, stable=True).indices[:, :count]
+        return best, scores.softmax(dim=1).gather(1, best)
 
     def _token_losses(self, reading: Reading) -> Float[Tensor, "M"]:
         logits = reading.logits
@@ -145,12 +151,11 @@ class Fleet:
 
     def _likeliest_output(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
         permitted = reading.logits.masked_fill(~self.allowed[reading.batch.member], FORBIDDEN)
-        return permitted.argmax(dim=1), _rank(permitted, permitted.gather(1, reading.target[:, None]))
+        return permitted.argmax(dim=1), _rank(permitted, reading.target)
 
     def _likeliest_candidate(self, reading: Reading) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:
         scores, gold = self._candidate_scores(reading)
-        best_gold = scores.masked_fill(~gold, FORBIDDEN).amax(dim=1, keepdim=True)
-        return scores.argmax(dim=1), _rank(scores, best_gold)
+        return scores.argmax(dim=1), _rank(scores, scores.masked_fill(~gold, FORBIDDEN).argmax(dim=1))
 
     def _likeliest_tags(self, reading: Reading) -> tuple[Int[Tensor, "E K"], Int[Tensor, "E"]]:
         """A tag for every word; rank 1 where all of a sentence are right, else 2."""
@@ -173,5 +178,10 @@ class Fleet:
         return written, 2 - (written == reading.batch.gold.long()).long()
 
 
-def _rank(scores: Float[Tensor, "E C"], gold: Float[Tensor, "E 1"]) -> Int[Tensor, "E"]:
-    return 1 + (scores > gold).sum(dim=1)
+def _rank(scores: Float[Tensor, "E C"], gold: Int[Tensor, "E"]) -> Int[Tensor, "E"]:
+    """The place of the gold answer from the best on; of equals the lower number stands first, as in argmax. What is no
+    number counts as better than everything, so that it never makes a hit."""
+    own = scores.gather(1, gold[:, None])
+    number = torch.arange(scores.shape[1], device=scores.device)
+    before = ~(scores <= own) | ((scores == own) & (number < gold[:, None]))
+    return 1 + before.sum(dim=1)

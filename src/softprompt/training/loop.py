@@ -1,14 +1,15 @@
 """The one training loop. It knows members, never methods: every member trains as if it were alone."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.dropout import stream_number
 from softprompt.config import Budget, Recipe
 from softprompt.inputs.batches import Pool, shuffled_rows
 from softprompt.inputs.outputs import Predictions
@@ -18,7 +19,7 @@ from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Member, Trained
-from softprompt.training.optimizers import build_optimizer, build_schedule
+from softprompt.training.optimizers import build_optimizer, build_schedule, clip_norm
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,12 @@ class FleetWork:
 def train_fleet(work: FleetWork) -> list[Trained]:
     """Train all members together; each keeps its best state on dev (higher score, then lower loss, then later step)."""
     run, budget = _Run(work), work.budget
-    with _training(work.members, work.backbone.device):
-        for step in range(1, budget.steps + 1):
-            if not run.active:
-                break
-            run.step(step)
-            if step % budget.eval_every == 0 or step == budget.steps:
-                run.evaluate(step)
+    for step in range(1, budget.steps + 1):
+        if not run.active:
+            break
+        run.step(step)
+        if step % budget.eval_every == 0 or step == budget.steps:
+            run.evaluate(step)
     for trained, rows in zip(run.trained, run.fleet.rows(), strict=True):
         trained.rows = rows
     return run.trained
@@ -73,13 +73,15 @@ class _Run:
         self.teams = teams_of(members)
         self.parameters = [team_parameters(members, team) for team in self.teams]
         self.loss_sum = torch.zeros(len(members), device=device)
+        drops_out = recipe.backbone_dropout and work.backbone.drops_out
+        self.streams = _dropout_streams(members, device) if drops_out else None
 
     def step(self, step: int) -> None:
         """One optimiser step of every active member on a batch of its own."""
         rows = torch.cat([next(self.orders[index]) for index in self.active])
         member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
         batch = self.train_pool.batch(member, rows)
-        reading = self.fleet.read(batch, self._parts())
+        reading = self.fleet.read(batch, self._parts(), self._noise(step))
         losses = self.fleet.losses(reading)
         objective = losses if reading.extra is None else losses + reading.extra
         self.optimizer.zero_grad(set_to_none=True)
@@ -94,7 +96,7 @@ class _Run:
 
     def evaluate(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""
-        with _evaluating(self.members), torch.no_grad():
+        with torch.no_grad():
             outcomes = self.fleet.predict(self.dev_pool, self.active, self._parts(), self.inference_tokens)
         since_last = (step - 1) % self.budget.eval_every + 1
         train_losses = (self.loss_sum / since_last).tolist()
@@ -110,28 +112,37 @@ class _Run:
     def _parts(self) -> FleetParts:
         return gather([member.trainable for member in self.members])
 
+    def _noise(self, step: int) -> Int[Tensor, "F"] | None:
+        """The stream of each member in this step, where the backbone drops out."""
+        if self.streams is None:
+            return None
+        return stream_number(self.streams, torch.tensor(step, device=self.streams.device))
+
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:
             for parameters in self.parameters:
-                nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+                clip_norm(parameters, self.recipe.clip_norm)
 
 
 def curve_point(member: Member, step: int, train_loss: float, predictions: Predictions) -> CurvePoint:
-    """An evaluation on dev, to be put on the member's curve."""
+    """An evaluation on dev, to be put on the member's curve. Where the loss is not finite there is no score."""
     loss = float(predictions.loss.mean())
-    return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=member.dev_score(predictions))
+    score = member.dev_score(predictions) if math.isfinite(loss) else math.nan
+    return CurvePoint(step=step, train_loss=train_loss, dev_loss=loss, dev_score=score)
 
 
 def keep_best(
     members: Sequence[Member], trained: Sequence[Trained], step: int, patience: int, *, by_loss: bool = False
 ) -> None:
     """After an evaluation, keep a team's state where its mean is the best so far (higher score, then lower loss, or the
-    loss first, then later step): what its members share cannot be of two steps. A loss that is not finite ends their
-    training."""
+    loss first, then later step): what its members share cannot be of two steps. Where a loss is not finite they train
+    no more, and the evaluation is none: it leaves the curve."""
     points = [one.curve[-1] for one in trained]
-    if not all(math.isfinite(point.train_loss) for point in points):
+    broken = _not_finite(points)
+    if broken:
         for one in trained:
-            one.failure = "" if one.saved else f"the training loss was not finite by step {step}"
+            one.curve.pop()
+            one.failure = "" if one.saved else f"the {broken} loss was not finite by step {step}"
             one.evaluations_since_best = patience
         return
     now = _mean_score([(point.dev_score, point.dev_loss) for point in points])
@@ -144,6 +155,12 @@ def keep_best(
     else:
         for one in trained:
             one.evaluations_since_best += 1
+
+
+def _not_finite(points: Sequence[CurvePoint]) -> str:
+    """Which loss is not finite at one of the points, or nothing."""
+    losses = {"training": [one.train_loss for one in points], "dev": [one.dev_loss for one in points]}
+    return next((name for name, values in losses.items() if not all(map(math.isfinite, values))), "")
 
 
 def teams_of(members: Sequence[Member]) -> list[list[int]]:
@@ -159,35 +176,12 @@ def team_parameters(members: Sequence[Member], team: Sequence[int]) -> list[nn.P
     return list({id(p): p for index in team for p in members[index].trainable.parameters()}.values())
 
 
+def _dropout_streams(members: Sequence[Member], device: torch.device) -> Int[Tensor, "F"]:
+    """Where the noise of each member begins, whatever fleet it is in."""
+    return torch.tensor([stream_seed(member.identity, "dropout") for member in members], device=device)
+
+
 def _mean_score(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Mean dev score and negated mean dev loss: the higher is the better."""
     scores, losses = zip(*points, strict=True)
     return sum(scores) / len(scores), -sum(losses) / len(losses)
-
-
-@contextmanager
-def _training(members: Sequence[Member], device: torch.device) -> Iterator[None]:
-    """Dropout on in parts that have it (a backbone that trains), drawn from the first member's own stream; the frozen
-    backbone is no part and never drops out, so that a row's gradient does not depend on the fleet around it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(stream_seed(members[0].identity, "dropout"))
-        _set_training(members, training=True)
-        try:
-            yield
-        finally:
-            _set_training(members, training=False)
-
-
-@contextmanager
-def _evaluating(members: Sequence[Member]) -> Iterator[None]:
-    """Dropout off while dev is scored."""
-    _set_training(members, training=False)
-    try:
-        yield
-    finally:
-        _set_training(members, training=True)
-
-
-def _set_training(members: Sequence[Member], *, training: bool) -> None:
-    for member in members:
-        member.trainable.train(training)

@@ -53,6 +53,16 @@ def build_schedule(
     return LambdaLR(optimizer, factors)
 
 
+def clip_norm(parameters: Sequence[nn.Parameter], longest: float) -> None:
+    """As nn.utils.clip_grad_norm_, which writes in place: the gradients of an LSTM's two biases may be one tensor, and
+    it would be shortened twice."""
+    gradients = {parameter: parameter.grad for parameter in parameters if parameter.grad is not None}
+    norm = nn.utils.get_total_norm(list(gradients.values()))
+    factor = (longest / (norm + 1e-6)).clamp(max=1.0)  # as PyTorch's
+    for parameter, gradient in gradients.items():
+        parameter.grad = gradient * factor
+
+
 def _groups(member: Member, recipe: Recipe, taken: set[int]) -> list[dict[str, Any]]:
     """`taken`: ids of parameters that have a group already."""
     everything = [(part, parameter) for part in member.trainable.parts() for parameter in part.parameters()]

@@ -55,7 +55,10 @@ def _predictions(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
     label_space = trained.label_space_of(task)
     examples = keep_answerable(label_space, examples.assign(label=_any_labels(task, examples)))
     request = trained.first_request(ScoredSplit(task, label_space, examples, UNANSWERED), cell)
-    return trained.predict([request])[0][["id", "prediction"]]
+    answers = trained.predict([request])[0]
+    if answers.empty:
+        raise UserError(f"{trained.name} on {trained.backbone.name}: its answers to {task.key} are not finite")
+    return answers[["id", "prediction"]]
 
 
 def _any_labels(task: Task, examples: pd.DataFrame) -> list[str]:

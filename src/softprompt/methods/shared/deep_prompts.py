@@ -18,7 +18,6 @@ class DeepPromptSettings(TrainedMethodSettings):
 
 
 class DeepPrompts(TrainedMethod):
-    takes_positions: ClassVar[bool] = False
     settings: DeepPromptSettings
 
     def uses_head(self, task: Task) -> bool:
