@@ -126,7 +126,7 @@ def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **field
         data,
         seed,
         key,
-        settings=scalars(method.settings.fixed()),
+        settings=scalars(method.met_settings(parts)),
         templates=chosen,
         dev_score=score,
         parameters_kept=sum(tensor.numel() for tensor in saved.values()),

@@ -6,9 +6,10 @@ configs/runs/prompt_finetune.gin: Adafactor without parameter scaling, constant 
 100 vectors. As there, Adafactor's second moments are kept in full.
 
 Changed: the paper knows T5 only. Here the answer is one word: at the mask (masked), after the input (causal), at the
-sentinel (T5). The vectors stand behind [CLS], so that a head can still read the true first token. The loss has no term
-that keeps the softmax's normaliser small (z-loss, 1e-4 there). No vector starts from a single character or from BERT's
-[unused...] entries, which stand before the common words of its vocabularies.
+sentinel (T5). The vectors stand behind [CLS], so that a head can still read the true first token; where every word is
+tagged, a head trains beside them. The loss has no term that keeps the softmax's normaliser small (z-loss, 1e-4 there).
+No vector starts from a single character or from BERT's [unused...] entries, which stand before the common words of its
+vocabularies.
 """
 
 import re
@@ -18,12 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from softprompt.config import Kind, TrainedMethodSettings
+from softprompt.config import TrainedMethodSettings
 from softprompt.inputs.encoding import first_token
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.methods.base import METHODS, Setup
+from softprompt.methods.shared.prompts_in_front import PromptInFront
 from softprompt.prompts.soft_prompt import SoftPrompt
-from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.task import Task, Template
 
 COMMON_WORDS = 5000  # section 3.2: initial vectors are sampled from the 5,000 commonest tokens
 UNUSED = re.compile(r"\[unused\d+\]")  # places of BERT's vocabularies that no text has trained
@@ -34,15 +34,12 @@ class PromptTuningSettings(TrainedMethodSettings):
 
 
 @METHODS.register("prompt_tuning")
-class PromptTuning(TrainedMethod):
+class PromptTuning(PromptInFront):
     settings_model = PromptTuningSettings
     settings: PromptTuningSettings
 
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
-
-    def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(SoftPrompt(self._initial(setup), "identity"))
+    def prompt(self, setup: Setup) -> SoftPrompt:
+        return SoftPrompt(self._initial(setup), "identity")
 
     def _initial(self, setup: Setup) -> Float[Tensor, "P D"]:
         embeddings = setup.backbone.word_embeddings()
