@@ -81,7 +81,7 @@ def members_of(
 
 
 def train(reader: Backbone, members: list[Member], method: TrainedMethod) -> list[Trained]:
-    return method.train(FleetWork(reader, members, BUDGET, method.settings.recipe, 600))[0]
+    return method.train(FleetWork(reader, members, BUDGET, method.settings.recipe, 600))
 
 
 def assert_same(first: Trained, second: Trained) -> None:

@@ -45,8 +45,9 @@ def train_fleet(work: FleetWork) -> list[Trained]:
             run.step(step)
             if step % budget.eval_every == 0 or step == budget.steps:
                 run.evaluate(step)
-    for trained, rows in zip(run.trained, run.fleet.rows(), strict=True):
-        trained.rows = rows
+    for alike in run.alike:
+        for index, rows in zip(alike.places, alike.fleet.rows(), strict=True):
+            run.trained[index].rows = rows
     return run.trained
 
 
