@@ -40,6 +40,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/prepared of the example set."""
+    folder = tmp_path_factory.mktemp("extra") / "data" / "prepared"
+    settings = SuiteSettings(source="embedded", dev_share=0.2, train_limit=60, test_limit=20)
+    prepare_suite("extra", settings, WORLD, folder / "extra")
+    return folder
+
+
 @pytest.fixture(scope="session", params=BACKBONE_TYPES)
 def backbone(request: pytest.FixtureRequest, prepared: Path) -> Backbone:
     """Every supported type in turn."""

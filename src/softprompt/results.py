@@ -92,7 +92,7 @@ class Cell(Record):
     status: Status
     reason: str = ""
     settings: dict[str, Setting] = {}
-    study: str = ""  # that chose its settings: suite, suite/task or suite/answer form
+    study: str = ""  # that chose its settings: suite or suite/task
     searched: list[SearchedSetting] = []
     dropped: dict[str, int] = {}  # split -> examples whose answer is not one token of the backbone
     templates: list[str] = []  # ids of the templates asked, in order; more than one only for `manual`
@@ -117,7 +117,7 @@ class Cell(Record):
 class TrialRecord(Record):
     """One hyper-parameter setting of a study, as reported to Optuna."""
 
-    study: str  # suite, suite/task or suite/answer form
+    study: str  # suite or suite/task
     seed: int  # of the replicate whose study it is, or of the one study of all
     number: int
     settings: dict[str, Setting]

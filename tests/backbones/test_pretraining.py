@@ -13,12 +13,13 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.objectives import IGNORED, causal_loss, corrupt_answers, masked_loss
 from softprompt.backbones.packing import Corpus, Growth, Rows, endless_batches, pack_epoch, read_corpus, read_texts
-from softprompt.backbones.pretraining import interleave, learning_rate_share, pretrain
+from softprompt.backbones.pretraining import interleave, learning_rate_share, pretrain, streams_of
 from softprompt.backbones.tokenizer import train_tokenizer
 from softprompt.config import Architecture, BackboneSettings, PretrainingSettings, WorldSettings
 from softprompt.data.embedded import write_world
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
+from softprompt.seeding import stream_seed
 
 CPU = torch.device("cpu")
 TYPES = sorted(ARCHITECTURES)
@@ -145,8 +146,51 @@ def test_batches_go_on_and_keep_their_size(text: Path, answers: list[str]) -> No
 def test_documents_come_at_evenly_spread_steps() -> None:
     facts, documents = (Rows(*(np.full(1, i) for _ in range(4))) for i in (0, 1))
     settings = PretrainingSettings(steps=10, documents_share=0.3)
-    kinds = [int(rows.ids[0]) for rows in interleave([iter([facts] * 10), iter([documents] * 10)], settings)]
-    assert kinds == [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]
+    streams = [iter([facts] * 10), iter([documents] * 10)]
+    assert [int(rows.ids[0]) for rows in interleave(streams, [], settings)] == [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]
+
+
+def test_the_last_steps_have_long_rows_of_facts_and_documents() -> None:
+    facts, documents, long_facts, long_documents = (
+        [iter([Rows(*(np.full(1, kind) for _ in range(4)))] * 10)] for kind in range(4)
+    )
+    settings = PretrainingSettings(steps=10, documents_share=0.5, long_rows_share=0.4)
+    batches = interleave(facts + documents, long_facts + long_documents, settings)
+    assert [int(rows.ids[0]) for rows in batches] == [0, 1, 0, 1, 0, 1, 2, 3, 2, 3]
+
+
+def test_long_rows_fill_the_positions_with_many_lines_and_no_more_tokens(text: Path, answers: list[str]) -> None:
+    tokenizer = train_tokenizer("gpt2", [row["text"] for row in read_texts(text / "facts.jsonl")], answers, 600)
+    corpus = corpus_for(tokenizer, "gpt2", text / "facts.jsonl")
+    settings = PretrainingSettings(batch_size=96, row_tokens=24)
+    (narrow,), (long,) = (streams_of([("facts", corpus)], settings, width, "rows of") for width in (24, 96))
+    assert next(narrow).ids.shape == (96, 24)
+    rows = next(long)
+    assert rows.ids.shape == (24, 96)
+    assert rows.lengths.min() > 60
+    assert rows.answers.sum(axis=1).min() >= 4
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_only_long_rows_teach_the_positions_beyond_narrow_ones(
+    share: float, text: Path, answers: list[str], tmp_path: Path
+) -> None:
+    """Weight decay alone makes all of an untrained position smaller by the same factor."""
+    settings = settings_for("gpt2", steps=6, long_rows_share=share, documents_share=0.0, row_tokens=48)
+    assert settings.architecture is not None
+    out = tmp_path / "m"
+    pretrain(settings, [text / "facts.jsonl"], answers, out, key="k", device=CPU, progress=ignore)
+    trained = load_backbone("m", "causal", out, CPU)
+    seed = stream_seed("pretraining-0", "initial weights") % 2**32
+    tables = [
+        model.get_parameter("transformer.wpe.weight").detach()
+        for model in (build_model(settings.architecture, trained.tokenizer, seed), trained.model)
+    ]
+    factors = tables[1] / tables[0]
+    narrow = read_corpus(text / "facts.jsonl", trained.tokenizer, [], []).longest
+    untrained = bool((factors[max(48, narrow) :].std() < 1e-5).item())
+    assert untrained == (share == 0)
+    assert factors[:40].std() > 1e-3
 
 
 def test_learning_rate_rises_holds_and_falls() -> None:

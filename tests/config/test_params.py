@@ -74,7 +74,7 @@ def changed(tmp_path: Path, keys: str, value: Any) -> Path:
         ),
         ("methods.p_tuning.search.recipe", [1], r"search names recipe, which cannot be searched here"),
         ("methods.p_tuning_v2.search.answer", ["head"], r"search names answer, which cannot be searched here"),
-        ("methods.in_context.search", {"examples": [8]}, r"examples has a value and stands in search too"),
+        ("methods.in_context.examples", 8, r"examples has a value and stands in search too"),
         (
             "methods.p_tuning.search.prompt_length",
             None,

@@ -56,6 +56,12 @@ def test_a_group_of_jobs_is_never_torn(groups: list[tuple[int, int]], members: i
         assert len(fleets[home]) <= members or len(fleets[home]) == size
 
 
+def test_a_group_is_one_fleet_however_its_jobs_are_read() -> None:
+    readings = ("label words", "tagging head", "candidates words")
+    jobs = [replace(job(number, 10, reading), group="all") for number, reading in enumerate(readings)]
+    assert [{j.reading for j in fleet} for fleet in plan_fleets(jobs, 16)] == [set(readings)]
+
+
 def test_equal_jobs_train_once() -> None:
     assert plan_fleets([job(1, 5), job(1, 5)], 4) == [[job(1, 5)]]
 

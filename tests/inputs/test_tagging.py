@@ -11,11 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.backbones import WORLD, tiny_backbone
+from helpers.backbones import tiny_backbone
 from helpers.profiles import profile_params
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, Params, SuiteSettings
-from softprompt.data.prepare import prepare_suite
+from softprompt.config import Budget, Params
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.evaluate import score_table
@@ -26,7 +25,7 @@ from softprompt.inputs.encoding import NO_TOKEN, tokenize
 from softprompt.inputs.label_space import dev_score, keep_answerable
 from softprompt.inputs.tagging import encode_tagged, majority_tags, tag_names
 from softprompt.inputs.task_data import TaskData, load_task_data
-from softprompt.methods import TrainedMethod, build_method
+from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.head import Head
 from softprompt.prompts.trainable import Trainable, gather
@@ -44,15 +43,6 @@ SECTIONS = profile_params("multitask").methods
 TAGS = load_task("extra", "ner", Path()).labels
 READ_BY_WORD = ("bert", "roberta", "albert", "gpt2")
 tags = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), min_size=1, max_size=8)
-
-
-@pytest.fixture(scope="module")
-def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data/prepared of the example set."""
-    folder = tmp_path_factory.mktemp("extra") / "data" / "prepared"
-    settings = SuiteSettings(source="embedded", dev_share=0.2, train_limit=60, test_limit=20)
-    prepare_suite("extra", settings, WORLD, folder / "extra")
-    return folder
 
 
 @pytest.fixture(scope="module", params=READ_BY_WORD)
@@ -207,7 +197,7 @@ def test_majority_says_the_commonest_tag_to_every_word() -> None:
 
 def test_who_cannot_tag_says_why(prepared: Path, extra: Path, bert: Backbone) -> None:
     task = load_task("extra", "ner", extra)
-    assert "takes a classification head" in build("prompt_tuning").inapplicable(task, bert)
+    assert "takes a classification head" in build("p_tuning").inapplicable(task, bert)
     assert build("fine_tuning").inapplicable(task, bert) == ""
     decoder = tiny_backbone("t5", prepared)
     assert "only the decoder of tiny_t5 is read" in build("fine_tuning").inapplicable(task, decoder)
@@ -218,7 +208,10 @@ def test_who_cannot_tag_says_why(prepared: Path, extra: Path, bert: Backbone) ->
     [
         ("majority", {"ner", "qa", "sentiment"}, {"accuracy", "entity_f1", "token_accuracy"}),
         ("fine_tuning", {"ner", "qa", "sentiment"}, {"accuracy", "entity_f1", "token_accuracy"}),
-        ("multitask_prompt_mpt", {"sentiment"}, {"accuracy"}),  # a vocabulary of 400 splits the places of qa
+        # a vocabulary of 400 splits the places of qa
+        ("multitask_prompt", {"ner", "sentiment"}, {"accuracy", "entity_f1", "token_accuracy"}),
+        ("multitask_prompt_mpt", {"ner", "sentiment"}, {"accuracy", "entity_f1", "token_accuracy"}),
+        ("prompt_pool", {"ner", "sentiment"}, {"accuracy", "entity_f1", "token_accuracy"}),
     ],
 )
 def test_the_example_set_from_training_to_scores(
@@ -235,11 +228,11 @@ def test_the_example_set_from_training_to_scores(
         with pytest.raises(UserError, match="extra/ner labels every word, which predict cannot show"):
             predict(TrainedCell(cell, load_task("extra", "ner", extra), backbone, trained), pd.DataFrame())
     assert set(score_table(pd.concat(frames), paths)["metric"]) == metrics
-    if name == "multitask_prompt_mpt":
-        assert {trial.study for trial in result.trials} == {"extra"}
+    if "prompt" in name:
+        together = METHODS[name].together
+        assert {trial.study for trial in result.trials} == ({"extra"} if together else {"extra/ner", "extra/sentiment"})
         reasons = {cell.task: cell.reason for cell in result.cells}
         assert "do not begin with different tokens" in reasons["qa"]
-        assert "takes a classification head" in reasons["ner"]
 
 
 def smoke_params() -> Params:

@@ -1,6 +1,7 @@
 """Examples in context: which are shown, that they are read as text is, and what calibration does."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -111,8 +112,10 @@ def test_solved_examples_hold_their_right_answer(gpt2: Backbone, prepared: Path)
     assert text == f"{row['premise']} {row['claim']}? {data.task.verbalizer[row['label']]}."
 
 
-def workload_of(params: Params, name: str, data: TaskData, folder: Path) -> Workload:
-    factory = CellFactory(name, build_method(name, params.methods[name]), data.backbone)
+def workload_of(
+    params: Params, name: str, data: TaskData, folder: Path, section: dict[str, Any] | None = None
+) -> Workload:
+    factory = CellFactory(name, build_method(name, section or params.methods[name]), data.backbone)
     return Workload(factory, params, FleetStore(folder), {data.task.key: data})
 
 
@@ -121,7 +124,7 @@ def test_cells_save_what_they_show_and_both_methods_show_the_same(
 ) -> None:
     data, saved = data_of("lama", "P36", gpt2, prepared), {}
     for name in ("in_context", "in_context_calibrated"):
-        workload = workload_of(params, name, data, tmp_path / name)
+        workload = workload_of(params, name, data, tmp_path / name, {"examples": 3})
         cells, _ = untrained_cells(workload, tmp_path / "studies")
         assert [cell.status for cell in cells] == ["done", "done"]
         saved[name] = [workload.store.load_parts(cell.key) for cell in cells]
@@ -132,15 +135,41 @@ def test_cells_save_what_they_show_and_both_methods_show_the_same(
         assert set(other) - set(one) == {"bias.values"}
 
 
+@pytest.mark.parametrize("section", [{"examples": 8}, None])  # a fixed number, or one that is searched
 def test_a_task_whose_examples_do_not_fit_is_not_applicable_with_the_reason(
-    params: Params, gpt2: Backbone, prepared: Path, tmp_path: Path
+    section: dict[str, Any] | None, params: Params, gpt2: Backbone, prepared: Path, tmp_path: Path
 ) -> None:
     data = data_of("superglue", "rte", gpt2, prepared)
     longest = max(encode_texts(gpt2, data.task.manual[0], data.train, 0, 128).lengths.tolist())
     tight = data_of("superglue", "rte", gpt2, prepared, max_tokens=longest + 2)
-    cells, _ = untrained_cells(workload_of(params, "in_context", tight, tmp_path), tmp_path / "studies")
+    workload = workload_of(params, "in_context", tight, tmp_path, section)
+    cells, _ = untrained_cells(workload, tmp_path / "studies")
     assert {cell.status for cell in cells} == {"not_applicable"}
     assert cells[0].reason.startswith("no solved example fits beside the longest train row: 2 tokens are free")
+
+
+def test_the_number_of_examples_is_searched_and_the_best_one_asked(
+    params: Params, gpt2: Backbone, prepared: Path, tmp_path: Path
+) -> None:
+    data = data_of("lama", "P36", gpt2, prepared)
+    cells, trials = untrained_cells(workload_of(params, "in_context", data, tmp_path), tmp_path / "studies")
+    assert all(1 <= trial.settings["examples"] <= 8 for trial in trials)
+    best = max(trials, key=lambda trial: (trial.dev_score, -trial.number))
+    for cell in cells:
+        assert cell.chosen == best.settings
+        assert cell.settings["examples"] == cell.settings["examples_shown"] == best.settings["examples"]
+
+
+def test_a_cell_says_how_many_examples_fitted(params: Params, gpt2: Backbone, prepared: Path, tmp_path: Path) -> None:
+    whole = data_of("superglue", "rte", gpt2, prepared)
+    longest = max(encode_texts(gpt2, whole.task.manual[0], whole.train, 0, 128).lengths.tolist())
+    data = data_of("superglue", "rte", gpt2, prepared, max_tokens=2 * longest + 2)
+    workload = workload_of(params, "in_context", data, tmp_path, {"examples": 8})
+    cells, _ = untrained_cells(workload, tmp_path / "studies")
+    for cell in cells:
+        tokens = workload.store.load_parts(cell.key)["tokens.tokens"]
+        shown = gpt2.tokenizer.decode(tokens).strip("\n").split("\n")
+        assert cell.settings["examples_shown"] == len(shown) < 8 == cell.settings["examples"]
 
 
 def test_who_cannot_be_shown_examples_says_why(bert: Backbone, gpt2: Backbone, prepared: Path) -> None:

@@ -73,10 +73,10 @@ def shared_of(member: Member) -> nn.Parameter:
     return parts.part(Selector).pool if Selector.name in parts else parts.part(SoftPrompt).embedding
 
 
-def at_the_end(member: Member) -> Trainable:
+def at_the_end(member: Member, backbone: Backbone) -> Trainable:
     """The parts that a member's cell would save if training had changed nothing, both stages over."""
     own = member.trainable
-    return as_target(member, own.saved()).trainable if SoftPrompt.name in own else own
+    return as_target(member, own.saved(), backbone).trainable if SoftPrompt.name in own else own
 
 
 def losses_of(backbone: Backbone, members: list[Member], owners: list[int], rows: list[int]) -> Tensor:
@@ -173,7 +173,7 @@ def test_counts_are_the_closed_forms(name: str, bert: Backbone, prepared: Path) 
     assert sum(parameter.numel() for parameter in everyone) == common + tasks * own
     for member in members:
         assert member.trainable.trained_numbers == common + own
-        assert sum(tensor.numel() for tensor in at_the_end(member).saved().values()) == saved
+        assert sum(tensor.numel() for tensor in at_the_end(member, bert).saved().values()) == saved
 
 
 @pytest.mark.parametrize("name", TOGETHER)
@@ -242,7 +242,7 @@ def test_what_is_saved_answers_as_what_was_trained(name: str, bert: Backbone, pr
     fleet = Fleet(bert, [member.space for member in members])
     pool = Pool([member.train for member in members], bert.device)
     batch = pool.batch(torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0]))
-    again = [restored(at_the_end(member).saved(), bert, member.trainable.positions) for member in members]
+    again = [restored(at_the_end(member, bert).saved(), bert, member.trainable.positions) for member in members]
     with torch.no_grad():
         before = fleet.read(batch, gather([member.trainable for member in members])).logits
         torch.testing.assert_close(fleet.read(batch, gather(again)).logits, before, rtol=0, atol=1e-12)

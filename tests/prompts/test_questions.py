@@ -1,11 +1,13 @@
 """What a row asks, by which pools and selectors choose its prompt."""
 
+from dataclasses import replace
+
 import torch
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch
 from softprompt.inputs.encoding import NO_TOKEN, ORDINARY
-from softprompt.prompts.questions import mean_embedding, question_tokens
+from softprompt.prompts.questions import asked_at, mean_embedding, question_tokens
 
 
 def batch_of_candidates(backbone: Backbone) -> Batch:
@@ -33,3 +35,13 @@ def test_the_answer_is_no_part_of_the_question(backbone: Backbone) -> None:
     assert [torch.nonzero(row)[:, 0].tolist() for row in question_tokens(backbone, batch)] == own
     expected = [backbone.embed(batch.ids[row, places]).mean(dim=0) for row, places in enumerate(own)]
     torch.testing.assert_close(mean_embedding(backbone, batch), torch.stack(expected))
+
+
+def test_the_question_of_a_sentence_to_be_tagged_is_all_of_it(backbone: Backbone) -> None:
+    if backbone.kind == "seq2seq":
+        return  # which tags no words
+    batch = replace(batch_of_candidates(backbone), ids=torch.arange(10, 24).view(2, 7), tagged=True)
+    own = [[0, 3, 4, 5, 6], [0, 3, 4, 5]]
+    assert [torch.nonzero(row)[:, 0].tolist() for row in question_tokens(backbone, batch)] == own
+    expected = {"causal": [[6], [5]], "masked": [[0], [0]]}[backbone.kind]
+    assert asked_at(backbone, batch).tolist() == expected

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -74,36 +74,41 @@ def pretrain(
     tokenizer = train_tokenizer(architecture.type, texts, answers, architecture.vocabulary_size)
     seed = stream_seed(f"pretraining-{pretraining.seed}", "initial weights") % 2**32
     model = build_model(architecture, tokenizer, seed).to(device).train()
-    streams = [
-        batches_of(path, tokenizer, architecture, pretraining, settings.kind, grows=path == text_files[0])
-        for path in text_files
-    ]
+    corpora = [(path.name, corpus_of(path, tokenizer, architecture, settings.kind)) for path in text_files]
+    narrow = streams_of(corpora, pretraining, pretraining.row_tokens, "order of")
+    long = streams_of(corpora, pretraining, architecture.positions, "long rows of")
     objective = OBJECTIVES[settings.kind]
     training = Training(model, pretraining, Checkpoint(checkpoint_path(out), key))
-    report = training.run(interleave(streams, pretraining), lambda rows: objective(model, tokenizer, rows), progress)
+    report = training.run(
+        interleave(narrow, long, pretraining), lambda rows: objective(model, tokenizer, rows), progress
+    )
     save(model, tokenizer, out)
     return report
 
 
-def batches_of(
-    path: Path,
-    tokenizer: PreTrainedTokenizerBase,
-    architecture: Architecture,
-    pretraining: PretrainingSettings,
-    kind: Kind,
-    *,
-    grows: bool,
-) -> Iterator[Rows]:
-    """Batches of a text without end, in an order of its own. One that `grows` begins with its first lines."""
+def corpus_of(path: Path, tokenizer: PreTrainedTokenizerBase, architecture: Architecture, kind: Kind) -> Corpus:
+    """A text in tokens, with the special tokens that the architecture puts around a row."""
     tokenization = ARCHITECTURES[architecture.type].tokenization
     frame = tokenization.before, tokenization.after
     before, after = ([tokenizer.convert_tokens_to_ids(token)] if token else [] for token in frame)
     corpus = read_corpus(path, tokenizer, before, after)
     refuse_long_lines(path, corpus, kind, architecture.positions)
-    rng = numpy_generator(f"pretraining-{pretraining.seed}", f"order of {path.name}")
-    sizes = pretraining.row_tokens, pretraining.batch_size
-    growth = growth_of(pretraining) if grows and pretraining.first_lines else None
-    return endless_batches(corpus, *sizes, rng, sample=sample_share(corpus, pretraining), growth=growth)
+    return corpus
+
+
+def streams_of(
+    corpora: Sequence[tuple[str, Corpus]], pretraining: PretrainingSettings, width: int, purpose: str
+) -> list[Iterator[Rows]]:
+    """Batches without end of each text, in an order of its own, with as many tokens whatever the width of their rows.
+    The first text may begin with its first lines."""
+    rows = max(1, pretraining.batch_size * pretraining.row_tokens // width)
+    growth = growth_of(pretraining) if pretraining.first_lines else None
+    streams = []
+    for number, (name, corpus) in enumerate(corpora):
+        rng = numpy_generator(f"pretraining-{pretraining.seed}", f"{purpose} {name}")
+        sample = sample_share(corpus, pretraining)
+        streams.append(endless_batches(corpus, width, rows, rng, sample=sample, growth=None if number else growth))
+    return streams
 
 
 def sample_share(corpus: Corpus, pretraining: PretrainingSettings) -> float:
@@ -126,12 +131,20 @@ def refuse_long_lines(path: Path, corpus: Corpus, kind: Kind, positions: int) ->
         )
 
 
-def interleave(streams: list[Iterator[Rows]], pretraining: PretrainingSettings) -> Iterator[Rows]:
-    """One batch a step: documents at evenly spread steps, each file in turn."""
-    documents, done = streams[1:], 0
+def interleave(
+    narrow: list[Iterator[Rows]], long: list[Iterator[Rows]], pretraining: PretrainingSettings
+) -> Iterator[Rows]:
+    """One batch a step: documents at evenly spread steps, each file in turn; long rows last.
+
+    So BERT was pretrained (Devlin et al. 2019, appendix A.2: rows of 128 tokens, and of 512 in the last tenth of the
+    steps, to learn the positions). From the start, long rows would keep a tiny model from learning its facts in time.
+    """
+    documents, done = len(narrow) - 1, 0
+    short_steps = round((1 - pretraining.long_rows_share) * pretraining.steps)
     for step in range(pretraining.steps):
+        facts, *others = narrow if step < short_steps else long
         due = int((step + 1) * pretraining.documents_share) if documents else 0
-        yield next(documents[done % len(documents)]) if due > done else next(streams[0])
+        yield next(others[done % documents]) if due > done else next(facts)
         done = due
 
 

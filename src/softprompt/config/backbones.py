@@ -28,6 +28,7 @@ class PretrainingSettings(Frozen):
     steps: Positive = 1700
     batch_size: Positive = 96  # rows of `row_tokens`; fewer of a text whose lines need wider ones
     row_tokens: Positive = 24  # several short documents are packed into one row
+    long_rows_share: Fraction = 0.0  # of the steps, the last ones: rows as long as the positions, fewer a batch
     documents_share: Fraction = 0.15  # of the steps, spent on documents instead of facts
     first_lines: int = Field(0, ge=0)  # lines of the facts to begin with; 0: all of them
     more_documents: tuple[Suite, ...] = ()  # suites whose documents are learnt as well; extra has some

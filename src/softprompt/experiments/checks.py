@@ -1,5 +1,6 @@
 """Settings that are impossible together, which no single section of params.yaml can know. Checked before any work."""
 
+import re
 from pathlib import Path
 
 from softprompt.backbones.architectures import ARCHITECTURES
@@ -8,7 +9,10 @@ from softprompt.config.parsing import load_params
 from softprompt.errors import UserError
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod
+from softprompt.methods.shared.tasks_together import TasksTogether
 from softprompt.tasks.load import DEFINITIONS, definition_path, nlu_names, read_definition
+
+RELATION = re.compile(r"P\d+")  # LAMA's, as Wikidata numbers properties
 
 
 def load_checked_params(path: Path) -> Params:
@@ -25,7 +29,7 @@ def checked(params: Params, place: str) -> Params:
         for backbone in params.run.backbones
         for fault in _faults(name, methods[name], backbone, params)
     ]
-    faults += _misplaced(params, methods)
+    faults += _misplaced(params, methods) + _unknown_weights(methods, params)
     faults += _unknown_architectures(params)
     faults += _unknown_tasks(params) or _tasks_without_template(params)
     if faults:
@@ -59,6 +63,20 @@ def _misplaced(params: Params, methods: dict[str, Method]) -> list[str]:
 def _faults(name: str, method: Method, backbone: str, params: Params) -> list[str]:
     settings = params.backbones[backbone]
     return _too_long(name, method, backbone, settings) + _frozen(name, method)
+
+
+def _unknown_weights(methods: dict[str, Method], params: Params) -> list[str]:
+    """Weights of tasks that do not run. LAMA's relations have names of their own, which only its files tell."""
+    listed = {suite: settings.tasks for suite, settings in params.suites.items() if suite in params.run.suites}
+    known = {name for suite, tasks in listed.items() for name in (nlu_names(suite) if tasks == "all" else tasks)}
+    any_relation = "lama" in listed and listed["lama"] == "all"
+    return [
+        f"methods.{name}.task_weights names {task!r}, which is no task of this run; known: {', '.join(sorted(known))}"
+        for name in params.run.methods
+        if isinstance(methods[name], TasksTogether)
+        for task in methods[name].settings.task_weights
+        if task not in known and not (any_relation and RELATION.fullmatch(task))
+    ]
 
 
 def _frozen(name: str, method: Method) -> list[str]:

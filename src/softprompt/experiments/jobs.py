@@ -22,13 +22,14 @@ class Job:
     seed: int
     settings: Mapping[str, Setting]  # what its trial chose, sorted by name
     tokens: int  # longest row of its train split, prompt included
-    reading: str  # how answers are read; members of one fleet are read alike
+    reading: str  # how answers are read; those of one fleet are read alike, but for groups
     group: str = ""  # jobs of one group share parameters and so a fleet
 
     @property
     def fleet_kind(self) -> tuple[str, str]:
-        """What all members of a fleet have in common: how they are read, and settings of the method as a whole."""
-        return self.reading, common_settings(self.settings)
+        """What all members of a fleet have in common: settings of the method as a whole, and how they are read, in
+        which the jobs of a group may differ."""
+        return "" if self.group else self.reading, common_settings(self.settings)
 
 
 def common_settings(settings: Mapping[str, Setting]) -> str:

@@ -55,6 +55,7 @@ def _member(method: TrainedMethod, data: TaskData, job: "Job", shared: nn.Parame
         dev=data.split("dev", template, length),
         dev_score=partial(dev_score, data.task, data.label_space, data.dev),
         trainable=fresh_trainable(method, data.task, data.backbone, length, job.identity, shared=shared),
+        loss_weight=method.loss_weight(data.task),
         group=job.group,
     )
 

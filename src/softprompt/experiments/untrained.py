@@ -78,6 +78,9 @@ def _tuned(workload: Workload, studies: Path, name: str, seed: int, tasks: Seque
 def _tuned_cell(workload: Workload, unit: str, study: Study, data: TaskData, seed: int) -> Cell:
     best = study.best()
     if best is None:
+        plain = _cell(workload, workload.factory.method, data, seed)
+        if plain.status == "not_applicable":  # whatever the setting
+            return plain
         reason = f"every trial of the study {unit} failed"
         return workload.factory.finished(data, seed, "", status="failed", reason=reason)
     method = workload.factory.method.with_settings(best.settings)
@@ -128,7 +131,7 @@ def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **field
         data,
         seed,
         key,
-        settings=scalars(method.settings.fixed()),
+        settings=scalars(method.met_settings(parts)),
         templates=chosen,
         dev_score=score,
         parameters_kept=sum(tensor.numel() for tensor in saved.values()),

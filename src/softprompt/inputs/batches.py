@@ -17,7 +17,8 @@ from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded
 @dataclass(frozen=True)
 class Batch:
     """Rows cut to the longest of them. `member` says whose prompt and head a row uses, `example` and `candidate` which
-    example of the batch it belongs to and as its n-th candidate or wording; `gold` whether that one is right."""
+    example of the batch it belongs to and as its n-th candidate or wording; `gold` whether that one is right; `tagged`
+    that every word of every row is read."""
 
     ids: Int[Tensor, "R T"]
     slots: Int[Tensor, "R T"]
@@ -29,6 +30,7 @@ class Batch:
     example: Int[Tensor, "R"]
     candidate: Int[Tensor, "R"]
     soft: Float[Tensor, "E C"] | None = None  # shares of the classes of a head, where those are to be learnt
+    tagged: bool = False
 
     def places(self) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
         """Row and column in `target` of every token that is read, row by row."""
@@ -40,9 +42,8 @@ class Batch:
 
     def rows(self, chosen: Int[Tensor, "S"]) -> "Batch":
         """Some of the rows, without soft labels."""
-        return Batch(
-            **{field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name != "soft"}
-        )
+        by_row = [field.name for field in fields(self) if field.name not in ("soft", "tagged")]
+        return Batch(**{name: getattr(self, name)[chosen] for name in by_row}, tagged=self.tagged)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Split:
     """A member's encoded examples. Rows of one example follow each other, `counts` says how many they are.
 
     `target` holds the outputs that a row's answer consists of, padded with `NO_TOKEN`; `soft`, where it is there, is
-    learnt in its stead.
+    learnt in its stead. `tagged` ones have an output for every word.
     """
 
     encoded: Encoded
@@ -58,6 +59,7 @@ class Split:
     gold: Bool[Tensor, "rows"]
     counts: Int[Tensor, "N"]
     soft: Float[Tensor, "N C"] | None = None
+    tagged: bool = False
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -105,6 +107,7 @@ class Pool:
         self._gold = torch.cat([split.gold for split in unique]).to(device)
         soft = [split.soft for split in unique if split.soft is not None]
         self._soft = torch.cat(soft).to(device) if soft else None  # of all splits, or of none
+        (self._tagged,) = {split.tagged for split in unique}  # of all splits, or of none
         self._device = device
 
     def batch(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Batch:
@@ -128,6 +131,7 @@ class Pool:
             example=example.to(self._device),
             candidate=candidate.to(self._device),
             soft=None if self._soft is None else self._soft[where.to(self._device)],
+            tagged=self._tagged,
         )
 
     @property

@@ -43,7 +43,7 @@ def encode_tagged(
     read_at, target = _padded(places, 0), _padded(targets, NO_TOKEN)
     one_row = torch.ones(len(examples), dtype=torch.long)
     read = Encoded(encoded.ids, encoded.slots, encoded.lengths, read_at, target)
-    return Split(read, target, one_row.bool(), one_row)
+    return Split(read, target, one_row.bool(), one_row, tagged=True)
 
 
 def _first_pieces(backbone: Backbone, encoded: Encoded, row: int, words: Sequence[str], max_tokens: int) -> list[int]:

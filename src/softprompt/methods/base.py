@@ -98,8 +98,12 @@ class Method:
         return backbone
 
     def unit_of(self, task: Task) -> str:
-        """Suite, suite/task or suite/form: tasks of one unit share a setting, and the study that looks for it."""
+        """Suite or suite/task: tasks of one unit share a setting, and the study that looks for it."""
         return task.suite if task.suite == "lama" else task.key
+
+    def met_settings(self, parts: Trainable) -> dict[str, Any]:  # noqa: ARG002 - most ask just what is set
+        """What is set, and how much of it could be asked where the data allow for less."""
+        return self.settings.fixed()
 
     def trainable(self, setup: Setup) -> Trainable:  # noqa: ARG002 - untrained methods have nothing to build
         """A fresh set of parameters; empty for methods that ask in words only."""
@@ -109,10 +113,10 @@ class Method:
 class TrainedMethod(Method):
     """A method whose parameters are tuned and trained on the common budget.
 
-    `together` says whether the tasks of a suite that are answered in the same form train as one group, which shares
-    parameters (`shared`), a setting and the best step; `loss_over` what a label's word competes with in training: the
-    words of the other labels, as in PET and in P-tuning on SuperGLUE, or the whole vocabulary. An open vocabulary
-    (LAMA's), candidates and generated texts always train over all of it, and predictions never are outside the answers.
+    `together` says whether the tasks of a suite train as one group, which shares parameters (`shared`), a setting and
+    the best step; `loss_over` what a label's word competes with in training: the words of the other labels, as in PET
+    and in P-tuning on SuperGLUE, or the whole vocabulary. An open vocabulary (LAMA's), candidates and generated texts
+    always train over all of it, and predictions never are outside the answers.
     """
 
     together: ClassVar[bool] = False
@@ -121,10 +125,8 @@ class TrainedMethod(Method):
     settings_model = TrainedMethodSettings
 
     def unit_of(self, task: Task) -> str:
-        """Tasks of one suite that are answered in the same form are one unit, where they train together."""
-        if self.together:
-            return task.suite if task.answer_form == "label" else f"{task.suite}/{task.answer_form}"
-        return super().unit_of(task)
+        """Tasks of one suite are one unit where they train together."""
+        return task.suite if self.together else super().unit_of(task)
 
     def further_texts(self, task: Task, kind: Kind) -> Sequence[str]:  # noqa: ARG002 - most methods read nothing else
         """What it trains on beside the first of its `templates`, so that a change of it trains anew."""
@@ -133,6 +135,10 @@ class TrainedMethod(Method):
     def shared(self, setup: Setup) -> Tensor | None:  # noqa: ARG002 - most methods share nothing
         """The first values of what the members of a group train together."""
         return None
+
+    def loss_weight(self, task: Task) -> float:  # noqa: ARG002 - most methods weigh all alike
+        """What a task's loss counts for in the sum that its group trains on."""
+        return 1.0
 
     def train(self, work: FleetWork) -> list[Trained]:
         """Train a fleet on the common budget."""

@@ -2,8 +2,9 @@
 
 Brown et al. 2020, "Language Models are Few-Shot Learners", https://arxiv.org/abs/2005.14165, section 2.
 
-Changed: at most `examples` of them, drawn from train at random by the cell's seed, as many as fit beside the longest
-train row; those that do not fit are passed over. The wording is the task's standard manual template.
+Changed: at most `examples` of them, a number that is searched, drawn from train at random by the cell's seed, as many
+as fit beside the longest train row; those that do not fit are passed over. A cell's setting `examples_shown` says how
+many it shows. The wording is the task's standard manual template; without examples it is `manual`.
 """
 
 from softprompt.methods.base import METHODS

@@ -1,4 +1,4 @@
-"""In-context learning with calibrated answers: the same examples, seeds and wording as `in_context`.
+"""In-context learning with calibrated answers: examples in the same order and wording as `in_context`.
 
 Zhao et al. 2021, "Calibrate Before Use: Improving Few-Shot Performance of Language Models",
 https://arxiv.org/abs/2102.09690: each answer's probability is divided by the one it has where the input is N/A, [MASK]

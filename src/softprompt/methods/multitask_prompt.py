@@ -7,35 +7,29 @@ Soft Prompts", https://arxiv.org/abs/2205.11961.
 
 Changed: ATTEMPT's pool holds prompts trained on source tasks, beside one of the target task, and a small network
 attends to them; here the pool starts at random and the selector is linear. An entry is a block of P vectors, so that
-the length can be searched as elsewhere (P = 1 is the formula above). alpha_t = 1. E(x) averages all tokens
-of the row but prompt, padding and answer. The tasks of a suite that are answered in the same form train together. The
-recipe is that of `prompt_tuning`, so that the two differ by what is shared.
+the length can be searched as elsewhere (P = 1 is the formula above). alpha_t is 1, or what `task_weights`
+says. E(x) averages all tokens of the row but prompt, padding and answer. The tasks of a suite train together, whatever
+the form of their answers; a head beside the selector tags words. The recipe is that of `prompt_tuning`, so that the two
+differ by what is shared.
 """
-
-from typing import ClassVar
 
 from torch import Tensor
 
-from softprompt.config import Kind, Positive, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.config import Positive
+from softprompt.methods.base import METHODS, Setup
+from softprompt.methods.shared.tasks_together import TasksTogether, TasksTogetherSettings
 from softprompt.prompts.selector import Selector
 from softprompt.prompts.soft_prompt import random_prompt, vocabulary_scale
-from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.task import Task, Template
 
 
-class MultitaskPromptSettings(TrainedMethodSettings):
+class MultitaskPromptSettings(TasksTogetherSettings):
     pool_size: Positive = 8  # entries that the tasks share
 
 
 @METHODS.register("multitask_prompt")
-class MultitaskPrompt(TrainedMethod):
-    together: ClassVar[bool] = True
+class MultitaskPrompt(TasksTogether):
     settings_model = MultitaskPromptSettings
     settings: MultitaskPromptSettings
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
 
     def shared(self, setup: Setup) -> Tensor:
         """The pool (k, P, D), so large that the mean of its entries is at the scale of words."""
@@ -44,6 +38,6 @@ class MultitaskPrompt(TrainedMethod):
         vectors = random_prompt(entries * setup.prompt_length, embeddings, scale, setup.generator)
         return vectors.view(entries, setup.prompt_length, -1)
 
-    def trainable(self, setup: Setup) -> Trainable:
+    def prompt(self, setup: Setup) -> Selector:
         assert setup.shared is not None
-        return Trainable(Selector.drawn(setup.shared, setup.generator))
+        return Selector.drawn(setup.shared, setup.generator)

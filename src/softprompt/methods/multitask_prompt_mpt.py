@@ -9,24 +9,24 @@ Changed: each stage has half of the step budget. The second starts from the firs
 own U_t V_t (PEFT's EXACT_SOURCE_TASK), and the better of both stages on dev is kept. No distillation from prompts that
 were trained on one task each: those would be further training, beyond the common budget. PEFT draws U and V
 around zero, so that all prompts start near zero; here U_t V_t starts around one and every task's prompt at P*. The
-tasks of a suite that are answered in the same form train together, by the recipe of `prompt_tuning`, so that the two
-differ by what is shared. The paper knows T5 only.
+tasks of a suite train together, weighed by `task_weights`, by the recipe of `prompt_tuning`, so that the two differ by
+what is shared. The paper knows T5 only; here a head beside the prompt tags words.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from softprompt.config import Budget, Kind, Positive, TrainedMethodSettings
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import Budget, Positive
 from softprompt.errors import UserError
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.methods.base import METHODS, Setup
+from softprompt.methods.shared.tasks_together import TasksTogether, TasksTogetherSettings
 from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
-from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.task import Task, Template
+from softprompt.prompts.trainable import Trainable, restored
 from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
 
@@ -62,32 +62,28 @@ class FactoredPrompt(SoftPrompt):
         return {name: value.detach().clone() for name, value in self.named_parameters()}
 
 
-class MultitaskPromptMptSettings(TrainedMethodSettings):
+class MultitaskPromptMptSettings(TasksTogetherSettings):
     rank: Positive = 1
 
 
 @METHODS.register("multitask_prompt_mpt")
-class MultitaskPromptMpt(TrainedMethod):
-    together: ClassVar[bool] = True
+class MultitaskPromptMpt(TasksTogether):
     settings_model = MultitaskPromptMptSettings
     settings: MultitaskPromptMptSettings
-
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
 
     def shared(self, setup: Setup) -> Tensor:
         """P*, random vectors at the scale of words."""
         embeddings = setup.backbone.word_embeddings()
         return random_prompt(setup.prompt_length, embeddings, vocabulary_scale(embeddings), setup.generator)
 
-    def trainable(self, setup: Setup) -> Trainable:
+    def prompt(self, setup: Setup) -> FactoredPrompt:
         assert setup.shared is not None
         rank, (length, size) = self.settings.rank, setup.shared.shape
         left, right = (
             rank**-0.5 + NOISE * torch.randn(shape, generator=setup.generator, dtype=setup.shared.dtype)
             for shape in ((length, rank), (rank, size))
         )
-        return Trainable(FactoredPrompt(setup.shared, left, right, saves_factors=True))
+        return FactoredPrompt(setup.shared, left, right, saves_factors=True)
 
     def train(self, work: FleetWork) -> list[Trained]:
         """Both stages. Raises UserError where there is no step for each."""
@@ -96,7 +92,7 @@ class MultitaskPromptMpt(TrainedMethod):
         going_on = [index for index, trained in enumerate(first) if trained.saved]
         if not going_on:
             return first
-        alone = [as_target(work.members[index], first[index].saved) for index in going_on]
+        alone = [as_target(work.members[index], first[index].saved, work.backbone) for index in going_on]
         second = train_fleet(replace(work, members=alone, budget=target))
         outcomes = dict(zip(going_on, second, strict=True))
         return [joined(one, outcomes[index]) if index in outcomes else one for index, one in enumerate(first)]
@@ -110,11 +106,18 @@ def divided(budget: Budget) -> tuple[Budget, Budget]:
     return budget.model_copy(update={"steps": half}), budget.model_copy(update={"steps": budget.steps - half})
 
 
-def as_target(member: Member, saved: Mapping[str, Tensor]) -> Member:
+def as_target(member: Member, saved: Mapping[str, Tensor], backbone: Backbone) -> Member:
     """The member in the second stage: factors of its own, an order of its own, no group."""
     factors = (saved[f"prompt.{name}"].clone() for name in ("left", "right"))
     prompt = FactoredPrompt(nn.Parameter(saved["prompt.embedding"].clone()), *factors)
-    return replace(member, identity=f"{member.identity}/target", trainable=Trainable(prompt), group="")
+    others = restored(beside_prompt(saved), backbone, 0).parts()
+    alone = Trainable(prompt, *others)
+    return replace(member, identity=f"{member.identity}/target", trainable=alone, group="", loss_weight=1.0)
+
+
+def beside_prompt(saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of what a member has beside its prompt, a head."""
+    return {name: value.clone() for name, value in saved.items() if not name.startswith(f"{SoftPrompt.name}.")}
 
 
 def joined(first: Trained, second: Trained) -> Trained:
@@ -128,7 +131,7 @@ def joined(first: Trained, second: Trained) -> Trained:
     prompt = first.saved["prompt.embedding"] * (first.saved["prompt.left"] @ first.saved["prompt.right"])
     return replace(
         both,
-        saved={"prompt.vectors": prompt},
+        saved={"prompt.vectors": prompt, **beside_prompt(first.saved)},
         best_step=first.best_step,
         dev_score=first.dev_score,
         dev_loss=first.dev_loss,

@@ -13,11 +13,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from softprompt.config import Kind, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.config import TrainedMethodSettings
+from softprompt.methods.base import METHODS, Setup
+from softprompt.methods.shared.prompts_in_front import PromptInFront
 from softprompt.prompts.pool import PromptPool
-from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.task import Task, Template
 
 
 class PromptPoolSettings(TrainedMethodSettings):
@@ -25,14 +24,10 @@ class PromptPoolSettings(TrainedMethodSettings):
 
 
 @METHODS.register("prompt_pool")
-class PromptPoolMethod(TrainedMethod):
+class PromptPoolMethod(PromptInFront):
     settings_model: ClassVar[type[TrainedMethodSettings]] = PromptPoolSettings
     settings: PromptPoolSettings
 
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
-
-    def trainable(self, setup: Setup) -> Trainable:
+    def prompt(self, setup: Setup) -> PromptPool:
         embeddings = setup.backbone.word_embeddings()
-        size, length = self.settings.pool_size, setup.prompt_length
-        return Trainable(PromptPool.drawn_with_query(size, length, embeddings, setup.generator))
+        return PromptPool.drawn_with_query(self.settings.pool_size, setup.prompt_length, embeddings, setup.generator)

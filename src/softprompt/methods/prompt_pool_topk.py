@@ -7,21 +7,21 @@ these N cosines, weight 1, which alone moves the keys. Adam, constant learning r
 
 Changed: one task at a time instead of a sequence of them. No vote over the batch, which makes an answer depend on its
 company. The query is the state that the answer is read from (mask, last token, decoder's sentinel), where L2P takes an
-image's [CLS]. A language model answers, where L2P trains a head on the prompts' mean. Vectors start at the scale of
-words and keys as normal vectors, where L2P draws both uniformly. Prompts have 5 vectors, not 10, so that 4 of them
-leave room for the input. `prompt_length` is the number of vectors in front: N = prompt_length / `vectors_each`, rounded
-up, and the last prompt gives its first vectors only.
+image's [CLS]; of a sentence whose words are tagged it is that of [CLS] (masked) or of the last token (causal). A
+language model answers (a head, where words are tagged), where L2P trains a head on the prompts' mean. Vectors start at
+the scale of words and keys as normal vectors, where L2P draws both uniformly. Prompts have 5 vectors, not 10, so that 4
+of them leave room for the input. `prompt_length` is the number of vectors in front: N = prompt_length / `vectors_each`,
+rounded up, and the last prompt gives its first vectors only.
 """
 
 from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
-from softprompt.config import Kind, Positive, TrainedMethodSettings
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.config import Positive, TrainedMethodSettings
+from softprompt.methods.base import METHODS, Setup
+from softprompt.methods.shared.prompts_in_front import PromptInFront
 from softprompt.prompts.pool import PromptPool
-from softprompt.prompts.trainable import Trainable
-from softprompt.tasks.task import Task, Template
 
 
 class PromptPoolTopkSettings(TrainedMethodSettings):
@@ -41,16 +41,13 @@ class PromptPoolTopkSettings(TrainedMethodSettings):
 
 
 @METHODS.register("prompt_pool_topk")
-class PromptPoolTopk(TrainedMethod):
+class PromptPoolTopk(PromptInFront):
     settings_model: ClassVar[type[TrainedMethodSettings]] = PromptPoolTopkSettings
     settings: PromptPoolTopkSettings
 
-    def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        return tuple(template.with_prompt_in_front() for template in task.templates("plain", kind))
-
-    def trainable(self, setup: Setup) -> Trainable:
+    def prompt(self, setup: Setup) -> PromptPool:
         settings = self.settings
-        pool = PromptPool.drawn_with_keys(
+        return PromptPool.drawn_with_keys(
             settings.pool_size,
             settings.vectors_each,
             setup.prompt_length,
@@ -58,4 +55,3 @@ class PromptPoolTopk(TrainedMethod):
             setup.generator,
             matching_weight=settings.matching_weight,
         )
-        return Trainable(pool)

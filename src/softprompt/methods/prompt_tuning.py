@@ -11,9 +11,10 @@ paper gives one to models that know span corruption alone.
 
 Changed: the paper knows T5 only. Here masked backbones answer at the mask and causal ones after the input, in one word
 each, without the end of the text that the paper's targets have. The vectors stand behind [CLS], so that a head can
-still read the true first token. The loss has no term that keeps the softmax's normaliser small (z-loss, 1e-4 there). No
-vector starts from a single character or from BERT's [unused...] entries, which stand before the common words of its
-vocabularies. The paper trains 30,000 steps of 32 rows: the budget `lester` of profiles/paper.yaml.
+still read the true first token; where every word is tagged, a head trains beside them. The loss has no term that keeps
+the softmax's normaliser small (z-loss, 1e-4 there). No vector starts from a single character or from BERT's [unused...]
+entries, which stand before the common words of its vocabularies. The paper trains 30,000 steps of 32 rows: the budget
+`lester` of profiles/paper.yaml.
 """
 
 import re
@@ -26,9 +27,9 @@ from torch import Tensor
 from softprompt.config import Kind, TrainedMethodSettings
 from softprompt.inputs.encoding import first_token
 from softprompt.inputs.outputs import LossOver
-from softprompt.methods.base import METHODS, Setup, TrainedMethod
+from softprompt.methods.base import METHODS, Setup
+from softprompt.methods.shared.prompts_in_front import PromptInFront
 from softprompt.prompts.soft_prompt import SoftPrompt
-from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 
 COMMON_WORDS = 5000  # section 3.2: initial vectors are sampled from the 5,000 commonest tokens
@@ -40,19 +41,17 @@ class PromptTuningSettings(TrainedMethodSettings):
 
 
 @METHODS.register("prompt_tuning")
-class PromptTuning(TrainedMethod):
+class PromptTuning(PromptInFront):
     settings_model = PromptTuningSettings
     settings: PromptTuningSettings
     loss_over: ClassVar[LossOver] = "vocabulary"
 
     def templates(self, task: Task, kind: Kind) -> tuple[Template, ...]:
-        asked = task.templates("plain", kind)
-        if kind == "seq2seq" and task.labels:
-            asked = tuple(template.without_blank() for template in asked)
-        return tuple(template.with_prompt_in_front() for template in asked)
+        asked = super().templates(task, kind)
+        return tuple(one.without_blank() for one in asked) if kind == "seq2seq" and task.labels else asked
 
-    def trainable(self, setup: Setup) -> Trainable:
-        return Trainable(SoftPrompt(self._initial(setup), "identity"))
+    def prompt(self, setup: Setup) -> SoftPrompt:
+        return SoftPrompt(self._initial(setup), "identity")
 
     def _initial(self, setup: Setup) -> Float[Tensor, "P D"]:
         embeddings = setup.backbone.word_embeddings()

@@ -30,8 +30,9 @@ class Head(Part):
 
     @classmethod
     def drawn(cls, task: Task, backbone: Backbone, generator: torch.Generator) -> Self:
-        """Normal weights, zero bias."""
-        linear = nn.Linear(backbone.hidden_size, 1 if task.answer_form == "candidates" else len(task.labels))
+        """Normal weights, zero bias, in float32 (float64 only over a float64 backbone)."""
+        outputs, dtype = 1 if task.answer_form == "candidates" else len(task.labels), backbone.word_embeddings().dtype
+        linear = nn.Linear(backbone.hidden_size, outputs, dtype=torch.promote_types(dtype, torch.float32))
         nn.init.normal_(linear.weight, std=DEVIATION, generator=generator)
         nn.init.zeros_(linear.bias)
         return cls(linear)

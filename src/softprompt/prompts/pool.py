@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import NO_BLANK, Backbone
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.part import PARTS, FleetPart, Part
-from softprompt.prompts.questions import mean_embedding, question_tokens
+from softprompt.prompts.questions import asked_at, mean_embedding, question_tokens
 from softprompt.prompts.soft_prompt import in_slots, random_prompt, vocabulary_scale
 
 
@@ -140,13 +140,14 @@ def draw(pools: Sequence[PromptPool], backbone: Backbone, batch: Batch) -> Drawn
 
 def unprompted_state(backbone: Backbone, batch: Batch) -> Float[Tensor, "R H"]:
     """The hidden state from which the backbone alone, given the question without any prompt, would answer: at the mask
-    (masked), at the last token (causal), at the decoder's sentinel or start (seq2seq)."""
+    (masked), at the last token (causal), at the decoder's sentinel or start (seq2seq); of a sentence to be tagged that
+    at its first token (masked) or its last one (causal)."""
     own = question_tokens(backbone, batch)
     lengths = own.sum(dim=1, keepdim=True)
     width = int(lengths.max())
     order = torch.argsort(own.long(), dim=1, descending=True, stable=True)[:, :width]  # own tokens, in their order
     mask = (torch.arange(width, device=own.device) < lengths).long()
-    first = batch.read_at[:, :1]
+    first = asked_at(backbone, batch)
     read_at = (own.cumsum(dim=1).gather(1, first.clamp(min=0)) - 1).where(first != NO_BLANK, NO_BLANK)
     embeddings = backbone.embed(batch.ids.gather(1, order))
     return backbone.encode(embeddings, mask, read_at, batch.target[:, :1])[:, 0]

@@ -13,20 +13,22 @@ from softprompt.prompts.soft_prompt import FleetPrompts, numbered, padded_prompt
 
 @PARTS.register("tokens")
 class TokenPrompt(Part):
-    """Tokens and their word embeddings, which stand in the prompt's slots."""
+    """Tokens and their word embeddings, which stand in the prompt's slots. `texts` is how many solved examples they
+    are, which is not saved."""
 
     tokens: Int[Tensor, "P"]
     vectors: Float[Tensor, "P D"]
 
-    def __init__(self, tokens: Int[Tensor, "P"], vectors: Float[Tensor, "P D"]) -> None:
+    def __init__(self, tokens: Int[Tensor, "P"], vectors: Float[Tensor, "P D"], *, texts: int = 0) -> None:
         super().__init__()
+        self.texts = texts
         self.register_buffer("tokens", tokens)
         self.register_buffer("vectors", vectors)
 
     @classmethod
-    def of(cls, tokens: Int[Tensor, "P"], backbone: Backbone) -> Self:
+    def of(cls, tokens: Int[Tensor, "P"], backbone: Backbone, *, texts: int = 0) -> Self:
         """The prompt that says these tokens."""
-        return cls(tokens, backbone.word_embeddings()[tokens])
+        return cls(tokens, backbone.word_embeddings()[tokens], texts=texts)
 
     @property
     def positions(self) -> int:

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.dropout import stream_number
 from softprompt.config import Budget, Recipe
-from softprompt.inputs.batches import Pool, shuffled_rows
+from softprompt.inputs.batches import shuffled_rows
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
-from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
-from softprompt.training.fleet import Fleet
+from softprompt.training.alike import Alike, read_alike
 from softprompt.training.member import Member, Trained
 from softprompt.training.optimizers import build_optimizer, build_schedule, clip_norm
 
@@ -46,8 +45,9 @@ def train_fleet(work: FleetWork) -> list[Trained]:
         run.step(step)
         if step % budget.eval_every == 0 or step == budget.steps:
             run.evaluate(step)
-    for trained, rows in zip(run.trained, run.fleet.rows(), strict=True):
-        trained.rows = rows
+    for alike in run.alike:
+        for index, rows in zip(alike.places, alike.fleet.rows(), strict=True):
+            run.trained[index].rows = rows
     return run.trained
 
 
@@ -60,11 +60,9 @@ class _Run:
         self.budget = budget
         self.recipe = recipe
         self.inference_tokens = work.inference_tokens
-        self.fleet = Fleet(work.backbone, [member.space for member in members])
+        self.alike = read_alike(work.backbone, members)
         self.active = list(range(len(members)))
         self.trained = [Trained() for _ in members]
-        self.train_pool = Pool([member.train for member in members], device)
-        self.dev_pool = Pool([member.dev for member in members], device)
         self.orders = [
             shuffled_rows(len(m.train), budget.batch_size, torch_generator(m.identity, "order")) for m in members
         ]
@@ -72,45 +70,50 @@ class _Run:
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
         self.teams = teams_of(members)
         self.parameters = [team_parameters(members, team) for team in self.teams]
+        self.weights = torch.tensor([member.loss_weight for member in members], dtype=torch.float64)
         self.loss_sum = torch.zeros(len(members), device=device)
         drops_out = recipe.backbone_dropout and work.backbone.drops_out
         self.streams = _dropout_streams(members, device) if drops_out else None
 
     def step(self, step: int) -> None:
         """One optimiser step of every active member on a batch of its own."""
-        rows = torch.cat([next(self.orders[index]) for index in self.active])
-        member = torch.tensor(self.active).repeat_interleave(self.budget.batch_size)
-        batch = self.train_pool.batch(member, rows)
-        reading = self.fleet.read(batch, self._parts(), self._noise(step))
-        losses = self.fleet.losses(reading)
-        objective = losses if reading.extra is None else losses + reading.extra
+        noise = self._noise(step)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(objective.sum() / self.budget.batch_size)
+        for alike in self.alike:
+            if active := alike.of(self.active):
+                self._add_gradients(alike, active, noise)
         self._clip()
         self.optimizer.step()
         self.schedule.step()
-        by_example = member.to(self.loss_sum.device)
-        self.loss_sum.index_add_(0, by_example, losses.detach().float() / self.budget.batch_size)
         for index in self.active:
             self.trained[index].steps = step
+
+    def _add_gradients(self, alike: Alike, active: Sequence[int], noise: Int[Tensor, "F"] | None) -> None:
+        """Those of each member's weighted mean loss on its next batch."""
+        size = self.budget.batch_size
+        reading = alike.read(active, [next(self.orders[index]) for index in active], noise)
+        losses = alike.fleet.losses(reading)
+        member = torch.tensor(active).repeat_interleave(size)
+        objective = losses if reading.extra is None else losses + reading.extra
+        torch.autograd.backward((self.weights[member].to(objective) * objective).sum() / size)
+        self.loss_sum.index_add_(0, member.to(self.loss_sum.device), losses.detach().float() / size)
 
     def evaluate(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""
         with torch.no_grad():
-            outcomes = self.fleet.predict(self.dev_pool, self.active, self._parts(), self.inference_tokens)
+            answered = [alike.predict(alike.of(self.active), self.inference_tokens) for alike in self.alike]
+        outcomes = {index: predictions for some in answered for index, predictions in some.items()}
         since_last = (step - 1) % self.budget.eval_every + 1
         train_losses = (self.loss_sum / since_last).tolist()
         self.loss_sum.zero_()
-        for index, predictions in zip(list(self.active), outcomes, strict=True):
-            self.trained[index].curve.append(curve_point(self.members[index], step, train_losses[index], predictions))
+        for index in self.active:
+            point = curve_point(self.members[index], step, train_losses[index], outcomes[index])
+            self.trained[index].curve.append(point)
         for team in [team for team in self.teams if team[0] in self.active]:
             trained = [self.trained[index] for index in team]
             keep_best([self.members[index] for index in team], trained, step, self.budget.patience)
             if trained[0].failure or trained[0].evaluations_since_best >= self.budget.patience:
                 self.active = [index for index in self.active if index not in team]
-
-    def _parts(self) -> FleetParts:
-        return gather([member.trainable for member in self.members])
 
     def _noise(self, step: int) -> Int[Tensor, "F"] | None:
         """The stream of each member in this step, where the backbone drops out."""

@@ -24,6 +24,7 @@ class Member:
     dev_score: Callable[[Predictions], float]  # higher is better
     trainable: Trainable
     backbone_learning_rate: float | None = None  # of a tuned backbone, where it is not `learning_rate`
+    loss_weight: float = 1.0  # of its loss among those of its group
     group: str = ""  # members of one group share parameters, stop together and keep the same step; "": alone
 
 

@@ -1,7 +1,6 @@
 """Methods that show a backbone solved examples in front of the question and train nothing."""
 
-import logging
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,8 +11,6 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.tasks.task import Task, Template
 from softprompt.training.demonstrations import content_free_bias, fitting_tokens, solved
-
-log = logging.getLogger(__name__)
 
 
 class SolvedExamplesSettings(MethodSettings):
@@ -43,6 +40,9 @@ class SolvedExamples(Method):
             return f"calibration is of answers that are one word; those of {task.key} are texts"
         return super().inapplicable_by_kind(task, backbone, kind)
 
+    def met_settings(self, parts: Trainable) -> dict[str, Any]:
+        return {**super().met_settings(parts), "examples_shown": parts.part(TokenPrompt).texts}
+
     def trainable(self, setup: Setup) -> Trainable:
         backbone, task, data, settings = setup.backbone, setup.task, setup.data, self.settings
         if data is None:
@@ -52,8 +52,7 @@ class SolvedExamples(Method):
         texts = solved(task, task.templates("manual", backbone.kind)[0].text, data.train.iloc[order])
         room = data.max_tokens - data.tokens(template, 0)
         tokens, count = fitting_tokens(backbone, texts, settings.separator, settings.examples, room)
-        log.info("%s on %s: %d examples in front, %d tokens", task.key, backbone.name, count, len(tokens))
-        shown = Trainable(TokenPrompt.of(tokens, backbone))
+        shown = Trainable(TokenPrompt.of(tokens, backbone, texts=count))
         if self.calibrated:
             shown.add(Bias(content_free_bias(data, template, shown)))
         return shown
