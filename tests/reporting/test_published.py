@@ -12,6 +12,7 @@ from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
+from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import Manifest, describe_suite
 from softprompt.reporting.rendering.published import is_comparable, read_published, standard_wordings
@@ -44,7 +45,7 @@ def pages(
         path.write_text(json.dumps(content))
     rename_templates(root, world)
     context = replace(synthetic.context_of(world), repos=repos)
-    aggregate(root / "results", root / "data/prepared", root / "reports", context)
+    aggregate(Paths(root), context)
     return {suite: (root / "reports" / f"{suite}.md").read_text() for suite in world.tasks}
 
 
@@ -148,8 +149,8 @@ def test_neither_is_superglue_with_a_part_of_boolqs_train_file(tmp_path: Path) -
 def test_neither_is_the_real_subset_of_boolq(real_data: Path, tmp_path: Path) -> None:
     for task, comparable in (("boolq", False), ("cb", True)):
         settings = SuiteSettings(source="local", path=str(real_data), tasks=(task,))
-        prepare_suite("superglue", settings, WorldSettings(), tmp_path / task / "superglue")
-        assert is_comparable(describe_suite(tmp_path / task, "superglue")) == comparable
+        prepare_suite("superglue", settings, WorldSettings(), Paths(tmp_path / task))
+        assert is_comparable(describe_suite(Paths(tmp_path / task), "superglue")) == comparable
 
 
 def test_manual_is_compared_by_the_standard_wording_of_each_task(real: Real) -> None:

@@ -25,13 +25,7 @@ HOLES = World(
 
 
 def report_on(root: Path, world: World) -> Path:
-    aggregate(
-        root / "results",
-        root / "data/prepared",
-        root / "reports",
-        synthetic.context_of(world),
-        pretraining=root / "models",
-    )
+    aggregate(Paths(root), synthetic.context_of(world))
     return root / "reports"
 
 
@@ -288,7 +282,7 @@ def test_pages_of_suites_no_longer_planned_go(tmp_path):
     reports = report_on(tmp_path, World())
     (reports / "bench.json").write_text("{}")
     small = World(tasks={"lama": ("P1", "P2", "P3", "P4")})
-    aggregate(tmp_path / "results", tmp_path / "data/prepared", reports, synthetic.context_of(small))
+    aggregate(Paths(tmp_path), synthetic.context_of(small))
     names = {path.relative_to(reports).as_posix() for path in reports.rglob("*")}
     assert not {"fewglue.md", "superglue.md", "plots/scores_fewglue.svg", "plots/pretraining.svg"} & names
     assert {"lama.md", "bench.json", "plots/scores_lama.svg"} <= names

@@ -109,7 +109,7 @@ def _targets(label_space: LabelSpace, examples: pd.DataFrame) -> "pd.Series[floa
 
 
 def prediction_table(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    """One row an example: id, group, gold, prediction, gold_rank, correct."""
+    """One row an example: id, group, gold, prediction, gold_rank."""
     return pd.DataFrame(
         {
             "id": examples["id"].to_numpy(),
@@ -117,18 +117,8 @@ def prediction_table(label_space: LabelSpace, examples: pd.DataFrame, prediction
             "gold": examples["label"].to_numpy(),
             "prediction": label_space.named(examples, predictions.prediction.tolist()),
             "gold_rank": predictions.gold_rank.numpy(),
-            "correct": _correct(label_space, examples, predictions),
         }
     )
-
-
-def _correct(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> list[float]:
-    if label_space.outputs.form == "tagging":
-        return (predictions.gold_rank.numpy() == 1).astype(float).tolist()
-    if label_space.outputs.form != "candidates":
-        return list((examples["target"].to_numpy() == predictions.prediction.numpy()).astype(float))
-    gold = gold_candidates(label_space.task, examples)
-    return [float(right[chosen]) for right, chosen in zip(gold, predictions.prediction.tolist(), strict=True)]
 
 
 def dev_score(task: Task, label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> float:
@@ -151,7 +141,6 @@ def majority_predictions(train_labels: Sequence[str], examples: pd.DataFrame) ->
             "gold": gold,
             "prediction": order[0],
             "gold_rank": gold.map(lambda label: rank.get(label, len(order) + 1)),
-            "correct": (gold == order[0]).astype(float),
         }
     )
 

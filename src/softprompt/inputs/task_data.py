@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 
 import pandas as pd
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
 from softprompt.inputs.batches import Split, one_row_a_wording, one_row_each
 from softprompt.inputs.encoding import encode_texts
-from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
+from softprompt.inputs.label_space import LabelSpace
 from softprompt.inputs.tagging import encode_tagged
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.load import LAMA
@@ -77,26 +75,6 @@ class TaskData:
         return int(self.split("train", template, prompt_length).encoded.lengths.max())
 
 
-def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
-    """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
-    label_space = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
-    there = splits(folder, task.name)
-    read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
-    kept = {split: keep_answerable(label_space, examples) for split, examples in read.items()}
-    nothing = pd.DataFrame(columns=["id", "group", "label", *task.fields, "target"])
-    return TaskData(
-        task=task,
-        backbone=backbone,
-        label_space=label_space,
-        train=_learnable(label_space, kept.get("train", nothing)),
-        dev=kept.get("dev", nothing),
-        dropped={split: len(read[split]) - len(kept[split]) for split in read},
-        fingerprint=fingerprint(folder, task.name),
-        max_tokens=min(max_tokens, backbone.max_tokens),
-        unlabeled=load_split(folder, task.name, "unlabeled") if "unlabeled" in there else nothing,
-    )
-
-
 def encode_split(
     label_space: LabelSpace,
     backbone: Backbone,
@@ -123,8 +101,3 @@ def encode_split(
     by_head = len(label_space.outputs.allowed) == 1
     target = torch.zeros_like(encoded.answer) if by_head else encoded.answer
     return Split(encoded, target, torch.tensor(gold), torch.tensor(counts))
-
-
-def _learnable(label_space: LabelSpace, train: pd.DataFrame) -> pd.DataFrame:
-    """What training can use: of texts to be generated only those that are right."""
-    return train[train["target"] == 1].reset_index(drop=True) if label_space.outputs.form == "generation" else train

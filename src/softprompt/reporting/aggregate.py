@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from softprompt.files import write_atomically
+from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.analysis.report import Report, build_report
 from softprompt.reporting.analysis.summary import in_headline, metric_means
@@ -24,11 +25,11 @@ from softprompt.reporting.rendering.pages import (
 OWN_FILES = ("*.md", "plots/*.svg", "plots/*.csv")
 
 
-def aggregate(
-    results: Path, prepared: Path, out: Path, context: ReportContext, *, pretraining: Path | None = None
-) -> None:
-    """Write the report on all results in the planned grid. Pages of suites that are no longer planned are removed."""
-    report = build_report(collect(results, prepared, context), context, pretraining)
+def aggregate(paths: Paths, context: ReportContext, out: Path | None = None) -> None:
+    """Write the report on all results in the planned grid, to `out` if not to its usual place. Pages of suites that are
+    no longer planned are removed."""
+    out = out or paths.reports
+    report = build_report(collect(paths, context), context)
     files: dict[str, bytes | str] = {**_tables(report), **_pages(report)}
     for figure in draw_all(report):
         files[f"plots/{figure.name}.svg"] = figure.svg

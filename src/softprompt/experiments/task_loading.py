@@ -1,0 +1,36 @@
+"""The training side of a task, read from what may be learnt from. The one door between data on disk and methods."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
+from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
+from softprompt.inputs.task_data import TaskData
+from softprompt.tasks.task import Task
+
+
+def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
+    """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
+    label_space = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
+    there = splits(folder, task.name)
+    read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
+    kept = {split: keep_answerable(label_space, examples) for split, examples in read.items()}
+    nothing = pd.DataFrame(columns=["id", "group", "label", *task.fields, "target"])
+    return TaskData(
+        task=task,
+        backbone=backbone,
+        label_space=label_space,
+        train=_learnable(label_space, kept.get("train", nothing)),
+        dev=kept.get("dev", nothing),
+        dropped={split: len(read[split]) - len(kept[split]) for split in read},
+        fingerprint=fingerprint(folder, task.name),
+        max_tokens=min(max_tokens, backbone.max_tokens),
+        unlabeled=load_split(folder, task.name, "unlabeled") if "unlabeled" in there else nothing,
+    )
+
+
+def _learnable(label_space: LabelSpace, train: pd.DataFrame) -> pd.DataFrame:
+    """What training can use: of texts to be generated only those that are right."""
+    return train[train["target"] == 1].reset_index(drop=True) if label_space.outputs.form == "generation" else train
