@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from softprompt.config import Budget, Run
-from softprompt.files import write_atomically
+from softprompt.files import sha256_of_file, write_atomically
 from softprompt.paths import Paths
 from softprompt.reporting.context import ReportContext
 from softprompt.results import (
@@ -100,15 +100,15 @@ def make(root: Path, world: World) -> None:
         ]
         described = {"type": ("1-1", "N-1", "N-M")[number % 3], "templates": wordings}
         write_atomically(paths.suite("lama") / task / "templates.json", json.dumps(described))
-    for suite, tasks in world.tasks.items():
-        for test, folder in ((False, paths.suite(suite)), (True, paths.test_suite(suite))):
-            write_atomically(folder / "manifest.json", _manifest(suite, tasks, world, test=test))
     tables = {
         (suite, task, split): _test_table(root, suite, task, split, world)
         for suite, tasks in world.tasks.items()
         for task in tasks
         for split in TEST_SPLITS[suite == "lama"]
     }
+    for suite, tasks in world.tasks.items():
+        for test, folder in ((False, paths.suite(suite)), (True, paths.test_suite(suite))):
+            write_atomically(folder / "manifest.json", _manifest(suite, tasks, world, paths, test=test))
     for backbone in world.backbones:
         _pretraining(paths, backbone, world)
         predictions: list[Prediction] = []
@@ -151,21 +151,26 @@ def _place(cell: Cell) -> tuple[str, str, str, int]:
     return (cell.task, cell.backbone, cell.method, cell.seed)
 
 
-def _manifest(suite: str, tasks: tuple[str, ...], world: World, *, test: bool) -> str:
+def _manifest(suite: str, tasks: tuple[str, ...], world: World, paths: Paths, *, test: bool) -> str:
     content = {
         "suite": suite,
         "source": "embedded",
-        "tasks": {task: _manifest_entry(suite, task, world, test=test) for task in tasks},
+        "tasks": {task: _manifest_entry(suite, task, world, paths, test=test) for task in tasks},
         "files": {},
     }
     return json.dumps(content | ({"left_out": {}} if test else {}), indent=1, sort_keys=True) + "\n"
 
 
-def _manifest_entry(suite: str, task: str, world: World, *, test: bool) -> dict[str, object]:
+def _manifest_entry(suite: str, task: str, world: World, paths: Paths, *, test: bool) -> dict[str, object]:
     digest = f"{stream_seed(f'{suite}/{task}', 'data'):064x}"
     learnt_from = () if task in world.probes else ("train", "dev")
     splits = TEST_SPLITS[suite == "lama"] if test else learnt_from
-    entry = {"splits": {split: {"rows": world.facts + SPARE, "sha256": digest} for split in splits}, "files": {}}
+    tables = {split: paths.test_suite(suite) / task / f"{split}.parquet" for split in splits if test}
+    digests = {split: sha256_of_file(tables[split]) if test else digest for split in splits}
+    entry = {
+        "splits": {split: {"rows": world.facts + SPARE, "sha256": digests[split]} for split in splits},
+        "files": {},
+    }
     if test:
         return entry | {"also_in_test": dict.fromkeys(learnt_from, 0)}
     return entry | {"licence": "Apache-2.0", "note": "train is a part" if task == "cb" else ""}

@@ -113,7 +113,7 @@ def test_every_hole_has_its_reason(root: Path) -> None:
 def test_means_by_type_are_macro_over_relations_and_micro_over_facts(root: Path) -> None:
     rows = table_after(section(root, "tiny_bert"), "By type of relation")
     assert list(rows) == ["type", "---", "1-1", "N-1", "N-M"]
-    assert rows["1-1"][:2] == ["1", "30"]  # P4 is a probe
+    assert rows["1-1"][:2] == ["1", "35"]  # P4 is a probe
     scores = pd.read_csv(root / "reports/scores.csv").query(
         "task == 'P3' and split == 'test' and metric == 'p_at_1' and backbone == 'tiny_bert' and method == 'p_tuning'"
     )

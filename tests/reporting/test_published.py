@@ -37,12 +37,13 @@ def pages(
     """The suites' pages of a world whose manifests say what is given, and whose second templates are the standard."""
     synthetic.make(root, world)
     for suite, tasks in world.tasks.items():
-        path = root / "data/prepared" / suite / "manifest.json"
-        content = json.loads(path.read_text()) | manifest
-        if "boolq" in tasks:
-            splits = content["tasks"]["boolq"]["splits"]
-            splits["train"]["rows"] = boolq_train - splits["dev"]["rows"]
-        path.write_text(json.dumps(content))
+        for side in ("prepared", "test"):
+            path = root / "data" / side / suite / "manifest.json"
+            content = json.loads(path.read_text()) | manifest
+            if "boolq" in tasks and side == "prepared":
+                splits = content["tasks"]["boolq"]["splits"]
+                splits["train"]["rows"] = boolq_train - splits["dev"]["rows"]
+            path.write_text(json.dumps(content))
     rename_templates(root, world)
     context = replace(synthetic.context_of(world), repos=repos)
     aggregate(Paths(root), context)
@@ -55,9 +56,14 @@ def rename_templates(root: Path, world: World) -> None:
     for task in world.tasks.get("superglue", ()):
         standard, other, *_ = load_task("superglue", task, root).manual
         names |= {f"{task}-t1": standard.id, f"{task}-t0": other.id}
-    for path in root.glob("results/evaluate/*/scores.csv"):
-        frame = pd.read_csv(path)
-        frame.assign(template=frame["template"].replace(names)).to_csv(path, index=False)
+    for path in root.glob("results/evaluate/*/predictions.parquet"):
+        frame = pd.read_parquet(path)
+        frame.assign(template=frame["template"].replace(names)).to_parquet(path, index=False)
+    for path in root.glob("results/train/*/manual*/result.json"):
+        text = path.read_text()
+        for name, other in names.items():
+            text = text.replace(f'"{name}"', f'"{other}"')
+        path.write_text(text)
     for path in root.glob("data/prepared/lama/*/templates.json"):
         path.write_text(path.read_text().replace(f"{path.parent.name}-t1", "lama"))
 

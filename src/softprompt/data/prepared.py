@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from softprompt.data.manifest import MANIFEST, VOCABULARY
 from softprompt.data.prepared_task import TEST_SPLITS
 from softprompt.errors import UserError
+from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
 
 SCORED_SPLITS = ("test", "withheld")  # answered in evaluation
@@ -62,7 +63,10 @@ def load_split(folder: Path, task: str, split: str) -> pd.DataFrame:
     """A table of texts: id, group, label, then the task's fields."""
     if split not in splits(folder, task):
         raise UserError(f"{folder / task}: no split {split!r}; it has {', '.join(splits(folder, task))}")
-    table = pq.read_table(folder / task / f"{split}.parquet")
+    path = folder / task / f"{split}.parquet"
+    if sha256_of_file(path) != _entry(folder, task)["splits"][split]["sha256"]:
+        raise UserError(f"{path}: not the table that {MANIFEST} describes; run `dvc repro prepare@{folder.name}` again")
+    table = pq.read_table(path)
     return pd.DataFrame({name: table.column(name).to_pylist() for name in table.column_names}, dtype=object)
 
 

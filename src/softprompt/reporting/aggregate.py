@@ -8,11 +8,12 @@ import pandas as pd
 
 from softprompt.files import write_atomically
 from softprompt.paths import Paths
-from softprompt.reporting.analysis.collect import collect
+from softprompt.reporting.analysis.collect import collect, inputs_of
 from softprompt.reporting.analysis.report import Report, build_report
 from softprompt.reporting.analysis.summary import in_headline, metric_means
 from softprompt.reporting.analysis.timings import timings
 from softprompt.reporting.context import ReportContext
+from softprompt.reporting.rendering.digests import with_digests
 from softprompt.reporting.rendering.figures import draw_all
 from softprompt.reporting.rendering.pages import (
     render_parameters,
@@ -36,6 +37,7 @@ def aggregate(paths: Paths, context: ReportContext, out: Path | None = None) -> 
         files[f"plots/{figure.name}.csv"] = to_csv(figure.data)
     costs = timings(report.collected.cells)
     files |= {"timings.csv": to_csv(costs), "timings.md": render_timings(costs)}
+    files = with_digests(files, context.profile, inputs_of(paths, context), paths.root)
     for name, content in files.items():
         write_atomically(out / name, content)
     for stale in [path for pattern in OWN_FILES for path in out.glob(pattern)]:

@@ -171,6 +171,18 @@ def _restricted(manifests: Mapping[str, Manifest]) -> frozenset[str]:
     return frozenset(suite for suite, manifest in manifests.items() if VOCABULARY in manifest.content["files"])
 
 
+def inputs_of(paths: Paths, context: ReportContext) -> list[Path]:
+    """Every file that a report on the planned grid is made of, as far as it is there, sorted. Manifests stand for the
+    tables whose digests they hold."""
+    folders = [side(suite) for suite in context.suites for side in (paths.suite, paths.test_suite)]
+    wanted = [folder / MANIFEST for folder in folders]
+    for backbone in context.backbones:
+        wanted += [paths.train(context.run.folder_of(name), backbone) / "result.json" for name in context.methods]
+        wanted += [path for path in paths.evaluate(backbone).glob("*") if path.suffix in (".csv", ".parquet")]
+        wanted.append(paths.pretraining(backbone) / "loss.csv")
+    return sorted({path for path in wanted if path.is_file()})
+
+
 def read_train_results(results: Path, context: ReportContext) -> list[TrainResult]:
     """The result of every planned (backbone, method) that was trained, in grid order."""
     folders = [

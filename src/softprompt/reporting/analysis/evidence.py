@@ -89,7 +89,7 @@ class Evidence:
             )
 
     def _check_cells(self, blocks: set[Block], examples: Mapping[Place, pd.DataFrame], cells: Sequence[Cell]) -> None:
-        """Every finished cell that has any predictions has those of all its templates on all splits; no other has any."""
+        """Every finished cell that has any predictions has all of its templates on all splits; no other has any."""
         planned: dict[tuple[Any, ...], set[Block]] = {}
         for cell in cells:
             who = (cell.suite, cell.task, cell.method, cell.state, cell.seed)
