@@ -12,10 +12,7 @@ def aggregate(params: Params, arguments: argparse.Namespace) -> None:  # noqa: A
     from softprompt.reporting.aggregate import aggregate as write_reports
     from softprompt.reporting.context import report_context
 
-    paths = Paths()
-    write_reports(
-        paths.results, paths.prepared, paths.reports, report_context(params), pretraining=paths.results / "pretraining"
-    )
+    write_reports(Paths(), report_context(params))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""backbone@NAME: pretrain a backbone, or copy a local one, to models/NAME, and measure which facts a
-pretrained one knows."""
+"""backbone@NAME: pretrain a backbone, or copy a local one, to models/NAME."""
 
 import argparse
 import sys
@@ -12,14 +11,10 @@ from softprompt.stage import run_stage
 def backbone(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.backbones.loading import load_configured
     from softprompt.backbones.make import make_backbone
-    from softprompt.evaluation.knowledge import write_knowledge
 
     name, paths = arguments.backbone, Paths()
-    settings = params.backbones[name]
-    make_backbone(name, settings, paths, params.device)
-    backbone = load_configured(params, name, paths, threads=params.device.workers)
-    if settings.source == "pretrain":
-        write_knowledge(backbone, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
+    make_backbone(name, params.backbones[name], paths, params.device)
+    load_configured(params, name, paths, threads=params.device.workers)  # what cannot be loaded is refused here
 
 
 if __name__ == "__main__":

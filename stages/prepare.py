@@ -1,4 +1,5 @@
-"""prepare@SUITE: read and check a suite, write its tables and manifest to data/prepared/SUITE."""
+"""prepare@SUITE: read and check a suite, write what may be learnt from to data/prepared/SUITE, the test splits to
+data/test/SUITE."""
 
 import argparse
 import sys
@@ -12,7 +13,7 @@ def prepare(params: Params, arguments: argparse.Namespace) -> None:
     from softprompt.data.prepare import prepare_suite
 
     suite = arguments.suite
-    prepare_suite(suite, params.suites[suite], params.world, Paths().suite(suite))
+    prepare_suite(suite, params.suites[suite], params.world, Paths())
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ def publish(params: Params, arguments: argparse.Namespace) -> None:  # noqa: ARG
 
     paths = Paths()
     publish_results(
-        paths.results,
-        paths.prepared,
-        paths.reports,
+        paths,
         report_context(params),
         store="sqlite:///mlflow.db",
         artifacts=paths.root / "mlartifacts",

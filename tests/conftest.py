@@ -10,6 +10,7 @@ from helpers.paths import REAL
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import SuiteSettings
 from softprompt.data.prepare import prepare_suite
+from softprompt.paths import Paths
 
 NO_REAL_DATA = "there is no real data"
 
@@ -33,20 +34,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data/prepared of a small embedded world: lama and superglue."""
-    folder = tmp_path_factory.mktemp("prepared")
+    """data/prepared of a small embedded world: lama and superglue. data/test is beside it."""
+    paths = Paths(tmp_path_factory.mktemp("world"))
     for suite in ("lama", "superglue"):
-        prepare_suite(suite, SuiteSettings(source="embedded", test_limit=40), WORLD, folder / suite)
-    return folder
+        prepare_suite(suite, SuiteSettings(source="embedded", test_limit=40), WORLD, paths)
+    return paths.prepared
 
 
 @pytest.fixture(scope="session")
 def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data/prepared of the example set."""
-    folder = tmp_path_factory.mktemp("extra") / "data" / "prepared"
+    paths = Paths(tmp_path_factory.mktemp("extra"))
     settings = SuiteSettings(source="embedded", dev_share=0.2, train_limit=60, test_limit=20)
-    prepare_suite("extra", settings, WORLD, folder / "extra")
-    return folder
+    prepare_suite("extra", settings, WORLD, paths)
+    return paths.prepared
 
 
 @pytest.fixture(scope="session", params=BACKBONE_TYPES)

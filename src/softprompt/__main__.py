@@ -1,5 +1,5 @@
-"""`softprompt use` makes params.yaml of a profile; `softprompt plan` says what its run would take; `predict`, `export`
-and `submit` use what was trained."""
+"""`softprompt use` makes params.yaml of a profile; `softprompt plan` says what its run would take; `verify` checks
+its report; `predict`, `export` and `submit` use what was trained."""
 
 import argparse
 import sys
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     submitting.add_argument("--backbone", required=True)
     submitting.add_argument("--seed", type=int, required=True)
     submitting.add_argument("--out", type=Path, default=Path("submission"))
+    commands.add_parser("verify", help="whether reports/ is what was recorded, and follows from results/ and data/")
     add_commands(commands)
     asked = parser.parse_args(arguments)
     try:
@@ -41,6 +42,8 @@ def _page(asked: argparse.Namespace) -> str:
         return use(asked.profile)
     if asked.command == "plan":
         return plan()
+    if asked.command == "verify":
+        return verify()
     if asked.command == "submit":
         return submit(asked.method, asked.backbone, asked.seed, asked.out)
     return run_command(asked)
@@ -74,6 +77,16 @@ def submit(method: str, backbone: str, seed: int, out: Path) -> str:
     loaded = load_configured(params, backbone, paths, threads=params.device.workers)
     files = write_submission(TrainedCells(params, method, loaded, paths), seed, out)
     return "\n".join(str(path) for path in files)
+
+
+def verify() -> str:
+    """What was checked of the report of the params.yaml in place."""
+    from softprompt.experiments.checks import load_checked_params
+    from softprompt.paths import Paths
+    from softprompt.reporting.context import report_context
+    from softprompt.usage.verify import verify as verify_report
+
+    return verify_report(Paths(), report_context(load_checked_params(PARAMS)))
 
 
 def plan() -> str:

@@ -32,18 +32,33 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
 @contextmanager
 def replaced_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends well, and vanishes when it does not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out.parent.glob(f".{out.name}.*.tmp"):
-        shutil.rmtree(leftover)
-    folder, previous = (out.with_name(f".{out.name}.{os.getpid()}.{part}.tmp") for part in ("new", "old"))
-    folder.mkdir()
-    try:
+    with replaced_folders(out) as (folder,):
         yield folder
-        if out.exists():
-            out.rename(previous)
-        folder.rename(out)
+
+
+@contextmanager
+def replaced_folders(*outs: Path) -> Iterator[list[Path]]:
+    """A folder beside each of `outs`; they take their places when the block ends well, and vanish when it does not.
+
+    All that was there goes before anything new comes: a killed call may leave a folder missing, which readers see, but
+    never an old one beside a new one.
+    """
+    for out in outs:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in out.parent.glob(f".{out.name}.*.tmp"):
+            shutil.rmtree(leftover)
+    new, old = ([out.with_name(f".{out.name}.{os.getpid()}.{part}.tmp") for out in outs] for part in ("new", "old"))
+    try:
+        for folder in new:
+            folder.mkdir()
+        yield new
+        for out, previous in zip(outs, old, strict=True):
+            if out.exists():
+                out.rename(previous)
+        for folder, out in zip(new, outs, strict=True):
+            folder.rename(out)
     finally:
-        for leftover in (folder, previous):
+        for leftover in (*new, *old):
             shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -15,6 +15,10 @@ class Paths:
         return self.root / "data" / "prepared"
 
     @property
+    def test(self) -> Path:
+        return self.root / "data" / "test"
+
+    @property
     def results(self) -> Path:
         return self.root / "results"
 
@@ -23,7 +27,12 @@ class Paths:
         return self.root / "reports"
 
     def suite(self, suite: str) -> Path:
+        """What may be learnt from."""
         return self.prepared / suite
+
+    def test_suite(self, suite: str) -> Path:
+        """What is only evaluated on."""
+        return self.test / suite
 
     def backbone(self, name: str) -> Path:
         return self.root / "models" / name

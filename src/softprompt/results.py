@@ -138,7 +138,7 @@ class TrainResult(Record):
 class Prediction(Record):
     """A row of `predictions.parquet`: one test example answered by one cell under one template.
 
-    `gold_rank` counts from 1 among the candidates; `correct` is 1.0 or 0.0.
+    `gold_rank` counts from 1 among the candidates.
     """
 
     suite: str
@@ -154,11 +154,10 @@ class Prediction(Record):
     gold: str
     prediction: str
     gold_rank: int
-    correct: float
 
 
 class Score(Record):
-    """A row of `scores.csv`: one metric of one cell on one split."""
+    """One metric of one cell under one template on one split, computed from its predictions."""
 
     suite: str
     task: str

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlparse
 
 from sqlalchemy import Engine, event
 
+from softprompt.paths import Paths
 from softprompt.quiet import keep_quiet
 from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.context import ReportContext
@@ -25,9 +26,7 @@ BATCH = 900  # metrics a request; MLflow takes 1000 values in all
 
 
 def publish(
-    results: Path,
-    prepared: Path,
-    reports: Path,
+    paths: Paths,
     context: ReportContext,
     *,
     store: str,
@@ -43,9 +42,9 @@ def publish(
     keep_quiet(offline=False)
     from mlflow import MlflowClient
 
-    collected = collect(results, prepared, context)
+    collected = collect(paths, context)
     runs = {
-        RESULTS: [*result_runs(collected, results, prepared, context), report_run(reports, context.profile)],
+        RESULTS: [*result_runs(collected, paths, context), report_run(paths.reports, context.profile)],
         TRIALS: list(trial_runs(collected.trials, context.profile)),
     }
     tags = {PROFILE: context.profile} | ({COMMIT: git_commit} if git_commit else {})

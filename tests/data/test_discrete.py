@@ -14,6 +14,7 @@ from softprompt.data.prepare import prepare_suite
 from softprompt.data.prepared import load_split, read_manifest
 from softprompt.errors import UserError
 from softprompt.methods import build_method
+from softprompt.paths import Paths
 from softprompt.tasks.load import load_task
 
 
@@ -94,8 +95,8 @@ def raw(tmp_path: Path) -> Path:
 
 
 def prepare(raw: Path, out: Path) -> Path:
-    prepare_suite("lama", SuiteSettings(source="local", path=str(raw)), WorldSettings(), out / "lama")
-    return out
+    prepare_suite("lama", SuiteSettings(source="local", path=str(raw)), WorldSettings(), Paths(out))
+    return Paths(out).prepared
 
 
 def test_prompts_of_files_are_read_heaviest_first_with_their_source(raw: Path, tmp_path: Path) -> None:
@@ -134,12 +135,12 @@ def test_a_wrong_trigger_is_refused_and_nothing_is_written(
     path.write_text(path.read_text() + json.dumps(row) + "\n")
     with pytest.raises(UserError, match=expected):
         prepare(raw, tmp_path / "prepared")
-    assert not list((tmp_path / "prepared").glob("*"))
+    assert not Paths(tmp_path / "prepared").suite("lama").exists()
 
 
 def test_real_prompts_of_every_source(real_data: Path, tmp_path: Path) -> None:
     settings = SuiteSettings(source="local", path=str(real_data), tasks=("P19",))
-    prepare_suite("lama", settings, WorldSettings(), tmp_path / "lama")
+    prepare_suite("lama", settings, WorldSettings(), Paths(tmp_path))
     prompts = {prompt.id: prompt.text for prompt in load_task("lama", "P19", tmp_path).discrete}
     rows = [json.loads(line) for line in (real_data / "prompts/lpaqa/mine/P19.jsonl").read_text().splitlines()]
     heaviest = max(rows, key=lambda row: row["weight"])["template"]

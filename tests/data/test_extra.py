@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.backbones import WORLD
+from helpers.prepared_tables import prepared_table
 from helpers.task_files import examples_of
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.config.suites import refuse_misplaced
@@ -15,6 +16,7 @@ from softprompt.data.embedded.tales import PLACES
 from softprompt.data.prepare import prepare_suite
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
+from softprompt.paths import Paths
 from softprompt.tasks.load import load_task, nlu_names
 
 
@@ -48,10 +50,10 @@ def test_definitions_have_the_labels_of_the_rows(root: Path, tmp_path: Path) -> 
 
 
 def test_the_suite_is_prepared_with_its_text(tmp_path: Path) -> None:
-    prepare_suite("extra", SuiteSettings(source="embedded", dev_share=0.2), WORLD, tmp_path / "extra")
-    assert prepared.tasks(tmp_path / "extra") == ["ner", "qa", "sentiment"]
+    prepare_suite("extra", SuiteSettings(source="embedded", dev_share=0.2), WORLD, Paths(tmp_path))
+    assert prepared.tasks(Paths(tmp_path).suite("extra")) == ["ner", "qa", "sentiment"]
     for name in nlu_names("extra"):
-        sizes = [len(prepared.load_split(tmp_path / "extra", name, split)) for split in ("train", "dev", "test")]
+        sizes = [len(prepared_table(Paths(tmp_path), "extra", name, split)) for split in ("train", "dev", "test")]
         assert sum(sizes) == 600
         assert sizes[2] == 200
         assert 40 < sizes[1] <= 80

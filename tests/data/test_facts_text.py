@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.prepared_tables import prepared_splits, prepared_table
 from softprompt.config import SuiteSettings, TextSettings, WorldSettings
 from softprompt.data import prepared
 from softprompt.data.fact_splits import split_for_text
@@ -17,6 +18,7 @@ from softprompt.data.passages import LONGEST, documents_of
 from softprompt.data.prepare import prepare_suite
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
+from softprompt.paths import Paths
 from softprompt.tasks.template_families import family_of
 
 WORLD = WorldSettings()
@@ -66,14 +68,16 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def facts_of(folder: Path, relation: str) -> dict[str, list[tuple[str, str]]]:
-    tables = {split: prepared.load_split(folder, relation, split) for split in prepared.splits(folder, relation)}
+    paths = Paths(folder.parents[2])
+    names = prepared_splits(paths, "lama", relation)
+    tables = {split: prepared_table(paths, "lama", relation, split) for split in names}
     return {split: list(zip(table["subject"], table["label"], strict=True)) for split, table in tables.items()}
 
 
 @pytest.fixture
 def folder(raw: Path, tmp_path: Path) -> Path:
-    prepare_suite("lama", settings(raw, withheld=0.2), WORLD, tmp_path / "lama")
-    return tmp_path / "lama"
+    prepare_suite("lama", settings(raw, withheld=0.2), WORLD, Paths(tmp_path))
+    return Paths(tmp_path).suite("lama")
 
 
 def test_every_fact_is_told_but_the_withheld_ones(folder: Path) -> None:
@@ -134,8 +138,8 @@ def test_lines_are_their_templates_filled_in(folder: Path) -> None:
 
 def test_a_fact_is_told_in_as_many_wordings_as_asked(raw: Path, tmp_path: Path) -> None:
     for count in (1, 2):
-        prepare_suite("lama", settings(raw, wordings_per_fact=count), WORLD, tmp_path / "lama")
-        lines = [line for line in lines_of(tmp_path / "lama") if line["relation"] == "P19"]
+        prepare_suite("lama", settings(raw, wordings_per_fact=count), WORLD, Paths(tmp_path))
+        lines = [line for line in lines_of(Paths(tmp_path).suite("lama")) if line["relation"] == "P19"]
         wordings = Counter((line["subject"], line["label"]) for line in lines)
         assert set(wordings.values()) == {count}
         assert len({(line["subject"], line["label"], line["template"]) for line in lines}) == len(lines)
@@ -144,10 +148,10 @@ def test_a_fact_is_told_in_as_many_wordings_as_asked(raw: Path, tmp_path: Path) 
 def test_a_template_that_can_never_be_told_is_not_asked(raw: Path, tmp_path: Path) -> None:
     texts: dict[int, bytes] = {}
     for count, backward in ((1, []), (2, ["{mask} was left by {subject} ."])):
-        prepare_suite("lama", settings(raw, wordings_per_fact=count), WORLD, tmp_path / "lama")
-        content = json.loads((tmp_path / "lama" / "P19" / "templates.json").read_text())["templates"]
+        prepare_suite("lama", settings(raw, wordings_per_fact=count), WORLD, Paths(tmp_path))
+        content = json.loads((Paths(tmp_path).suite("lama") / "P19" / "templates.json").read_text())["templates"]
         assert [one["text"] for one in content if one["text"].startswith("{mask}")] == backward
-        texts[count] = (tmp_path / "lama" / "text" / "facts.jsonl").read_bytes()
+        texts[count] = (Paths(tmp_path).suite("lama") / "text" / "facts.jsonl").read_bytes()
     assert b"was left by" not in texts[1]
     assert b"was left by" in texts[2]
 
@@ -185,7 +189,7 @@ def test_the_first_wording_can_be_asked_of_a_causal_model() -> None:
 
 def test_the_same_settings_give_the_same_bytes_and_another_seed_other_ones(raw: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
-        prepare_suite("lama", settings(raw, seed=seed), WORLD, tmp_path / name)
+        prepare_suite("lama", settings(raw, seed=seed), WORLD, Paths(tmp_path / name))
     one, two, other = (sha256_of_folder(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two != other
 
@@ -206,12 +210,12 @@ def test_a_family_is_an_id_without_its_number() -> None:
 def test_without_prose_or_with_a_broken_prompt_nothing_is_written(raw: Path, tmp_path: Path) -> None:
     (raw / "superglue/BoolQ/train.jsonl").unlink()
     with pytest.raises(UserError, match=r"suites\.lama\.text: there is no passage: put BoolQ"):
-        prepare_suite("lama", settings(raw), WORLD, tmp_path / "lama")
+        prepare_suite("lama", settings(raw), WORLD, Paths(tmp_path))
     write(raw / "prompts/lpaqa/mine/P19.jsonl", {"template": "[X] near [Y] .", "weight": "much"})
     with pytest.raises(UserError, match=r"P19\.jsonl:1: field `weight` is 'much'; expected a number of at least 0"):
-        prepare_suite("lama", settings(raw), WORLD, tmp_path / "lama")
+        prepare_suite("lama", settings(raw), WORLD, Paths(tmp_path))
     write(raw / "extra/xquad/xquad.en.json", {"data": [{}]})
     write(raw / "prompts/lpaqa/mine/P19.jsonl", {"template": "[X] near [Y] .", "weight": 1})
     with pytest.raises(UserError, match=r"xquad\.en\.json: not a SQuAD file \(KeyError: 'paragraphs'\)"):
-        prepare_suite("lama", settings(raw), WORLD, tmp_path / "lama")
-    assert not (tmp_path / "lama").exists()
+        prepare_suite("lama", settings(raw), WORLD, Paths(tmp_path))
+    assert not Paths(tmp_path).suite("lama").exists()

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from helpers.prepared_tables import prepared_table
 from helpers.task_files import examples_of
 from softprompt.config import Kind, SuiteSettings, WorldSettings
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.data.rows import RawSplit
 from softprompt.errors import UserError
+from softprompt.paths import Paths
 from softprompt.tasks.load import load_task, nlu_names
 from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Role
@@ -120,10 +122,10 @@ def test_the_validation_set_is_the_test_set(tmp_path: Path) -> None:
     for name in ("train", "dev"):
         write(tmp_path / "raw" / "glue" / "SST-2" / f"{name}.tsv", "sentence\tlabel\n", *rows)
     settings = SuiteSettings(source="local", path=str(tmp_path / "raw"), dev_share=0.2)
-    prepare_suite("glue", settings, WorldSettings(), tmp_path / "glue")
-    sizes = {split: len(prepared.load_split(tmp_path / "glue", "sst2", split)) for split in ("train", "dev", "test")}
+    prepare_suite("glue", settings, WorldSettings(), Paths(tmp_path))
+    sizes = {split: len(prepared_table(Paths(tmp_path), "glue", "sst2", split)) for split in ("train", "dev", "test")}
     assert sizes == {"train": 24, "dev": 6, "test": 30}
-    manifest = prepared.read_manifest(tmp_path / "glue")
+    manifest = prepared.whole_manifest(Paths(tmp_path), "glue")
     assert manifest["tasks"]["sst2"]["licence"] == "the task's own, see gluebenchmark.com"
     assert set(manifest["left_out"]) == {"mrpc", "rte"}
 
@@ -132,8 +134,8 @@ def test_the_real_treebank_has_its_official_counts(real_data: Path, tmp_path: Pa
     (tmp_path / "raw" / "glue").mkdir(parents=True)
     (tmp_path / "raw" / "glue" / "SST-2").symlink_to(real_data / "extra" / "sst2")
     settings = SuiteSettings(source="local", path=str(tmp_path / "raw"))
-    prepare_suite("glue", settings, WorldSettings(), tmp_path / "glue")
-    splits = prepared.read_manifest(tmp_path / "glue")["tasks"]["sst2"]["splits"]
+    prepare_suite("glue", settings, WorldSettings(), Paths(tmp_path))
+    splits = prepared.whole_manifest(Paths(tmp_path), "glue")["tasks"]["sst2"]["splits"]
     assert splits["train"]["rows"] + splits["dev"]["rows"] == 6920
     assert splits["test"]["labels"] == {"negative": 428, "positive": 444}
 

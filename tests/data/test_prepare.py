@@ -11,12 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.prepared_tables import prepared_splits, prepared_table
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import prepare, prepared
 from softprompt.data.prepare import prepare_suite
+from softprompt.data.prepared import load_split
 from softprompt.data.splits import carve_dev, sample, unit_of
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
+from softprompt.paths import Paths
 from softprompt.tasks.load import load_data_section, load_task
 
 SUITES = ["lama", "superglue", "fewglue"]
@@ -71,27 +74,29 @@ def raw(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_embedded_world_gives_the_same_bytes_twice(suite: str, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        prepare_suite(suite, EMBEDDED, SMALL, tmp_path / name / suite)
+        prepare_suite(suite, EMBEDDED, SMALL, Paths(tmp_path / name))
     assert sha256_of_folder(tmp_path / "one") == sha256_of_folder(tmp_path / "two")
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_embedded_tasks_are_complete_and_loadable(suite: str, tmp_path: Path) -> None:
-    folder = tmp_path / suite
-    prepare_suite(suite, EMBEDDED, SMALL, folder)
+    paths = Paths(tmp_path)
+    folder = paths.suite(suite)
+    prepare_suite(suite, EMBEDDED, SMALL, paths)
     names = prepared.tasks(folder)
     assert len(names) >= (10 if suite == "lama" else 2)
     for name in names:
-        task = load_task(suite, name, tmp_path)
-        assert {"train", "dev", "test"} <= set(prepared.splits(folder, name))
-        tables = [prepared.load_split(folder, name, split) for split in prepared.splits(folder, name)]
+        task = load_task(suite, name, paths.prepared)
+        assert {"train", "dev", "test"} <= set(prepared_splits(paths, suite, name))
+        tables = [prepared_table(paths, suite, name, split) for split in prepared_splits(paths, suite, name)]
         for table in tables:
             assert list(table.columns[:3]) == ["id", "group", "label"]
             assert set(task.fields) <= set(table.columns)
         assert pd.concat(tables)["id"].is_unique
     texts = {"lama": ["answers.json", "facts.jsonl"], "superglue": ["documents.jsonl"], "fewglue": []}[suite]
     assert sorted(path.name for path in folder.glob("text/*")) == texts
-    assert str(tmp_path) not in (folder / "manifest.json").read_text()
+    for side in (folder, paths.test_suite(suite)):
+        assert str(tmp_path) not in (side / "manifest.json").read_text()
 
 
 # --- real data ----------------------------------------------------------------------------------------------------
@@ -120,8 +125,8 @@ REAL_ROWS = {
 
 @pytest.mark.parametrize("suite", REAL_ROWS)
 def test_real_nlu_manifests_hold_the_official_counts(real_data: Path, suite: str, tmp_path: Path) -> None:
-    prepare_suite(suite, local(real_data), SMALL, tmp_path / suite)
-    manifest = prepared.read_manifest(tmp_path / suite)
+    prepare_suite(suite, local(real_data), SMALL, Paths(tmp_path))
+    manifest = prepared.whole_manifest(Paths(tmp_path), suite)
     rows = {
         name: (task["splits"]["train"]["rows"] + task["splits"]["dev"]["rows"], task["splits"]["test"]["rows"])
         for name, task in manifest["tasks"].items()
@@ -135,8 +140,8 @@ def test_real_nlu_manifests_hold_the_official_counts(real_data: Path, suite: str
 
 
 def test_fewglues_wsc_has_nothing_but_positives_and_record_is_checked(real_data: Path, tmp_path: Path) -> None:
-    prepare_suite("fewglue", local(real_data), SMALL, tmp_path / "fewglue")
-    manifest = prepared.read_manifest(tmp_path / "fewglue")
+    prepare_suite("fewglue", local(real_data), SMALL, Paths(tmp_path))
+    manifest = prepared.whole_manifest(Paths(tmp_path), "fewglue")
     splits = manifest["tasks"]["wsc"]["splits"]
     assert (splits["train"]["labels"], splits["dev"]["labels"]) == ({"true": 32}, {"true": 10, "false": 22})
     record = manifest["left_out"]["record"]
@@ -148,9 +153,8 @@ def test_fewglues_wsc_has_nothing_but_positives_and_record_is_checked(real_data:
 
 
 def test_real_lama_manifest_holds_the_official_counts(real_data: Path, tmp_path: Path) -> None:
-    prepare_suite("lama", local(real_data, vocabulary="29k"), SMALL, tmp_path / "lama")
-    folder = tmp_path / "lama"
-    manifest = prepared.read_manifest(folder)
+    prepare_suite("lama", local(real_data, vocabulary="29k"), SMALL, Paths(tmp_path))
+    manifest = prepared.whole_manifest(Paths(tmp_path), "lama")
     tasks = manifest["tasks"]
     relations = {name: task for name, task in tasks.items() if name.startswith("P")}
     facts = {
@@ -182,10 +186,10 @@ def test_real_lama_manifest_holds_the_official_counts(real_data: Path, tmp_path:
     assert {name: count for name, count in overlaps.items() if count > 2} == {"P138": 12, "P176": 8, "P264": 8}
     repeated = {name: task["splits"]["test"]["repeated"] for name, task in tasks.items()}
     assert sum(repeated[name] for name in ("P138", "P176", "P178", "P449")) == 14
-    vocabulary = prepared.load_vocabulary(folder)
+    vocabulary = prepared.load_vocabulary(Paths(tmp_path).suite("lama"))
     assert vocabulary is not None
     assert [len(set(words)) for words in vocabulary] == [18154]
-    assert len(load_task("lama", "P19", tmp_path).manual) == 13 + 3 + 3  # with LPAQA's
+    assert len(load_task("lama", "P19", Paths(tmp_path).prepared).manual) == 13 + 3 + 3  # with LPAQA's
 
 
 PROBE_ROWS = {
@@ -198,15 +202,15 @@ PROBE_ROWS = {
 
 
 def test_real_probes_hold_the_official_counts_and_bring_what_is_asked(real_data: Path, tmp_path: Path) -> None:
-    prepare_suite("lama", local(real_data, tasks=tuple(PROBE_ROWS)), SMALL, tmp_path / "lama")
-    manifest = prepared.read_manifest(tmp_path / "lama")
+    prepare_suite("lama", local(real_data, tasks=tuple(PROBE_ROWS)), SMALL, Paths(tmp_path))
+    manifest = prepared.whole_manifest(Paths(tmp_path), "lama")
     assert {name: manifest["tasks"][name]["splits"]["test"]["rows"] for name in PROBE_ROWS} == PROBE_ROWS
     squad = manifest["tasks"]["squad"]["raw"]["lama/Squad/test.jsonl"]
     assert (squad["lines"], squad["dropped"]) == (305, {"a sentence with more than one [MASK]": 3})
     for name in PROBE_ROWS:
-        task = load_task("lama", name, tmp_path)
-        table = prepared.load_split(tmp_path / "lama", name, "test")
-        assert prepared.splits(tmp_path / "lama", name) == ["test"]
+        task = load_task("lama", name, Paths(tmp_path).prepared)
+        table = prepared_table(Paths(tmp_path), "lama", name, "test")
+        assert prepared_splits(Paths(tmp_path), "lama", name) == ["test"]
         assert set(table.columns) == {"id", "group", "label", *task.fields}
         assert bool(task.templates("manual", "causal")) == name.startswith("google_re")
 
@@ -215,19 +219,19 @@ def test_real_probes_hold_the_official_counts_and_bring_what_is_asked(real_data:
 def test_the_chosen_vocabulary_is_the_prepared_one(
     real_data: Path, name: str, words: int | None, tmp_path: Path
 ) -> None:
-    prepare_suite("lama", local(real_data, tasks=("P36",), vocabulary=name), SMALL, tmp_path / "lama")
-    vocabulary = prepared.load_vocabulary(tmp_path / "lama")
+    prepare_suite("lama", local(real_data, tasks=("P36",), vocabulary=name), SMALL, Paths(tmp_path))
+    vocabulary = prepared.load_vocabulary(Paths(tmp_path).suite("lama"))
     assert (None if vocabulary is None else [len(one) for one in vocabulary]) == (words and [words])
-    assert prepared.read_manifest(tmp_path / "lama")["settings"]["vocabulary"] == name
+    assert prepared.whole_manifest(Paths(tmp_path), "lama")["settings"]["vocabulary"] == name
 
 
 def test_redrawn_fewglue_has_32_and_32_of_superglues_train_rows(real_data: Path, tmp_path: Path) -> None:
     drawn = {}
     for seed in (0, 0, 1):
-        prepare_suite("fewglue", local(real_data, split_seed=seed), SMALL, tmp_path / "fewglue")
-        manifest = prepared.read_manifest(tmp_path / "fewglue")
+        prepare_suite("fewglue", local(real_data, split_seed=seed), SMALL, Paths(tmp_path))
+        manifest = prepared.whole_manifest(Paths(tmp_path), "fewglue")
         for name, task in manifest["tasks"].items():
-            train, dev = (prepared.load_split(tmp_path / "fewglue", name, split) for split in ("train", "dev"))
+            train, dev = (prepared_table(Paths(tmp_path), "fewglue", name, split) for split in ("train", "dev"))
             data = load_data_section("fewglue", name)
             assert (unit_of(train["id"], data).nunique(), unit_of(dev["id"], data).nunique()) == (32, 32)
             assert task["splits"]["test"]["rows"] == REAL_ROWS["fewglue"][name][1]
@@ -242,14 +246,14 @@ def test_redrawn_fewglue_has_32_and_32_of_superglues_train_rows(real_data: Path,
 
 
 def test_dev_is_stratified_and_apart_from_train(raw: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "superglue"
-    prepare_suite("superglue", local(raw, dev_share=0.2), SMALL, folder)
-    assert prepared.splits(folder, "rte") == ["train", "dev", "test"]
-    train, dev = (prepared.load_split(folder, "rte", split) for split in ("train", "dev"))
+    paths = Paths(tmp_path)
+    prepare_suite("superglue", local(raw, dev_share=0.2), SMALL, paths)
+    assert prepared_splits(paths, "superglue", "rte") == ["train", "dev", "test"]
+    train, dev = (prepared_table(paths, "superglue", "rte", split) for split in ("train", "dev"))
     assert dict(dev["label"].value_counts()) == {"entailment": 6, "not_entailment": 2}
     assert set(train["id"]) | set(dev["id"]) == {f"train-{idx}" for idx in range(40)}
     assert not set(train["id"]) & set(dev["id"])
-    assert set(prepared.load_split(folder, "rte", "test")["id"]) == {f"val-{idx}" for idx in range(12)}
+    assert set(prepared_table(paths, "superglue", "rte", "test")["id"]) == {f"val-{idx}" for idx in range(12)}
 
 
 def table_of(groups: list[str], labels: list[str]) -> pd.DataFrame:
@@ -284,34 +288,34 @@ def test_a_limit_keeps_the_answers_of_a_question_together() -> None:
 
 
 def test_limits_are_samples_in_the_order_of_the_file(raw: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "superglue"
-    prepare_suite("superglue", local(raw, train_limit=10, test_limit=5), SMALL, folder)
+    paths = Paths(tmp_path)
+    prepare_suite("superglue", local(raw, train_limit=10, test_limit=5), SMALL, paths)
     for split, rows in (("train", 10), ("test", 5)):
-        numbers = [int(name.rpartition("-")[2]) for name in prepared.load_split(folder, "rte", split)["id"]]
+        numbers = [int(name.rpartition("-")[2]) for name in prepared_table(paths, "superglue", "rte", split)["id"]]
         assert len(numbers) == rows
         assert numbers == sorted(numbers)
-    raw_files = prepared.read_manifest(folder)["tasks"]["rte"]["raw"]
+    raw_files = prepared.whole_manifest(paths, "superglue")["tasks"]["rte"]["raw"]
     assert raw_files["superglue/RTE/train.jsonl"]["read"] == 40
 
 
 def test_a_dev_share_that_leaves_nothing_is_refused(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"suites\.superglue\.dev_share = 1\.0 leaves no train"):
-        prepare_suite("superglue", local(raw, dev_share=1.0), SMALL, tmp_path / "superglue")
+        prepare_suite("superglue", local(raw, dev_share=1.0), SMALL, Paths(tmp_path))
 
 
 # --- which tasks --------------------------------------------------------------------------------------------------
 
 
 def test_fewglue_takes_superglues_validation_set_where_it_has_none(raw: Path, tmp_path: Path) -> None:
-    prepare_suite("fewglue", local(raw), SMALL, tmp_path / "fewglue")
-    assert len(prepared.load_split(tmp_path / "fewglue", "rte", "test")) == 12
-    assert "superglue/RTE/val.jsonl" in prepared.read_manifest(tmp_path / "fewglue")["tasks"]["rte"]["raw"]
+    prepare_suite("fewglue", local(raw), SMALL, Paths(tmp_path))
+    assert len(prepared_table(Paths(tmp_path), "fewglue", "rte", "test")) == 12
+    assert "superglue/RTE/val.jsonl" in prepared.whole_manifest(Paths(tmp_path), "fewglue")["tasks"]["rte"]["raw"]
 
 
 def test_all_means_the_complete_tasks_and_the_manifest_says_which_are_not(raw: Path, tmp_path: Path) -> None:
-    prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
-    manifest = prepared.read_manifest(tmp_path / "lama")
-    assert prepared.tasks(tmp_path / "lama") == ["P36", "P47"]
+    prepare_suite("lama", local(raw), SMALL, Paths(tmp_path))
+    manifest = prepared.whole_manifest(Paths(tmp_path), "lama")
+    assert prepared.tasks(Paths(tmp_path).suite("lama")) == ["P36", "P47"]
     assert {name: task["note"] for name, task in manifest["tasks"].items()} == {
         "P36": "",
         "P47": "zero-shot probe: no train facts",
@@ -320,7 +324,7 @@ def test_all_means_the_complete_tasks_and_the_manifest_says_which_are_not(raw: P
     assert manifest["left_out"]["squad"] == {"reason": "no file lama/Squad/test.jsonl"}
     entry = manifest["tasks"]["P36"]
     assert (entry["also_in_test"], entry["splits"]["train"]["repeated"]) == ({"train": 1, "dev": 0}, 1)
-    assert prepared.load_vocabulary(tmp_path / "lama") is None
+    assert prepared.load_vocabulary(Paths(tmp_path).suite("lama")) is None
 
 
 @pytest.mark.parametrize(
@@ -338,7 +342,7 @@ def test_a_task_that_cannot_be_prepared_is_refused(
     suite: str, task: str, message: str, raw: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        prepare_suite(suite, local(raw, tasks=(task,)), SMALL, tmp_path / suite)
+        prepare_suite(suite, local(raw, tasks=(task,)), SMALL, Paths(tmp_path))
 
 
 def test_record_is_prepared_with_its_entities_as_candidates(raw: Path, tmp_path: Path) -> None:
@@ -354,25 +358,25 @@ def test_record_is_prepared_with_its_entities_as_candidates(raw: Path, tmp_path:
                 for index in range(6)
             ),
         )
-    prepare_suite("superglue", local(raw, tasks=("record",), dev_share=0.5), SMALL, tmp_path / "superglue")
-    first = prepared.load_split(tmp_path / "superglue", "record", "test").iloc[0]
+    prepare_suite("superglue", local(raw, tasks=("record",), dev_share=0.5), SMALL, Paths(tmp_path))
+    first = prepared_table(Paths(tmp_path), "superglue", "record", "test").iloc[0]
     assert (first["label"], first["entities"], first["after"]) == ('["Ann"]', '["Ann", "Bob"]', "met Bob")
 
 
 def test_a_folder_without_the_suite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"suites\.lama\.path is .*nowhere.*holds lama/"):
-        prepare_suite("lama", local(tmp_path / "nowhere"), SMALL, tmp_path / "lama")
+        prepare_suite("lama", local(tmp_path / "nowhere"), SMALL, Paths(tmp_path))
 
 
 def test_a_suite_without_any_complete_task_is_refused(raw: Path, tmp_path: Path) -> None:
     (raw / "superglue/RTE/val.jsonl").unlink()
     with pytest.raises(UserError, match=r"superglue has no complete task .*rte: superglue/RTE has no val\.jsonl"):
-        prepare_suite("superglue", local(raw), SMALL, tmp_path / "superglue")
+        prepare_suite("superglue", local(raw), SMALL, Paths(tmp_path))
 
 
 def test_an_unknown_suite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown suite 'squad'; valid ones: lama, superglue, fewglue, glue"):
-        prepare_suite("squad", EMBEDDED, SMALL, tmp_path / "squad")
+        prepare_suite("squad", EMBEDDED, SMALL, Paths(tmp_path))
 
 
 def test_an_id_in_two_splits_is_refused(raw: Path, tmp_path: Path) -> None:
@@ -380,7 +384,7 @@ def test_an_id_in_two_splits_is_refused(raw: Path, tmp_path: Path) -> None:
     (raw / "lama/withheld").mkdir()
     shutil.copy(tmp_path / "copy.jsonl", raw / "lama/withheld/P36.jsonl")
     with pytest.raises(UserError, match=r"P36: the id 'u0' stands in the splits test and withheld"):
-        prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
+        prepare_suite("lama", local(raw), SMALL, Paths(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"bert": 3}'])
@@ -388,7 +392,7 @@ def test_a_broken_vocabulary_is_refused(content: str, raw: Path, tmp_path: Path)
     (raw / "lama/vocab").mkdir()
     (raw / "lama/vocab/29k-vocab.json").write_text(content)
     with pytest.raises(UserError, match=r"29k-vocab\.json: not a vocabulary file"):
-        prepare_suite("lama", local(raw, vocabulary="29k"), SMALL, tmp_path / "lama")
+        prepare_suite("lama", local(raw, vocabulary="29k"), SMALL, Paths(tmp_path))
     assert not (tmp_path / "lama").exists()
 
 
@@ -396,7 +400,7 @@ def test_a_broken_vocabulary_is_refused(content: str, raw: Path, tmp_path: Path)
 def test_a_vocabulary_that_is_not_there_is_refused(name: str, raw: Path, tmp_path: Path) -> None:
     expected = rf"^suites\.lama\.vocabulary is '{name}', but there is no file .*vocabulary: full$"
     with pytest.raises(UserError, match=expected):
-        prepare_suite("lama", local(raw, vocabulary=name), SMALL, tmp_path / "lama")
+        prepare_suite("lama", local(raw, vocabulary=name), SMALL, Paths(tmp_path))
     assert not (tmp_path / "lama").exists()
 
 
@@ -413,16 +417,16 @@ def test_vocabularies_are_read(
 ) -> None:
     (raw / "lama/vocab").mkdir()
     (raw / "lama/vocab" / file).write_text(content, encoding="utf-8")
-    prepare_suite("lama", local(raw, vocabulary=name), SMALL, tmp_path / "lama")
-    assert prepared.load_vocabulary(tmp_path / "lama") == words
+    prepare_suite("lama", local(raw, vocabulary=name), SMALL, Paths(tmp_path))
+    assert prepared.load_vocabulary(Paths(tmp_path).suite("lama")) == words
 
 
 def test_a_redrawn_split_needs_enough_examples(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"split_seed = 3: SuperGLUE's train file of rte has 40 examples; .* 64"):
-        prepare_suite("fewglue", local(raw, split_seed=3), SMALL, tmp_path / "fewglue")
+        prepare_suite("fewglue", local(raw, split_seed=3), SMALL, Paths(tmp_path))
     (raw / "superglue/RTE/train.jsonl").unlink()
     with pytest.raises(UserError, match=r"fewglue/RTE has no superglue train\.jsonl to draw from"):
-        prepare_suite("fewglue", local(raw, split_seed=3), SMALL, tmp_path / "fewglue")
+        prepare_suite("fewglue", local(raw, split_seed=3), SMALL, Paths(tmp_path))
 
 
 # --- all or nothing -----------------------------------------------------------------------------------------------
@@ -431,15 +435,15 @@ def test_a_redrawn_split_needs_enough_examples(raw: Path, tmp_path: Path) -> Non
 def test_a_broken_row_leaves_nothing_behind(raw: Path, tmp_path: Path) -> None:
     write(raw / "superglue/RTE/val.jsonl", rte(0, "perhaps"))
     with pytest.raises(UserError, match=r"val\.jsonl:1: field `label` is 'perhaps'"):
-        prepare_suite("superglue", local(raw), SMALL, tmp_path / "out" / "superglue")
-    assert list((tmp_path / "out").iterdir()) == []
+        prepare_suite("superglue", local(raw), SMALL, Paths(tmp_path / "out"))
+    assert [path for path in (tmp_path / "out").rglob("*") if path.name not in ("data", "prepared", "test")] == []
 
 
 def test_an_error_while_writing_leaves_what_was_there(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "out" / "superglue"
-    prepare_suite("superglue", local(raw), SMALL, out)
+    paths = Paths(tmp_path / "out")
+    prepare_suite("superglue", local(raw), SMALL, paths)
     before = sha256_of_folder(tmp_path / "out")
 
     def full_disk(*_: object) -> None:
@@ -447,7 +451,7 @@ def test_an_error_while_writing_leaves_what_was_there(
 
     monkeypatch.setattr(prepare, "write_manifest", full_disk)
     with pytest.raises(OSError, match="no space left"):
-        prepare_suite("superglue", local(raw, train_limit=3), SMALL, out)
+        prepare_suite("superglue", local(raw, train_limit=3), SMALL, paths)
     assert sha256_of_folder(tmp_path / "out") == before
 
 
@@ -456,21 +460,55 @@ import os, signal, sys
 from pathlib import Path
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import prepare
-prepare.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-prepare.prepare_suite("superglue", SuiteSettings(source="local", path=sys.argv[1]), WorldSettings(), Path(sys.argv[2]))
+from softprompt.paths import Paths
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3] == "written":
+    prepare.write_manifest = killed
+else:
+    rename = Path.rename
+    def counted(self, target, left=[int(sys.argv[3])]):
+        left[0] -= 1
+        return killed() if left[0] < 0 else rename(self, target)
+    Path.rename = counted
+settings = SuiteSettings(source="local", path=sys.argv[1], train_limit=5, test_limit=5)
+prepare.prepare_suite("superglue", settings, WorldSettings(), Paths(Path(sys.argv[2])))
 """
 
 
-def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(raw: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out" / "superglue"
+def killed_prepare(raw: Path, root: Path, moment: str) -> None:
+    """`moment`: while manifests are `written`, or after so many folders were renamed."""
     source = str(Path(prepare.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
-    killed = subprocess.run([sys.executable, "-c", KILLED, raw, out], env=environment, check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, raw, root, moment], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert not out.exists()
-    assert len(list(out.parent.iterdir())) == 1
-    prepare_suite("superglue", local(raw), SMALL, out)
-    assert [path.name for path in out.parent.iterdir()] == ["superglue"]
+
+
+def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(raw: Path, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "out")
+    killed_prepare(raw, paths.root, "written")
+    sides = paths.suite("superglue"), paths.test_suite("superglue")
+    for side in sides:
+        assert not side.exists()
+        assert len(list(side.parent.iterdir())) == 1
+    prepare_suite("superglue", local(raw), SMALL, paths)
+    assert [path.name for side in sides for path in side.parent.iterdir()] == ["superglue", "superglue"]
+
+
+@pytest.mark.parametrize("renamed", range(4))
+def test_a_run_killed_at_the_end_never_leaves_old_data_beside_new_data(renamed: int, raw: Path, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "out")
+    prepare_suite("superglue", local(raw, train_limit=20, test_limit=10), SMALL, paths)
+    killed_prepare(raw, paths.root, str(renamed))
+    sides = paths.suite("superglue"), paths.test_suite("superglue")
+    rows = [
+        len(load_split(side, "rte", split))
+        for side, split in zip(sides, ("train", "test"), strict=True)
+        if side.exists()
+    ]
+    assert rows == {0: [20, 10], 1: [10], 2: [], 3: [5]}[renamed]
+    prepare_suite("superglue", local(raw, train_limit=20, test_limit=10), SMALL, paths)
+    assert [path.name for side in sides for path in side.parent.iterdir()] == ["superglue", "superglue"]
 
 
 # --- what content keys rest on ------------------------------------------------------------------------------------
@@ -478,8 +516,8 @@ def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(raw: Path, tmp
 
 def test_the_fingerprint_follows_tables_templates_and_vocabulary_and_nothing_else(raw: Path, tmp_path: Path) -> None:
     def fingerprint(vocabulary: str = "full") -> str:
-        prepare_suite("lama", local(raw, vocabulary=vocabulary), SMALL, tmp_path / "lama")
-        return prepared.fingerprint(tmp_path / "lama", "P36")
+        prepare_suite("lama", local(raw, vocabulary=vocabulary), SMALL, Paths(tmp_path))
+        return prepared.fingerprint(Paths(tmp_path).suite("lama"), "P36")
 
     first = fingerprint()
     write(raw / "lama/autoprompt/P47/train.jsonl", {"sub_label": "a", "obj_label": "b"})
@@ -487,20 +525,37 @@ def test_the_fingerprint_follows_tables_templates_and_vocabulary_and_nothing_els
     write(raw / "prompts/pararel/P36.jsonl", {"pattern": "[Y] is the capital of [X]."})
     with_pattern = fingerprint()
     assert with_pattern != first
-    write(raw / "lama/TREx/P36.jsonl", {"sub_label": "a", "obj_label": "b", "uuid": "u"})
-    with_other_test = fingerprint()
-    assert with_other_test not in (first, with_pattern)
+    write(raw / "lama/autoprompt/P36/train.jsonl", {"sub_label": "a", "obj_label": "b"})
+    with_other_train = fingerprint()
+    assert with_other_train not in (first, with_pattern)
     write(raw / "lama/vocab/29k-vocab.json", {"bert": ["a", "b"], "gpt2": ["\u0120b", "\u0120c"]})
-    assert fingerprint() == with_other_test
-    assert fingerprint("29k") not in (first, with_pattern, with_other_test)
-    assert prepared.load_vocabulary(tmp_path / "lama") == [["b"]]
+    assert fingerprint() == with_other_train
+    assert fingerprint("29k") not in (first, with_pattern, with_other_train)
+    assert prepared.load_vocabulary(Paths(tmp_path).suite("lama")) == [["b"]]
+
+
+def test_no_byte_of_what_may_be_learnt_from_depends_on_test_rows(raw: Path, tmp_path: Path) -> None:
+    def digests() -> tuple[list[str], list[str]]:
+        for suite in SUITES:
+            prepare_suite(suite, local(raw), SMALL, Paths(tmp_path))
+        return [
+            [sha256_of_folder(side(suite)) for suite in SUITES]
+            for side in (Paths(tmp_path).suite, Paths(tmp_path).test_suite)
+        ]  # type: ignore[return-value]
+
+    learnable, test = digests()
+    write(raw / "lama/TREx/P36.jsonl", {"sub_label": "a", "obj_label": "b", "uuid": "u"})
+    write(raw / "superglue/RTE/val.jsonl", *rte_rows(4))
+    learnable_then, test_then = digests()
+    assert learnable_then == learnable
+    assert all(before != after for before, after in zip(test, test_then, strict=True))
 
 
 def test_reading_what_is_not_prepared_is_refused(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"manifest\.json: no such file; .*prepare@lama"):
-        prepared.tasks(tmp_path / "lama")
-    prepare_suite("lama", local(raw), SMALL, tmp_path / "lama")
+        prepared.tasks(Paths(tmp_path).suite("lama"))
+    prepare_suite("lama", local(raw), SMALL, Paths(tmp_path))
     with pytest.raises(UserError, match="no task 'P19'; prepared are P36"):
-        prepared.load_split(tmp_path / "lama", "P19", "test")
-    with pytest.raises(UserError, match="no split 'withheld'; it has train, dev, test"):
-        prepared.load_split(tmp_path / "lama", "P36", "withheld")
+        prepared_table(Paths(tmp_path), "lama", "P19", "test")
+    with pytest.raises(UserError, match="no split 'withheld'; it has test"):
+        prepared_table(Paths(tmp_path), "lama", "P36", "withheld")

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from helpers.prepared_tables import prepared_table
 from helpers.profiles import fixture_content, listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
@@ -23,6 +24,7 @@ from softprompt.experiments.train import train_method
 from softprompt.inputs.encoding import encode_texts, tokenize
 from softprompt.methods import build_method
 from softprompt.paths import Paths
+from softprompt.reporting.analysis.scoring import score_table
 from softprompt.results import Cell, Coverage
 from softprompt.tasks.load import load_task
 
@@ -126,7 +128,7 @@ def folder(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "lama/vocab").mkdir()
     (root / "lama/vocab/common_vocab_cased.txt").write_text("\n".join(words[:20]))
     settings = SuiteSettings(source="local", path=str(root), vocabulary="common")
-    prepare_suite("lama", settings, WorldSettings(), out / "data/prepared/lama")
+    prepare_suite("lama", settings, WorldSettings(), Paths(out))
     return out
 
 
@@ -181,7 +183,7 @@ def test_a_causal_backbone_is_not_asked_sentences_with_a_blank_inside(gpt2: Back
 
 def test_a_row_is_asked_in_its_own_words(bert: Backbone, folder: Path) -> None:
     task = load_task("lama", "squad", folder / "data/prepared")
-    examples = load_split(folder / "data/prepared/lama", "squad", "test")
+    examples = load_split(Paths(folder).test_suite("lama"), "squad", "test")
     (template,) = task.templates("manual", "masked")
     encoded = encode_texts(bert, template, examples[:1], 0, 64)
     ids = encoded.ids[0].tolist()
@@ -190,12 +192,18 @@ def test_a_row_is_asked_in_its_own_words(bert: Backbone, folder: Path) -> None:
     assert ids[encoded.read_at[0]] == bert.tokenizer.mask_token_id
 
 
+def scores_in(folder: Path, evaluated: Path) -> pd.DataFrame:
+    predictions = pd.read_parquet(evaluated / "predictions.parquet")
+    names = predictions["task"].unique()
+    return score_table(predictions, {("lama", name): load_task("lama", name, Paths(folder).prepared) for name in names})
+
+
 def test_evaluation_answers_the_probes_and_says_what_counts(bert: Backbone, folder: Path, words: list[str]) -> None:
     params = params_for(folder, ["manual"])
     cells_of("manual", bert, folder)
     evaluate_backbone(params, bert, Paths(folder))
     out = Paths(folder).evaluate(bert.name)
-    scores = pd.read_csv(out / "scores.csv")
+    scores = scores_in(folder, out)
     coverage = pd.read_csv(out / "coverage.csv").set_index(["task", "split"])
     assert list(coverage.reset_index()[list(Coverage.model_fields)].columns) == list(Coverage.model_fields)
     kept = coverage.xs("test", level="split")["kept"]
@@ -203,7 +211,7 @@ def test_evaluation_answers_the_probes_and_says_what_counts(bert: Backbone, fold
     assert tested.to_dict() == kept[kept > 0].to_dict()
     assert kept["squad"] == 6
     for (task, split), row in coverage.iterrows():  # by hand: one token and in the list, or why not
-        labels = load_split(folder / "data/prepared/lama", task, split)["label"]
+        labels = prepared_table(Paths(folder), "lama", task, split)["label"]
         pieces = [tokenize(bert.tokenizer, label) for label in labels]
         known = [len(ids) == 1 and ids != [bert.tokenizer.unk_token_id] for ids in pieces]
         inside = [label in words[:20] for label in labels]
@@ -218,10 +226,10 @@ def test_lamas_metrics_equal_a_plain_ranking_of_the_models_own_scores(
 ) -> None:
     cells_of("manual", bert, folder)
     evaluate_backbone(params_for(folder, ["manual"]), bert, Paths(folder))
-    scores = pd.read_csv(Paths(folder).evaluate(bert.name) / "scores.csv")
+    scores = scores_in(folder, Paths(folder).evaluate(bert.name))
     answers = [tokenize(bert.tokenizer, word)[0] for word in words[:20] if len(tokenize(bert.tokenizer, word)) == 1]
     ranks = []
-    for row in load_split(folder / "data/prepared/lama", "P36", "test").itertuples():
+    for row in load_split(Paths(folder).test_suite("lama"), "P36", "test").itertuples():
         gold = tokenize(bert.tokenizer, row.label)
         if len(gold) == 1 and gold[0] in answers:
             ids = bert.tokenizer(f"{row.subject} has {bert.tokenizer.mask_token} .", return_tensors="pt")["input_ids"]

@@ -21,6 +21,7 @@ from softprompt.data.sources import ORIGINS, download, fetch_suite, hub_datasets
 from softprompt.data.sources.lock import Lock
 from softprompt.data.suite_layouts import LAYOUTS
 from softprompt.errors import UserError
+from softprompt.paths import Paths
 from softprompt.tasks import load
 from softprompt.tasks.load import load_data_section, nlu_names
 
@@ -64,10 +65,10 @@ def hub_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tables(suite: str, source: str, tmp_path: Path, **settings: object) -> dict[str, str]:
     """The hash of every table that `prepare` makes of a suite."""
-    out = tmp_path / "out" / source / suite
+    paths = Paths(tmp_path / "out" / source)
     parsed = SuiteSettings.model_validate({"source": source, "dev_share": 0.2, **settings})
-    prepare_suite(suite, parsed, WORLD, out, tmp_path / "downloads")
-    tasks = prepared.read_manifest(out)["tasks"]
+    prepare_suite(suite, parsed, WORLD, paths, tmp_path / "downloads")
+    tasks = prepared.whole_manifest(paths, suite)["tasks"]
     hashes = {
         f"{name}/{split}": part["sha256"] for name, task in tasks.items() for split, part in task["splits"].items()
     }
@@ -83,7 +84,8 @@ def test_official_archives_give_the_rows_of_a_local_folder(raw: Path, server: Fi
     asked = len(server.asked)
     assert tables("superglue", "official", tmp_path) == tables("superglue", "local", tmp_path, path=str(raw))
     assert len(server.asked) == asked  # everything was kept
-    assert prepared.load_vocabulary(tmp_path / "out" / "official" / "lama") == [["city0", "city1"]]
+    vocabulary = prepared.load_vocabulary(Paths(tmp_path / "out" / "official").suite("lama"))
+    assert vocabulary == [["city0", "city1"]]
 
 
 @pytest.mark.usefixtures("server")
@@ -143,7 +145,7 @@ def test_other_examples_are_drawn_from_the_official_superglue(
     drawn = tables("fewglue", "official", tmp_path, **settings)
     assert drawn == tables("fewglue", "local", tmp_path, path=str(raw), **settings)
     assert [path for path, _ in server.asked if path.endswith(".zip")] == ["glue/superglue/data/v2/CB.zip"]
-    origins = prepared.read_manifest(tmp_path / "out" / "official" / "fewglue")["origins"]
+    origins = prepared.whole_manifest(Paths(tmp_path / "out" / "official"), "fewglue")["origins"]
     assert f"{server.url}/glue/superglue/data/v2/CB.zip" in origins
     assert {f"cb/{split}" for split in ("train", "dev", "test", "files")} == set(drawn)
 
@@ -160,7 +162,7 @@ def test_a_suite_without_a_task_names_the_key_that_chose_it(source: str, key: st
 @pytest.mark.usefixtures("server")
 def test_a_manifest_says_where_the_files_came_from(tmp_path: Path) -> None:
     tables("superglue", "official", tmp_path, tasks=["cb"])
-    manifest = prepared.read_manifest(tmp_path / "out" / "official" / "superglue")
+    manifest = prepared.whole_manifest(Paths(tmp_path / "out" / "official"), "superglue")
     (address,) = manifest["origins"]
     assert address.endswith("glue/superglue/data/v2/CB.zip")
     assert json.loads((tmp_path / "downloads.lock.json").read_text()) == manifest["origins"]

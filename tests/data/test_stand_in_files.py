@@ -9,6 +9,7 @@ from helpers.source_samples import local_files
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data import few_shot, prepared
 from softprompt.data.prepare import prepare_suite
+from softprompt.paths import Paths
 
 SUBSET = "train_subset2000.jsonl"
 
@@ -28,8 +29,10 @@ def raw(tmp_path: Path) -> Path:
 def notes(suite: str, raw: Path, tmp_path: Path, **settings: object) -> dict[str, str]:
     """What the manifest notes of each task."""
     parsed = SuiteSettings.model_validate({"source": "local", "path": str(raw), "dev_share": 0.2, **settings})
-    prepare_suite(suite, parsed, WorldSettings(), tmp_path / "out" / suite)
-    return {name: task["note"] for name, task in prepared.read_manifest(tmp_path / "out" / suite)["tasks"].items()}
+    prepare_suite(suite, parsed, WorldSettings(), Paths(tmp_path / "out"))
+    return {
+        name: task["note"] for name, task in prepared.whole_manifest(Paths(tmp_path / "out"), suite)["tasks"].items()
+    }
 
 
 def test_official_files_are_not_worth_a_note(raw: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from softprompt.tasks.load import load_task
 
 
 def test_every_template_is_asked_of_every_fact(gpt2: Backbone, prepared: Path) -> None:
-    facts = load_split(prepared / "lama", "P36", "test")
+    facts = load_split(Paths(prepared.parents[1]).test_suite("lama"), "P36", "test")
     templates = load_task("lama", "P36", prepared).templates("manual", "causal")
     backbone = gpt2.tuned_copy()
     _learn(backbone, templates[0].text, facts.iloc[::2])
-    known = known_facts(backbone, prepared / "lama", inference_tokens=512)
+    known = known_facts(backbone, Paths(prepared.parents[1]), inference_tokens=512)
     known = known.query("relation == 'P36' and split == 'test'").set_index("template")
     for template in templates:
         correct = [_answer(backbone, template.text, fact) == fact["label"] for fact in facts.to_dict("records")]
@@ -30,7 +30,7 @@ def test_a_fact_is_asked_in_the_wording_that_states_it(gpt2: Backbone, prepared:
     suite = tmp_path / "lama"
     shutil.copytree(prepared / "lama", suite)
     templates = load_task("lama", "P36", prepared).templates("manual", "causal")[:2]
-    facts = load_split(suite, "P36", "test")[["subject", "label"]]
+    facts = load_split(suite, "P36", "train")[["subject", "label"]]
     stated = pd.concat(
         [facts.iloc[:6].assign(template=templates[0].id), facts.iloc[3:].assign(template=templates[1].id)]
     )

@@ -13,9 +13,9 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.evaluation.prompt_contents import cosines_to_words, write_prompt_contents
 from softprompt.experiments.store import FleetStore
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.files import write_atomically
 from softprompt.inputs.batches import Pool
-from softprompt.inputs.task_data import load_task_data
 from softprompt.paths import Paths
 from softprompt.prompts.pool import PromptPool, draw
 from softprompt.prompts.soft_prompt import SoftPrompt
@@ -140,7 +140,7 @@ def test_a_report_shows_words_and_pools(tmp_path: Path) -> None:
     world = synthetic.World(backbones=("tiny_bert",), tasks={"lama": ("P1",)})
     synthetic.make(tmp_path, world)
     folder = tmp_path / "results/evaluate/tiny_bert"
-    arguments = (tmp_path / "results", tmp_path / "data/prepared", tmp_path / "reports", synthetic.context_of(world))
+    arguments = (Paths(tmp_path), synthetic.context_of(world))
     aggregate(*arguments)
     assert not (tmp_path / "reports/prompts.md").exists()
     assert "prompts.md" not in (tmp_path / "reports/README.md").read_text()

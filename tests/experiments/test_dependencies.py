@@ -12,7 +12,8 @@ from softprompt.config import MethodSettings
 from softprompt.experiments.dependencies import task_dependencies
 from softprompt.experiments.jobs import content_key
 from softprompt.experiments.studies import open_study
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.experiments.task_loading import load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.tasks.load import load_task
 
 

@@ -24,9 +24,9 @@ RATE = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data/prepared of FewGLUE's RTE in the small world."""
-    folder = tmp_path_factory.mktemp("few")
-    prepare_suite("fewglue", SuiteSettings(source="embedded", tasks=("rte",), test_limit=10), WORLD, folder / "fewglue")
-    return folder
+    paths = Paths(tmp_path_factory.mktemp("few"))
+    prepare_suite("fewglue", SuiteSettings(source="embedded", tasks=("rte",), test_limit=10), WORLD, paths)
+    return paths.prepared
 
 
 def small(name: str, section: dict[str, Any], **changed: Any) -> Params:

@@ -22,8 +22,7 @@ def all_methods() -> Params:
 
 def paths_with(prepared: Path, folder: Path) -> Paths:
     """A working copy whose data are those of the folder `prepared`."""
-    (folder / "data").mkdir()
-    (folder / "data" / "prepared").symlink_to(prepared)
+    (folder / "data").symlink_to(prepared.parent)
     return Paths(folder)
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from softprompt.config import Budget, Run
-from softprompt.files import write_atomically
+from softprompt.files import sha256_of_file, write_atomically
+from softprompt.paths import Paths
 from softprompt.reporting.context import ReportContext
 from softprompt.results import (
     Cell,
@@ -18,7 +20,6 @@ from softprompt.results import (
     Coverage,
     CurvePoint,
     Prediction,
-    Score,
     SearchedSetting,
     State,
     TrainResult,
@@ -27,6 +28,8 @@ from softprompt.results import (
     write_record,
 )
 from softprompt.seeding import numpy_generator, stream_seed
+from softprompt.tasks.load import load_task
+from softprompt.tasks.task import Task
 
 METHODS = (
     "majority", "random_prompt", "random_backbone", "manual", "manual_best", "fine_tuning", "manual_fine_tuning",
@@ -38,6 +41,8 @@ ACCURACY = {
 }  # fmt: skip
 UNSEEDED = ("majority", "manual", "manual_best")
 TRAINED = ("random_backbone", "fine_tuning", "manual_fine_tuning", "prompt_tuning", "p_tuning")
+TEST_SPLITS = {True: ("test", "withheld"), False: ("test",)}  # of LAMA, of other suites
+SPARE = 5  # examples beside the facts of a world
 TUNED = ("fine_tuning", "manual_fine_tuning")
 
 
@@ -87,57 +92,89 @@ def context_of(world: World, profile: str = "embedded") -> ReportContext:
 
 
 def make(root: Path, world: World) -> None:
-    """`root/results`, `root/data/prepared` and `root/models` of a finished run."""
-    for suite, tasks in world.tasks.items():
-        write_atomically(root / "data/prepared" / suite / "manifest.json", _manifest(suite, tasks, world))
-    for backbone in world.backbones:
-        _pretraining(root / "models" / backbone, world)
-        predictions: list[Prediction] = []
-        scores: list[Score] = []
-        for method in world.methods:
-            cells = [cell for cell in _cells(backbone, method, world) if _place(cell) not in world.absent]
-            folder = root / "results/train" / backbone / method
-            result = TrainResult(method=method, backbone=backbone, cells=cells, trials=_trials(method, world))
-            write_record(folder / "result.json", result)
-            for cell in cells:
-                if cell.status == "done":
-                    _evaluate(cell, world, predictions, scores)
-                    _save_prompt(folder, cell)
-        _write_evaluation(root / "results/evaluate" / backbone, predictions, scores, _coverage(backbone, world))
+    """`data` and `results` of a finished run below `root`."""
+    paths = Paths(root)
     for number, task in enumerate(world.tasks.get("lama", ())):
         wordings = [
             {"id": f"{task}-t{n}", "text": f"{{subject}} is {n} {{mask}}.", "source": "synthetic"}
             for n in range(world.templates)
         ]
         described = {"type": ("1-1", "N-1", "N-M")[number % 3], "templates": wordings}
-        write_atomically(root / "data/prepared/lama" / task / "templates.json", json.dumps(described))
+        write_atomically(paths.suite("lama") / task / "templates.json", json.dumps(described))
+    tables = {
+        (suite, task, split): _test_table(root, suite, task, split, world)
+        for suite, tasks in world.tasks.items()
+        for task in tasks
+        for split in TEST_SPLITS[suite == "lama"]
+    }
+    for suite, tasks in world.tasks.items():
+        for test, folder in ((False, paths.suite(suite)), (True, paths.test_suite(suite))):
+            write_atomically(folder / "manifest.json", _manifest(suite, tasks, world, paths, test=test))
+    for backbone in world.backbones:
+        _pretraining(paths, backbone, world)
+        predictions: list[Prediction] = []
+        for method in world.methods:
+            cells = [cell for cell in _cells(backbone, method, world) if _place(cell) not in world.absent]
+            folder = paths.train(method, backbone)
+            result = TrainResult(method=method, backbone=backbone, cells=cells, trials=_trials(method, world))
+            write_record(folder / "result.json", result)
+            for cell in cells:
+                if cell.status == "done":
+                    predictions += _predictions(cell, world, tables)
+                    _save_prompt(folder, cell)
+        _write_evaluation(paths.evaluate(backbone), predictions, _coverage(backbone, world))
+
+
+def _test_table(root: Path, suite: str, task: str, split: str, world: World) -> tuple[Task, pd.DataFrame]:
+    """The task and a split of it, which is also written. A fact has an answer of its own."""
+    definition = load_task(suite, task, Paths(root).prepared)
+    rows = range(world.facts + SPARE)
+    numbers = [f"{row // 2}-{row % 2}" for row in rows]
+    answers = _answers(definition, f"{task} {split}")
+    labels = [answers[row % len(answers)] if definition.labels else f"{answers[0]} {row}" for row in rows]
+    table = pd.DataFrame(
+        {"id": [f"{split}-{number}" for number in numbers], "group": [str(row // 2) for row in rows], "label": labels}
+    )
+    path = Paths(root).test_suite(suite) / task / f"{split}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path, index=False)
+    return definition, table
+
+
+def _answers(task: Task, name: str) -> list[str]:
+    """At least two different answers, of which an example has one as gold and the next as what it is not."""
+    if task.answer_form == "tagging":
+        return ['["O", "B-PER"]', '["O", "O"]']
+    return list(task.labels) or [name, "Rome"]
 
 
 def _place(cell: Cell) -> tuple[str, str, str, int]:
     return (cell.task, cell.backbone, cell.method, cell.seed)
 
 
-def _manifest(suite: str, tasks: tuple[str, ...], world: World) -> str:
+def _manifest(suite: str, tasks: tuple[str, ...], world: World, paths: Paths, *, test: bool) -> str:
     content = {
         "suite": suite,
         "source": "embedded",
-        "tasks": {task: _manifest_entry(suite, task, world) for task in tasks},
-        "left_out": {},
+        "tasks": {task: _manifest_entry(suite, task, world, paths, test=test) for task in tasks},
         "files": {},
     }
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+    return json.dumps(content | ({"left_out": {}} if test else {}), indent=1, sort_keys=True) + "\n"
 
 
-def _manifest_entry(suite: str, task: str, world: World) -> dict[str, object]:
+def _manifest_entry(suite: str, task: str, world: World, paths: Paths, *, test: bool) -> dict[str, object]:
     digest = f"{stream_seed(f'{suite}/{task}', 'data'):064x}"
-    splits = ("test",) if task in world.probes else ("train", "dev", "test")
-    return {
-        "licence": "Apache-2.0",
-        "note": "train is a part" if task == "cb" else "",
-        "splits": {split: {"rows": world.facts + 5, "sha256": digest} for split in splits},
-        "also_in_test": {split: 0 for split in splits if split != "test"},
+    learnt_from = () if task in world.probes else ("train", "dev")
+    splits = TEST_SPLITS[suite == "lama"] if test else learnt_from
+    tables = {split: paths.test_suite(suite) / task / f"{split}.parquet" for split in splits if test}
+    digests = {split: sha256_of_file(tables[split]) if test else digest for split in splits}
+    entry = {
+        "splits": {split: {"rows": world.facts + SPARE, "sha256": digests[split]} for split in splits},
         "files": {},
     }
+    if test:
+        return entry | {"also_in_test": dict.fromkeys(learnt_from, 0)}
+    return entry | {"licence": "Apache-2.0", "note": "train is a part" if task == "cb" else ""}
 
 
 def _coverage(backbone: str, world: World) -> list[Coverage]:
@@ -148,15 +185,17 @@ def _coverage(backbone: str, world: World) -> list[Coverage]:
             outside, left_out = {"train": (1, 3), "dev": (0, 0), "test": (0, dropped)}[split]
             rows.append(
                 Coverage(
-                    suite="lama", task=task, backbone=backbone, split=split, examples=world.facts + 5,
-                    kept=world.facts + 5 - left_out, not_one_token=left_out - outside, outside_vocabulary=outside,
+                    suite="lama", task=task, backbone=backbone, split=split, examples=world.facts + SPARE,
+                    kept=world.facts + SPARE - left_out, not_one_token=left_out - outside, outside_vocabulary=outside,
                 )
             )  # fmt: skip
     return rows
 
 
-def _pretraining(folder: Path, world: World) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _pretraining(paths: Paths, backbone: str, world: World) -> None:
+    folder, evaluated = paths.pretraining(backbone), paths.evaluate(backbone)
+    for one in (folder, evaluated):
+        one.mkdir(parents=True, exist_ok=True)
     steps = np.arange(0, 1001, 100)
     pd.DataFrame({"step": steps, "loss": np.round(4 * np.exp(-steps / 300) + 0.4, 4)}).to_csv(
         folder / "loss.csv", index=False
@@ -168,7 +207,7 @@ def _pretraining(folder: Path, world: World) -> None:
         for split, accuracy in (("train", _template_accuracy(task, number, "facts")), ("withheld", 0.1))
     ]
     columns = ["relation", "template", "split", "p_at_1", "n"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "facts.csv", index=False)
+    pd.DataFrame(rows, columns=columns).to_csv(evaluated / "facts.csv", index=False)
 
 
 def _cells(backbone: str, method: str, world: World) -> list[Cell]:
@@ -250,39 +289,32 @@ def _template_accuracy(task: str, number: int, purpose: str) -> float:
     return 0.7 if number == 0 else float(numpy_generator(f"{task}/{number}", purpose).uniform(0, 0.7))
 
 
-def _evaluate(cell: Cell, world: World, predictions: list[Prediction], scores: list[Score]) -> None:
-    splits = ("test", "withheld") if cell.suite == "lama" else ("test",)
+def _predictions(
+    cell: Cell, world: World, tables: dict[tuple[str, str, str], tuple[Task, pd.DataFrame]]
+) -> list[Prediction]:
+    """Right as often as the method is, which knows only the facts that the backbone can answer."""
     names = cell.model_dump(include={"suite", "task", "backbone", "method", "state", "seed"})
-    for split in splits:
+    dropped = sum(count for task, backbone, count in world.dropped if (task, backbone) == (cell.task, cell.backbone))
+    found = []
+    for split in TEST_SPLITS[cell.suite == "lama"]:
+        definition, table = tables[cell.suite, cell.task, split]
+        asked = table[: len(table) - dropped] if split == "test" else table
         for number, template in enumerate(cell.templates):
             brittle = cell.method == "manual"
             accuracy = _template_accuracy(cell.task, number, "facts") if brittle else ACCURACY[cell.method]
-            draws = numpy_generator(cell.key, f"{split}/{template}").uniform(size=world.facts)
+            draws = numpy_generator(cell.key, f"{split}/{template}").uniform(size=len(asked))
             correct = draws < (accuracy if split == "test" else 0.1)
             place = {**names, "split": split, "template": template}
-            predictions += [_prediction(place, row, bool(right)) for row, right in enumerate(correct)]
-            scores += _scores(place, correct)
+            rows = zip(asked.itertuples(), correct, strict=True)
+            found += [_prediction(place, definition, row, right=bool(right)) for row, right in rows]
+    return found
 
 
-def _prediction(place: dict[str, object], row: int, right: bool) -> Prediction:
-    answer = {"gold": "Paris", "prediction": "Paris" if right else "Rome", "gold_rank": 1 if right else 3}
-    return Prediction(**place, **answer, id=f"{place['split']}-{row}", group=f"{row // 2}", correct=float(right))
-
-
-def _scores(place: dict[str, object], correct: np.ndarray) -> list[Score]:
-    share = float(correct.mean())
-    if place["suite"] == "lama":
-        values = {"p_at_1": share, "p_at_10": min(1.0, share + 0.1), "mrr": share + (1 - share) / 3}
-    else:
-        values = {
-            "cb": {"accuracy": share, "macro_f1": share / 2},
-            "multirc": {"f1a": share, "em": share / 2, "accuracy": min(1.0, share + 0.1)},
-            "ner": {"entity_f1": share, "token_accuracy": min(1.0, share + 0.2)},
-        }.get(str(place["task"]), {"accuracy": share})
-    return [
-        Score(**place, metric=metric, value=value, n_examples=len(correct), higher_is_better=True)
-        for metric, value in values.items()
-    ]
+def _prediction(place: dict[str, object], task: Task, row: Any, *, right: bool) -> Prediction:
+    answers = _answers(task, "")
+    wrong = answers[(answers.index(row.label) + 1) % len(answers)] if task.labels else "Rome"
+    said, rank = (row.label, 1) if right else (wrong, 2 if task.labels else 3)
+    return Prediction(**place, id=row.id, group=row.group, gold=row.label, prediction=said, gold_rank=rank)
 
 
 def _trials(method: str, world: World) -> list[TrialRecord]:
@@ -310,14 +342,10 @@ def _save_prompt(folder: Path, cell: Cell) -> None:
         save_file({"prompt.vectors": torch.zeros(6, 64)}, folder / "parts" / f"{cell.key}.safetensors")
 
 
-def _write_evaluation(
-    folder: Path, predictions: list[Prediction], scores: list[Score], coverage: list[Coverage]
-) -> None:
+def _write_evaluation(folder: Path, predictions: list[Prediction], coverage: list[Coverage]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     columns = list(Prediction.model_fields)
     rows = pd.DataFrame([prediction.__dict__ for prediction in predictions], columns=columns)
     rows.to_parquet(folder / "predictions.parquet", index=False)
-    table = pd.DataFrame([score.__dict__ for score in scores], columns=list(Score.model_fields))
-    table.to_csv(folder / "scores.csv", index=False)
     counts = pd.DataFrame([row.__dict__ for row in coverage], columns=list(Coverage.model_fields))
     counts.to_csv(folder / "coverage.csv", index=False)

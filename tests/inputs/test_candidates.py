@@ -13,12 +13,14 @@ from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import prediction_table
 from softprompt.inputs.outputs import Predictions
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
+from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.load import load_task
@@ -64,8 +66,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(json.dumps(rows_of(task, index)) + "\n" for index in range(count)))
     settings = SuiteSettings(source="local", path=str(raw), dev_share=0.3)
-    prepare_suite("superglue", settings, WorldSettings(), out / "superglue")
-    return out
+    prepare_suite("superglue", settings, WorldSettings(), Paths(out))
+    return Paths(out).prepared
 
 
 def method_named(name: str) -> TrainedMethod:

@@ -17,18 +17,19 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
-from softprompt.evaluation.evaluate import score_table
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.train import train_method
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.encoding import NO_TOKEN, tokenize
 from softprompt.inputs.label_space import dev_score, keep_answerable
 from softprompt.inputs.tagging import encode_tagged, majority_tags, tag_names
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.head import Head
 from softprompt.prompts.trainable import Trainable, gather
+from softprompt.reporting.analysis.scoring import score_table
 from softprompt.tasks.entities import entities_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import entity_f1, token_accuracy
@@ -227,7 +228,8 @@ def test_the_example_set_from_training_to_scores(
     for cell in trained.cells.get(("extra", "ner"), []):
         with pytest.raises(UserError, match="extra/ner labels every word, which predict cannot show"):
             predict(TrainedCell(cell, load_task("extra", "ner", extra), backbone, trained), pd.DataFrame())
-    assert set(score_table(pd.concat(frames), paths)["metric"]) == metrics
+    definitions = {place: load_task(*place, extra) for place in trained.cells}
+    assert set(score_table(pd.concat(frames), definitions)["metric"]) == metrics
     if "prompt" in name:
         together = METHODS[name].together
         assert {trial.study for trial in result.trials} == ({"extra"} if together else {"extra/ner", "extra/sentiment"})
@@ -252,5 +254,5 @@ def answers_on_test(trained: TrainedCells, extra: Path) -> Iterator[pd.DataFrame
     for suite, name in trained.cells:
         task = load_task(suite, name, extra)
         answers = trained.label_space_of(task)
-        examples = keep_answerable(answers, load_split(extra / suite, name, "test"))
+        examples = keep_answerable(answers, load_split(Paths(extra.parents[1]).test_suite(suite), name, "test"))
         yield from trained.predict(list(trained.requests(ScoredSplit(task, answers, examples, "test"))))

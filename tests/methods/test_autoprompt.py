@@ -12,9 +12,10 @@ from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool, shuffled_rows
 from softprompt.inputs.outputs import Predictions, Reading
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import build_method
 from softprompt.methods.autoprompt import AutoPrompt
 from softprompt.prompts.label_words import NO_WORD, LabelWords

@@ -13,11 +13,12 @@ from softprompt.config import Params
 from softprompt.errors import UserError
 from softprompt.experiments.cell_factory import CellFactory
 from softprompt.experiments.store import FleetStore
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.untrained import untrained_cells
 from softprompt.experiments.workload import Workload
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import encode_texts, tokenize
-from softprompt.inputs.task_data import TaskData, encode_split, load_task_data
+from softprompt.inputs.task_data import TaskData, encode_split
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, fresh_trainable
 from softprompt.prompts.token_prompt import TokenPrompt

@@ -10,8 +10,9 @@ from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import build_method
 from softprompt.methods.lpaqa import Lpaqa, different, one_hot_logits
 from softprompt.prompts.mixture import Mixture

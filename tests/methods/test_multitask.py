@@ -15,9 +15,9 @@ from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
-from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.multitask_prompt_mpt import FactoredPrompt, as_target, joined
 from softprompt.prompts.selector import Selector

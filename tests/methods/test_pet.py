@@ -18,8 +18,9 @@ from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.methods.ipet import labelled_texts, labellers

@@ -9,8 +9,9 @@ from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import NO_BLANK, Backbone
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.prompts.trainable import gather
 from softprompt.tasks.load import load_task

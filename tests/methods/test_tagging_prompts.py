@@ -18,9 +18,10 @@ from softprompt.errors import UserError
 from softprompt.experiments.checks import checked
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import NO_TOKEN, ORDINARY
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.methods.multitask_prompt_mpt import as_target
 from softprompt.methods.shared.prompts_in_front import PromptInFront

@@ -20,9 +20,9 @@ from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.train import train_method
 from softprompt.inputs.label_space import keep_answerable
-from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.paths import Paths
@@ -159,9 +159,9 @@ def short_params(name: str, backbone: Backbone) -> Params:
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data/prepared of FewGLUE's RTE in the small world, with unlabelled texts."""
-    folder = tmp_path_factory.mktemp("few")
-    prepare_suite("fewglue", SuiteSettings(source="embedded", tasks=("rte",), test_limit=10), WORLD, folder / "fewglue")
-    return folder
+    paths = Paths(tmp_path_factory.mktemp("few"))
+    prepare_suite("fewglue", SuiteSettings(source="embedded", tasks=("rte",), test_limit=10), WORLD, paths)
+    return paths.prepared
 
 
 @pytest.mark.parametrize("name", [METHOD, "pet", "ipet"])

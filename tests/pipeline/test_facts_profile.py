@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from helpers.paths import REAL
+from helpers.prepared_tables import prepared_splits, prepared_table
 from helpers.profiles import listed, profile_content
 from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.loading import load_backbone
@@ -18,7 +19,6 @@ from softprompt.config import Params
 from softprompt.data import prepared
 from softprompt.data.prepare import prepare_suite
 from softprompt.evaluation.evaluate import evaluate_backbone
-from softprompt.evaluation.knowledge import write_knowledge
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
@@ -46,17 +46,15 @@ def cut(folder: Path, tasks: list[str] | str) -> Params:
 
 def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
     params, paths = cut(tmp_path, ["P47", "P36"]), Paths(tmp_path)
-    prepare_suite("lama", params.suites["lama"], params.world, paths.suite("lama"))
+    prepare_suite("lama", params.suites["lama"], params.world, paths)
     for name in params.run.backbones:
         make_backbone(name, params.backbones[name], paths, params.device)
         assert not checkpoint_path(paths.backbone(name)).exists()
         backbone = load_backbone(name, params.backbones[name].kind, paths.backbone(name), torch.device("cpu"))
-        write_knowledge(backbone, paths.suite("lama"), paths.pretraining(name), params.device.inference_tokens)
         for method in params.run.methods:
             train_method(params, method, build_method(method, params.methods[method]), backbone, paths)
         evaluate_backbone(params, backbone, paths)
-    context = report_context(params)
-    aggregate(paths.results, paths.prepared, paths.reports, context, pretraining=paths.results / "pretraining")
+    aggregate(paths, report_context(params))
     scores = pd.read_csv(paths.reports / "scores.csv")
     cells = {(row.task, row.backbone, row.method, row.split) for row in scores.itertuples()}
     for task in ("P36", "P47"):
@@ -80,8 +78,9 @@ def vocabulary(paths: Paths) -> set[str]:
 
 
 def test_all_relations_are_told_and_withheld_facts_stand_nowhere_else(tmp_path: Path) -> None:
-    params, folder = cut(tmp_path, "all"), tmp_path / "lama"
-    prepare_suite("lama", params.suites["lama"], params.world, folder)
+    params, paths = cut(tmp_path, "all"), Paths(tmp_path)
+    folder = paths.suite("lama")
+    prepare_suite("lama", params.suites["lama"], params.world, paths)
     names = prepared.tasks(folder)
     assert len(names) == 41
     lines = [json.loads(line) for line in (folder / "text" / "facts.jsonl").read_text().splitlines()]
@@ -90,7 +89,8 @@ def test_all_relations_are_told_and_withheld_facts_stand_nowhere_else(tmp_path: 
         told[line["relation"]].add(line["subject"])
     for name in names:
         subjects = {
-            split: set(prepared.load_split(folder, name, split)["subject"]) for split in prepared.splits(folder, name)
+            split: set(prepared_table(paths, "lama", name, split)["subject"])
+            for split in prepared_splits(paths, "lama", name)
         }
         shown = subjects["train"] | subjects["dev"] | subjects["test"]
         assert told[name] <= shown

@@ -62,14 +62,14 @@ def cut(backbones: dict[str, Path], folder: Path) -> Params:
 def run_all(params: Params, paths: Paths) -> pd.DataFrame:
     """Every stage in order; the scores."""
     for suite in params.run.suites:
-        prepare_suite(suite, params.suites[suite], params.world, paths.suite(suite))
+        prepare_suite(suite, params.suites[suite], params.world, paths)
     for name in params.run.backbones:
         make_backbone(name, params.backbones[name], paths, params.device)
         backbone = load_backbone(name, params.backbones[name].kind, paths.backbone(name), torch.device("cpu"))
         for method in params.run.methods:
             train_method(params, method, build_method(method, params.methods[method]), backbone, paths)
         evaluate_backbone(params, backbone, paths)
-    aggregate(paths.results, paths.prepared, paths.reports, report_context(params))
+    aggregate(paths, report_context(params))
     return pd.read_csv(paths.reports / "scores.csv")
 
 

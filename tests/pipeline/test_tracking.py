@@ -35,9 +35,7 @@ TRIALS = 2 * 2 * 3 * 3  # trained methods x units x replicates x trials
 
 def publish_all(root: Path, *, profile: str = "embedded", git_commit: str | None = "abc123") -> int:
     return publish(
-        root / "results",
-        root / "data/prepared",
-        root / "reports",
+        Paths(root),
         synthetic.context_of(SMALL, profile),
         store=f"sqlite:///{root}/mlflow.db",
         artifacts=root / "artifacts",
@@ -47,7 +45,7 @@ def publish_all(root: Path, *, profile: str = "embedded", git_commit: str | None
 
 def make(root: Path) -> None:
     synthetic.make(root, SMALL)
-    aggregate(root / "results", root / "data/prepared", root / "reports", synthetic.context_of(SMALL))
+    aggregate(Paths(root), synthetic.context_of(SMALL))
 
 
 @pytest.fixture(scope="module")
@@ -209,13 +207,12 @@ watched = ("socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, args: tried.append((event, args)) if event in watched else None)
 sys.path[:0] = {tests!r}
 from helpers import synthetic_results as synthetic
+from softprompt.paths import Paths
 from softprompt.tracking import publish
 assert "mlflow" not in sys.modules  # publish imports it, with telemetry switched off
 root, context = Path({root!r}), synthetic.context_of(synthetic.World(**{world!r}))
 store = f"sqlite:///{{root}}/mlflow.db"
-added = publish(
-    root / "results", root / "data/prepared", root / "reports", context, store=store, artifacts=root / "artifacts"
-)
+added = publish(Paths(root), context, store=store, artifacts=root / "artifacts")
 assert added > 0
 time.sleep(2)  # telemetry would be sent by a thread
 assert not tried, tried

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
+from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.tracking import publish
 
@@ -46,11 +47,9 @@ def store(tmp_path_factory):
     root = tmp_path_factory.mktemp("ui")
     context = synthetic.context_of(SMALL)
     synthetic.make(root, SMALL)
-    aggregate(root / "results", root / "data/prepared", root / "reports", context)
+    aggregate(Paths(root), context)
     publish(
-        root / "results",
-        root / "data/prepared",
-        root / "reports",
+        Paths(root),
         context,
         store=f"sqlite:///{root}/mlflow.db",
         artifacts=root / "mlartifacts",

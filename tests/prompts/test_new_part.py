@@ -33,6 +33,7 @@ from softprompt.paths import Paths
 from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.soft_prompt import in_slots
 from softprompt.prompts.trainable import Trainable
+from softprompt.reporting.analysis.scoring import score_table
 from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
@@ -150,7 +151,7 @@ def run(
 ) -> Run:
     paths = Paths(tmp_path_factory.mktemp("run"))
     settings = SuiteSettings(source="embedded", tasks=("P19", "P36"), train_limit=40, test_limit=12)
-    prepare_suite("lama", settings, WORLD, paths.suite("lama"))
+    prepare_suite("lama", settings, WORLD, paths)
     backbone = tiny_backbone(request.param, prepared)
     backbone.model.float()
     params = short_params(registered)
@@ -183,7 +184,8 @@ def test_restored_cells_score_on_dev_as_in_training(run: Run) -> None:
 
 def test_its_predictions_are_evaluated_on_test(run: Run) -> None:
     predictions = pd.read_parquet(run.paths.evaluate(run.backbone.name) / "predictions.parquet")
-    scores = run.evaluated("scores.csv")
+    definitions = {("lama", name): load_task("lama", name, run.paths.prepared) for name in ("P19", "P36")}
+    scores = score_table(predictions, definitions)
     assert set(predictions["task"]) == set(scores["task"]) == {"P19", "P36"}
     for score in scores[(scores["metric"] == "p_at_1") & (scores["split"] == "test")].itertuples():
         own = predictions[(predictions["task"] == score.task) & (predictions["split"] == "test")]
@@ -210,7 +212,7 @@ def chosen_cell(run: Run) -> TrainedCell:
 def test_it_predicts_for_new_texts_as_in_evaluation(run: Run) -> None:
     chosen = chosen_cell(run)
     answers = run.trained.label_space_of(chosen.task)
-    examples = keep_answerable(answers, load_split(run.paths.suite("lama"), "P19", "test"))
+    examples = keep_answerable(answers, load_split(run.paths.test_suite("lama"), "P19", "test"))
     evaluated = pd.read_parquet(run.paths.evaluate(run.backbone.name) / "predictions.parquet")
     evaluated = evaluated[(evaluated["task"] == "P19") & (evaluated["split"] == "test")].set_index("id")
     predicted = predict(chosen, examples[list(chosen.task.fields)].assign(row=range(len(examples))))

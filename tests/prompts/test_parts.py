@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 import softprompt.methods  # noqa: F401 - registers every part that a method uses
 from softprompt.backbones.backbone import Backbone
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool, Split
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.prompts.bias import Bias
 from softprompt.prompts.head import Head
 from softprompt.prompts.label_words import NO_WORD, LabelWords

@@ -23,9 +23,9 @@ from helpers.backbones import BACKBONE_TYPES, tiny_backbone
 from softprompt.backbones.attention import WORKING, Attentions, RowPrefixes
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Recipe
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
-from softprompt.inputs.task_data import load_task_data
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.prompts.prefix import FleetPrefixes, Prefix

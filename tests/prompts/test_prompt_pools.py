@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
 from softprompt.errors import UserError
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool, Split, one_row_each
 from softprompt.inputs.encoding import encode_texts
 from softprompt.inputs.outputs import Reading
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import build_method
 from softprompt.prompts.pool import PromptPool, draw
 from softprompt.prompts.trainable import Trainable, gather, restored

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
+from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import Collected, Manifest
 from softprompt.reporting.analysis.summary import suite_means
@@ -23,12 +24,12 @@ WORLD = World(probes=("P4",), dropped=(("P2", "tiny_bert", 7),))
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root: Path = tmp_path_factory.mktemp("probes")
     synthetic.make(root, WORLD)
-    manifest = root / "data/prepared/lama/manifest.json"
+    manifest = root / "data/test/lama/manifest.json"
     content = json.loads(manifest.read_text())
     content["tasks"]["P1"]["also_in_test"]["train"] = 12
     content["tasks"]["P2"]["also_in_test"]["train"] = 3
     manifest.write_text(json.dumps(content))
-    aggregate(root / "results", root / "data/prepared", root / "reports", synthetic.context_of(WORLD))
+    aggregate(Paths(root), synthetic.context_of(WORLD))
     return root
 
 
@@ -112,7 +113,7 @@ def test_every_hole_has_its_reason(root: Path) -> None:
 def test_means_by_type_are_macro_over_relations_and_micro_over_facts(root: Path) -> None:
     rows = table_after(section(root, "tiny_bert"), "By type of relation")
     assert list(rows) == ["type", "---", "1-1", "N-1", "N-M"]
-    assert rows["1-1"][:2] == ["1", "30"]  # P4 is a probe
+    assert rows["1-1"][:2] == ["1", "35"]  # P4 is a probe
     scores = pd.read_csv(root / "reports/scores.csv").query(
         "task == 'P3' and split == 'test' and metric == 'p_at_1' and backbone == 'tiny_bert' and method == 'p_tuning'"
     )
@@ -151,10 +152,7 @@ def test_train_pairs_in_test_are_told(root: Path) -> None:
 def test_a_backbone_that_can_answer_no_test_fact_is_told_so(tmp_path: Path) -> None:
     world = World(dropped=(("P1", "tiny_gpt2", 35),))
     synthetic.make(tmp_path, world)
-    folder = tmp_path / "results/evaluate/tiny_gpt2"
-    scores = pd.read_csv(folder / "scores.csv")
-    scores[scores["task"] != "P1"].to_csv(folder / "scores.csv", index=False)
-    aggregate(tmp_path / "results", tmp_path / "data/prepared", tmp_path / "reports", synthetic.context_of(world))
+    aggregate(Paths(tmp_path), synthetic.context_of(world))
     page = (tmp_path / "reports/lama.md").read_text()
     row = next(line for line in page.split("## tiny_gpt2")[1].splitlines() if line.startswith("| P1 |"))
     assert row == f"| P1 |{' n/a |' * len(world.methods)}"

@@ -16,6 +16,7 @@ from helpers.synthetic_results import World
 from softprompt.backbones.backbone import Backbone
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.base import fresh_trainable
+from softprompt.paths import Paths
 from softprompt.prompts.soft_prompt import EncoderName, SoftPrompt
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.rendering.parameter_counts import (
@@ -120,7 +121,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     root: Path = tmp_path_factory.mktemp("report")
     world = World(failed=tuple((task, "tiny_bert", "p_tuning", 100) for task in ("cb", "rte")))
     synthetic.make(root, world)
-    aggregate(root / "results", root / "data/prepared", root / "reports", synthetic.context_of(world))
+    aggregate(Paths(root), synthetic.context_of(world))
     assert "[parameters.md](parameters.md)" in (root / "reports" / "README.md").read_text()
     return (root / "reports" / "parameters.md").read_text()
 

@@ -12,6 +12,7 @@ from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
+from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import Manifest, describe_suite
 from softprompt.reporting.rendering.published import is_comparable, read_published, standard_wordings
@@ -36,15 +37,16 @@ def pages(
     """The suites' pages of a world whose manifests say what is given, and whose second templates are the standard."""
     synthetic.make(root, world)
     for suite, tasks in world.tasks.items():
-        path = root / "data/prepared" / suite / "manifest.json"
-        content = json.loads(path.read_text()) | manifest
-        if "boolq" in tasks:
-            splits = content["tasks"]["boolq"]["splits"]
-            splits["train"]["rows"] = boolq_train - splits["dev"]["rows"]
-        path.write_text(json.dumps(content))
+        for side in ("prepared", "test"):
+            path = root / "data" / side / suite / "manifest.json"
+            content = json.loads(path.read_text()) | manifest
+            if "boolq" in tasks and side == "prepared":
+                splits = content["tasks"]["boolq"]["splits"]
+                splits["train"]["rows"] = boolq_train - splits["dev"]["rows"]
+            path.write_text(json.dumps(content))
     rename_templates(root, world)
     context = replace(synthetic.context_of(world), repos=repos)
-    aggregate(root / "results", root / "data/prepared", root / "reports", context)
+    aggregate(Paths(root), context)
     return {suite: (root / "reports" / f"{suite}.md").read_text() for suite in world.tasks}
 
 
@@ -54,9 +56,14 @@ def rename_templates(root: Path, world: World) -> None:
     for task in world.tasks.get("superglue", ()):
         standard, other, *_ = load_task("superglue", task, root).manual
         names |= {f"{task}-t1": standard.id, f"{task}-t0": other.id}
-    for path in root.glob("results/evaluate/*/scores.csv"):
-        frame = pd.read_csv(path)
-        frame.assign(template=frame["template"].replace(names)).to_csv(path, index=False)
+    for path in root.glob("results/evaluate/*/predictions.parquet"):
+        frame = pd.read_parquet(path)
+        frame.assign(template=frame["template"].replace(names)).to_parquet(path, index=False)
+    for path in root.glob("results/train/*/manual*/result.json"):
+        text = path.read_text()
+        for name, other in names.items():
+            text = text.replace(f'"{name}"', f'"{other}"')
+        path.write_text(text)
     for path in root.glob("data/prepared/lama/*/templates.json"):
         path.write_text(path.read_text().replace(f"{path.parent.name}-t1", "lama"))
 
@@ -148,8 +155,8 @@ def test_neither_is_superglue_with_a_part_of_boolqs_train_file(tmp_path: Path) -
 def test_neither_is_the_real_subset_of_boolq(real_data: Path, tmp_path: Path) -> None:
     for task, comparable in (("boolq", False), ("cb", True)):
         settings = SuiteSettings(source="local", path=str(real_data), tasks=(task,))
-        prepare_suite("superglue", settings, WorldSettings(), tmp_path / task / "superglue")
-        assert is_comparable(describe_suite(tmp_path / task, "superglue")) == comparable
+        prepare_suite("superglue", settings, WorldSettings(), Paths(tmp_path / task))
+        assert is_comparable(describe_suite(Paths(tmp_path / task), "superglue")) == comparable
 
 
 def test_manual_is_compared_by_the_standard_wording_of_each_task(real: Real) -> None:

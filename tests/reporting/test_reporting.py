@@ -11,6 +11,7 @@ import pytest
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.errors import UserError
+from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.rendering.markdown import interval, p_value, percent, points, with_margin
 from softprompt.results import TrainResult, write_record
@@ -25,13 +26,7 @@ HOLES = World(
 
 
 def report_on(root: Path, world: World) -> Path:
-    aggregate(
-        root / "results",
-        root / "data/prepared",
-        root / "reports",
-        synthetic.context_of(world),
-        pretraining=root / "models",
-    )
+    aggregate(Paths(root), synthetic.context_of(world))
     return root / "reports"
 
 
@@ -68,8 +63,9 @@ def test_order_of_cells_and_predictions_does_not_matter(root, tmp_path):
         write_record(path, result.model_copy(update={"cells": result.cells[::-1]}))
     for folder in tmp_path.glob("results/evaluate/*"):
         pd.read_parquet(folder / "predictions.parquet").iloc[::-1].to_parquet(folder / "predictions.parquet")
-        pd.read_csv(folder / "scores.csv").iloc[::-1].to_csv(folder / "scores.csv", index=False)
-    assert contents(report_on(tmp_path, World())) == contents(root / "reports")
+    turned, straight = contents(report_on(tmp_path, World())), contents(root / "reports")
+    assert turned.pop("provenance.json") != straight.pop("provenance.json")  # the files that were read are others
+    assert turned == straight
 
 
 def test_nothing_names_a_place_or_a_time(root):
@@ -105,9 +101,9 @@ def test_scores_have_the_promised_columns_and_a_row_a_cell_and_metric(root):
         "higher_is_better",
     ]  # fmt: skip
     assert not scores.duplicated(["suite", "task", "backbone", "method", "seed", "split", "metric"]).any()
-    raw = pd.concat(pd.read_csv(path) for path in root.glob("results/evaluate/*/scores.csv"))
-    manual = raw[(raw["method"] == "manual") & (raw["task"] == "P2") & (raw["backbone"] == "tiny_bert")]
-    expected = manual[(manual["metric"] == "p_at_1") & (manual["split"] == "test")]["value"].mean()
+    raw = pd.read_parquet(root / "results/evaluate/tiny_bert/predictions.parquet")
+    manual = raw[(raw["method"] == "manual") & (raw["task"] == "P2") & (raw["split"] == "test")]
+    expected = (manual["gold"] == manual["prediction"]).groupby(manual["template"]).mean().mean()
     row = scores.query(
         "method == 'manual' and task == 'P2' and backbone == 'tiny_bert' and metric == 'p_at_1' and split == 'test'"
     )
@@ -137,11 +133,12 @@ def test_key_comparison_is_the_mean_difference_on_the_same_facts(root):
     )
     examples = pd.read_parquet(root / "results/evaluate/tiny_bert/predictions.parquet")
     facts = examples[(examples["suite"] == "lama") & (examples["split"] == "test")]
+    facts = facts.assign(correct=facts["gold"] == facts["prediction"])
     means = facts.groupby(["method", "task", "id"])["correct"].mean()
     by_relation = (means["p_tuning"] - means["manual"]).groupby(level="task").mean()
     assert row["effect"] == pytest.approx(by_relation.mean(), abs=1e-6)
     assert row["low"] < row["effect"] < row["high"]
-    assert (row["tasks"], row["clusters"], row["examples"], row["family_size"]) == (4, 4, 120, 4)
+    assert (row["tasks"], row["clusters"], row["examples"], row["family_size"]) == (4, 4, 140, 4)
     readme = (root / "reports/README.md").read_text()
     numbers = (
         f"{points(row['effect'])} points (95 % interval {interval(row['low'], row['high'])}; {p_value(row['p_holm'])})"
@@ -245,8 +242,11 @@ def test_every_wording_stands_beside_its_score(root, tmp_path):
         backbones=("tiny_bert",), methods=("manual",), tasks={"superglue": ("cb",), "lama": ("P1",)}, templates=1
     )
     synthetic.make(tmp_path, world)
-    scores, first = tmp_path / "results/evaluate/tiny_bert/scores.csv", load_task("superglue", "cb", tmp_path).manual[0]
-    scores.write_text(scores.read_text().replace("cb-t0", first.id))
+    first = load_task("superglue", "cb", tmp_path).manual[0]
+    predictions = tmp_path / "results/evaluate/tiny_bert/predictions.parquet"
+    pd.read_parquet(predictions).replace({"template": {"cb-t0": first.id}}).to_parquet(predictions, index=False)
+    trained = tmp_path / "results/train/tiny_bert/manual/result.json"
+    trained.write_text(trained.read_text().replace('"cb-t0"', f'"{first.id}"'))
     wordings = tmp_path / "data/prepared/lama/P1/templates.json"
     wordings.write_text(wordings.read_text().replace("} is 0 {", "} | {"))
     reports = report_on(tmp_path, world)
@@ -288,7 +288,7 @@ def test_pages_of_suites_no_longer_planned_go(tmp_path):
     reports = report_on(tmp_path, World())
     (reports / "bench.json").write_text("{}")
     small = World(tasks={"lama": ("P1", "P2", "P3", "P4")})
-    aggregate(tmp_path / "results", tmp_path / "data/prepared", reports, synthetic.context_of(small))
+    aggregate(Paths(tmp_path), synthetic.context_of(small))
     names = {path.relative_to(reports).as_posix() for path in reports.rglob("*")}
     assert not {"fewglue.md", "superglue.md", "plots/scores_fewglue.svg", "plots/pretraining.svg"} & names
     assert {"lama.md", "bench.json", "plots/scores_lama.svg"} <= names
@@ -317,11 +317,11 @@ def test_nothing_evaluated_yet_is_said(tmp_path):
     assert "trained but not evaluated" in (report_on(tmp_path, World()) / "README.md").read_text()
 
 
-def test_scores_of_another_version_are_refused(tmp_path):
+def test_a_table_of_another_version_is_refused(tmp_path):
     synthetic.make(tmp_path, World())
-    path = tmp_path / "results/evaluate/tiny_bert/scores.csv"
-    pd.read_csv(path).drop(columns="n_examples").to_csv(path, index=False)
-    with pytest.raises(UserError, match=r"scores\.csv: columns are .* expected .*n_examples.*dvc repro"):
+    path = tmp_path / "results/evaluate/tiny_bert/coverage.csv"
+    pd.read_csv(path).drop(columns="kept").to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"coverage\.csv: columns are .* expected .*kept.*dvc repro"):
         report_on(tmp_path, World())
 
 

@@ -9,10 +9,10 @@ from sklearn.metrics import f1_score
 
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
-from softprompt.evaluation.evaluate import score_table
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import Collected, describe_suite
+from softprompt.reporting.analysis.scoring import score_table
 from softprompt.reporting.analysis.summary import cell_scores, headline_scores
 from softprompt.tasks.load import load_task
 
@@ -31,7 +31,7 @@ FORMED = {
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root: Path = tmp_path_factory.mktemp("scored")
     synthetic.make(root, WORLD)
-    aggregate(root / "results", root / "data/prepared", root / "reports", synthetic.context_of(WORLD))
+    aggregate(Paths(root), synthetic.context_of(WORLD))
     return root
 
 
@@ -43,9 +43,9 @@ def test_multirc_is_the_mean_of_f1a_and_em(root: Path) -> None:
         {**place, "template": "t", "split": "test", "id": f"val-7-{question}-{n}", "gold": gold, "prediction": said}
         for n, (question, gold, said) in enumerate(answers)
     ]
-    scores = score_table(pd.DataFrame(rows), Paths(root))
+    scores = score_table(pd.DataFrame(rows), {("superglue", "multirc"): load_task("superglue", "multirc", root)})
     none = pd.DataFrame()
-    manifests = {"superglue": describe_suite(root / "data/prepared", "superglue")}
+    manifests = {"superglue": describe_suite(Paths(root), "superglue")}
     headline = headline_scores(cell_scores(scores), Collected([], [], none, none, none, manifests))
     _, gold, said = zip(*answers, strict=True)
     expected = (f1_score(gold, said, pos_label="1") + 1 / 3) / 2  # only question 1 is right in all its answers

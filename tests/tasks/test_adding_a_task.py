@@ -88,7 +88,7 @@ def write_rows(folder: Path, *, pairs: bool) -> None:
 def prepare(task: str, folder: Path) -> tuple[Params, Paths]:
     params, paths = fixture_params(), Paths(folder)
     settings = SuiteSettings(source="local", path=str(folder / "raw"), tasks=(task,), dev_share=0.25)
-    prepare_suite("superglue", settings, WorldSettings(), paths.suite("superglue"))
+    prepare_suite("superglue", settings, WorldSettings(), paths)
     run = params.run.model_copy(update={"suites": ("superglue",)})
     return params.model_copy(update={"run": run, "seeds": (0,)}), paths
 

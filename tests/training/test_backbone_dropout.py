@@ -11,8 +11,9 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.prompts.trainable import gather, restored
 from softprompt.tasks.load import load_task

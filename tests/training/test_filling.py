@@ -12,9 +12,10 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.tokenizer import train_tokenizer
 from softprompt.config import Architecture, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import NO_TOKEN
-from softprompt.inputs.task_data import FURTHER_MASKS, TaskData, load_task_data
+from softprompt.inputs.task_data import FURTHER_MASKS, TaskData
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template

@@ -11,9 +11,10 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import ORDINARY
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.prompts.trainable import gather
 from softprompt.tasks.load import load_task

@@ -21,11 +21,12 @@ from softprompt.errors import NotFiniteError, UserError
 from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.untrained import template_scores
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.inputs.outputs import Predictions
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable

@@ -15,7 +15,8 @@ from softprompt.backbones.forward import GivenStates
 from softprompt.config import Budget
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.inputs.task_data import TaskData, load_task_data
+from softprompt.experiments.task_loading import load_task_data
+from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.methods.autoprompt import label_search_batches
 from softprompt.tasks.load import load_task

@@ -41,7 +41,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(tmp_path_factory.mktemp("copy"))
     for suite, tasks in TASKS.items():
         settings = SuiteSettings(source="embedded", tasks=tasks, train_limit=40, test_limit=12)
-        prepare_suite(suite, settings, WORLD, paths.suite(suite))  # type: ignore[arg-type]
+        prepare_suite(suite, settings, WORLD, paths)  # type: ignore[arg-type]
     return paths
 
 
@@ -71,7 +71,7 @@ def test_every_method_predicts_as_in_evaluation(
     for (suite, task_name), cells in trained.cells.items():
         task = load_task(suite, task_name, paths.prepared)
         answers = trained.label_space_of(task)
-        examples = keep_answerable(answers, load_split(paths.suite(suite), task_name, "test"))
+        examples = keep_answerable(answers, load_split(paths.test_suite(suite), task_name, "test"))
         scored = ScoredSplit(task, answers, examples, "test")
         (evaluated,) = trained.predict([trained.first_request(scored, cells[0])])
         inputs = examples[list(task.fields)].assign(row=range(len(examples)))

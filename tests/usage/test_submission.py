@@ -38,7 +38,7 @@ def prepared_params(folder: Path) -> Params:
             path.write_text("".join(json.dumps(one) + "\n" for one in rows))
     params = fixture_params()
     suite = SuiteSettings(source="local", path=str(folder / "raw"), dev_share=0.3)
-    prepare_suite("superglue", suite, WorldSettings(), Paths(folder).suite("superglue"))
+    prepare_suite("superglue", suite, WorldSettings(), Paths(folder))
     run = params.run.model_copy(update={"suites": ("superglue",)})
     return params.model_copy(update={"run": run, "seeds": (0,)})
 

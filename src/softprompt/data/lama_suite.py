@@ -15,7 +15,7 @@ from softprompt.config import SuiteSettings, TextSettings
 from softprompt.data.fact_splits import split_for_text
 from softprompt.data.lama import ManualTemplate, Relation, read_facts, read_patterns, read_relations
 from softprompt.data.lpaqa_prompts import lpaqa_files, read_lpaqa
-from softprompt.data.prepared_task import PreparedTask
+from softprompt.data.prepared_task import PreparedTask, sides
 from softprompt.data.probes import PROBES, read_probe
 from softprompt.data.splits import sample
 
@@ -64,7 +64,7 @@ def prepare_lama_task(root: Path, name: str, relations: dict[str, Relation], set
         account = read_probe(PROBES[name], probe)
         tables = {"test": account.frame()}
         files = _described(PROBES[name].type, [PROBES[name].template])
-        task = PreparedTask(name, LICENCE, [account], tables, files)
+        task = PreparedTask(name, LICENCE, [], [account], tables, files)
     else:
         task = _prepare_relation(root, relations[name], settings.text)
     task.tables = {split: _limited(name, split, table, settings) for split, table in task.tables.items()}
@@ -79,7 +79,7 @@ def _prepare_relation(root: Path, relation: Relation, text: TextSettings | None)
         split: read_facts(name, path, split, uuids=split in ("test", "withheld"))
         for split, path in fact_files(root, name).items()
     }
-    templates, sources = [relation.template], list(raw.values())
+    templates, (sources, test_sources) = [relation.template], sides(raw)
     patterns = root / "prompts" / "pararel" / f"{name}.jsonl"
     if patterns.exists():
         further, account = read_patterns(patterns, relation.template)
@@ -90,7 +90,7 @@ def _prepare_relation(root: Path, relation: Relation, text: TextSettings | None)
     tables = {split: facts.frame() for split, facts in raw.items()}
     if text is not None:
         tables = split_for_text(name, tables, text)
-    return PreparedTask(name, LICENCE, sources, tables, _described(relation.type, templates))
+    return PreparedTask(name, LICENCE, sources, test_sources, tables, _described(relation.type, templates))
 
 
 def _limited(name: str, split: str, table: pd.DataFrame, settings: SuiteSettings) -> pd.DataFrame:

@@ -1,6 +1,11 @@
-"""Writing prepared tasks: parquet tables, further files, and the manifest that accounts for every row."""
+"""Writing prepared tasks: parquet tables, further files, and the manifests that account for every row.
+
+A suite has two folders of the same shape: one of what may be learnt from, one of what is only evaluated on. No table
+and no count in the first depends on a row of the second; only pretraining text tells facts of all splits.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from softprompt.data.prepared_task import PreparedTask, overlap, repeated
+from softprompt.data.prepared_task import TEST_SPLITS, PreparedTask, overlap, repeated
 from softprompt.data.rows import RawSplit
 from softprompt.files import sha256_of_file
 
@@ -17,22 +22,36 @@ VOCABULARY = "vocabulary.json"  # the words that answers are chosen among, where
 CLOSED_LABELS = 10  # more different labels than this are counted, not listed
 
 
-def write_task(task: PreparedTask, folder: Path, root: Path) -> dict[str, Any]:
-    """Write a task's tables and files into `folder`; returns its entry in the manifest."""
+def write_learnable(task: PreparedTask, folder: Path, root: Path) -> dict[str, Any]:
+    """Write what may be learnt from of a task, and what it is asked with; returns its entry in the manifest."""
     folder.mkdir(parents=True)
     for name, content in task.files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    splits = {split: _write_table(table, folder / f"{split}.parquet") for split, table in task.tables.items()}
-    test = task.tables["test"]
-    learnt_from = [split for split in ("train", "dev") if split in task.tables]
+    tables = {split: table for split, table in task.tables.items() if split not in TEST_SPLITS}
     return {
         "licence": task.licence,
         "note": task.note,
-        "splits": splits,
-        "also_in_test": {split: overlap(task.tables[split], test) for split in learnt_from},
+        "splits": _write_tables(tables, folder),
         "files": {name: sha256_of_file(folder / name) for name in task.files},
         "raw": describe_raw(task.raw, root),
     }
+
+
+def write_test(task: PreparedTask, folder: Path, root: Path) -> dict[str, Any]:
+    """Write what a task is only evaluated on; returns its entry in the manifest of test splits."""
+    folder.mkdir(parents=True)
+    tables = {split: table for split, table in task.tables.items() if split in TEST_SPLITS}
+    learnt_from = [split for split in ("train", "dev") if split in task.tables]
+    return {
+        "splits": _write_tables(tables, folder),
+        "also_in_test": {split: overlap(task.tables[split], tables["test"]) for split in learnt_from},
+        "files": {},
+        "raw": describe_raw(task.test_raw, root),
+    }
+
+
+def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> dict[str, Any]:
+    return {split: _write_table(table, folder / f"{split}.parquet") for split, table in tables.items()}
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> dict[str, Any]:

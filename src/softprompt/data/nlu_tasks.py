@@ -5,7 +5,7 @@ from pathlib import Path
 from softprompt.config import SuiteSettings
 from softprompt.data.examples import read_examples
 from softprompt.data.few_shot import draw_few_shot
-from softprompt.data.prepared_task import PreparedTask
+from softprompt.data.prepared_task import PreparedTask, sides
 from softprompt.data.rows import RawSplit
 from softprompt.data.splits import carve_dev, sample, unit_of
 from softprompt.data.suite_layouts import UNLABELLED, layout_of, raw_files
@@ -50,7 +50,7 @@ def prepare_nlu_task(root: Path, suite: str, task: str, settings: SuiteSettings)
         unit = unit_of(tables[split]["id"], data)
         tables[split] = sample(tables[split], limit, f"{suite}/{task}", f"{split} limit", unit)
     licence = data.licence or layout_of(suite).licence
-    return PreparedTask(task, licence, list(raw.values()), tables, note=_stand_ins(suite, raw))
+    return PreparedTask(task, licence, *sides(raw), tables, note=_stand_ins(suite, raw))
 
 
 def _stand_ins(suite: str, raw: dict[str, RawSplit]) -> str:

@@ -1,4 +1,4 @@
-"""`prepare`: a suite from its source to typed tables and a manifest, all of it or nothing."""
+"""`prepare`: a suite from its source to typed tables and manifests, all of it or nothing."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from softprompt.data.embedded import write_world
 from softprompt.data.embedded.example_set import write_extra
 from softprompt.data.facts_text import leave_out_untold_order, write_facts_text
 from softprompt.data.lama_suite import missing_facts, prepare_lama_task, relations_of
-from softprompt.data.manifest import VOCABULARY, describe_raw, write_manifest, write_task
+from softprompt.data.manifest import VOCABULARY, describe_raw, write_learnable, write_manifest, write_test
 from softprompt.data.nlu_tasks import missing_parts, prepare_nlu_task, read_nlu_task
 from softprompt.data.passages import read_prose
 from softprompt.data.prepared_task import PreparedTask, chosen_tasks, refuse_shared_ids
@@ -25,11 +25,12 @@ from softprompt.data.suite_layouts import GENERATED, LAYOUTS
 from softprompt.data.validation import one_of
 from softprompt.data.vocabulary import read_vocabulary
 from softprompt.errors import UserError
-from softprompt.files import replaced_folder, sha256_of_file
+from softprompt.files import replaced_folders, sha256_of_file
+from softprompt.paths import Paths
 from softprompt.tasks.load import LAMA, load_data_section
 
 SUITES = (LAMA, *LAYOUTS)
-RECORDED_SETTINGS = {"dev_share", "train_limit", "test_limit", "vocabulary", "split_seed"}
+RECORDED_SETTINGS = {"dev_share", "train_limit", "vocabulary", "split_seed"}
 PRETRAINING_TEXT = {
     "lama": ("text/facts.jsonl", "text/answers.json"),
     "superglue": ("text/documents.jsonl",),
@@ -41,14 +42,16 @@ log = logging.getLogger(__name__)
 
 
 def prepare_suite(
-    suite: str, settings: SuiteSettings, world: WorldSettings, out: Path, downloads: Path = DOWNLOADS
+    suite: str, settings: SuiteSettings, world: WorldSettings, paths: Paths, downloads: Path = DOWNLOADS
 ) -> None:
-    """Read, check and write one suite as the folder `out`. After an error `out` is as it was before.
+    """Read, check and write one suite: what may be learnt from as one folder, the test splits as another.
 
-    What the sources `hub` and `official` fetch is saved below `downloads`, and used again.
+    After an error both are as they were before. What the sources `hub` and `official` fetch is saved below
+    `downloads`, and used again.
     """
     one_of([suite], SUITES, what="suite")
-    with _source(suite, settings, world, downloads) as root, replaced_folder(out) as folder:
+    outs = paths.suite(suite), paths.test_suite(suite)
+    with _source(suite, settings, world, downloads) as root, replaced_folders(*outs) as (folder, test):
         if suite == "lama":
             tasks, left_out = _lama(root, settings)
         else:
@@ -56,24 +59,22 @@ def prepare_suite(
         if settings.text is not None:
             write_facts_text(folder / "text", tasks, settings.text, read_prose(root))
             leave_out_untold_order(tasks, settings.text)
-        entries = {}
+        learnable, held_back = {}, {}
         for task in tasks:
             if settings.source == "embedded":
                 task.licence = GENERATED
             refuse_shared_ids(task)
-            entries[task.name] = write_task(task, folder / task.name, root)
+            learnable[task.name] = write_learnable(task, folder / task.name, root)
+            held_back[task.name] = write_test(task, test / task.name, root)
             log.info("%s/%s: %s", suite, task.name, {split: len(table) for split, table in task.tables.items()})
-        manifest = {
-            "suite": suite,
-            "source": settings.source,
-            "settings": _recorded(settings),
-            "tasks": entries,
-            "left_out": left_out,
-            "files": _further_files(suite, root, folder, settings),
-        }
+        common = {"suite": suite, "source": settings.source}
+        files = _further_files(suite, root, folder, settings)
+        manifest = {**common, "settings": _recorded(settings), "tasks": learnable, "files": files}
         if settings.source in ("hub", "official"):
             manifest["origins"] = origins_of(root)
         write_manifest(folder, manifest)
+        limit = {"test_limit": settings.test_limit}
+        write_manifest(test, {**common, "settings": limit, "tasks": held_back, "left_out": left_out, "files": {}})
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Reading what `prepare` wrote. `folder` is always the folder of a suite, data/prepared/<suite>."""
+"""Reading what `prepare` wrote. `folder` is always one of a suite's: data/prepared/<suite>, which holds what may be
+learnt from, or data/test/<suite>, which holds the test splits."""
 
 import hashlib
 import json
@@ -9,7 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from softprompt.data.manifest import MANIFEST, VOCABULARY
+from softprompt.data.prepared_task import TEST_SPLITS
 from softprompt.errors import UserError
+from softprompt.files import sha256_of_file
+from softprompt.paths import Paths
+
+SCORED_SPLITS = ("test", "withheld")  # answered in evaluation
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -19,6 +25,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; expected a prepared suite; run `dvc repro prepare@{folder.name}` first")
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return manifest
+
+
+def whole_manifest(paths: Paths, suite: str) -> dict[str, Any]:
+    """Both manifests of a suite as one: what may be learnt from, and the test splits."""
+    return _merged(read_manifest(paths.suite(suite)), read_manifest(paths.test_suite(suite)))
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Both, and of what both have the second one; nested mappings likewise."""
+    nested = {
+        key: _merged(first[key], second[key]) for key in first.keys() & second.keys() if isinstance(first[key], dict)
+    }
+    return {**first, **second, **nested}
 
 
 def tasks(folder: Path) -> list[str]:
@@ -35,16 +54,19 @@ def _entry(folder: Path, task: str) -> dict[str, Any]:
 
 
 def splits(folder: Path, task: str) -> list[str]:
-    """Names of a task's splits: train, dev, test, and where there are any withheld, unlabeled or unanswered."""
+    """Names of a task's splits there: train, dev, unlabeled, or test, withheld, unanswered, as far as it has them."""
     prepared = _entry(folder, task)["splits"]
-    return [split for split in ("train", "dev", "test", "withheld", "unlabeled", "unanswered") if split in prepared]
+    return [split for split in ("train", "dev", "unlabeled", *TEST_SPLITS) if split in prepared]
 
 
 def load_split(folder: Path, task: str, split: str) -> pd.DataFrame:
     """A table of texts: id, group, label, then the task's fields."""
     if split not in splits(folder, task):
         raise UserError(f"{folder / task}: no split {split!r}; it has {', '.join(splits(folder, task))}")
-    table = pq.read_table(folder / task / f"{split}.parquet")
+    path = folder / task / f"{split}.parquet"
+    if sha256_of_file(path) != _entry(folder, task)["splits"][split]["sha256"]:
+        raise UserError(f"{path}: not the table that {MANIFEST} describes; run `dvc repro prepare@{folder.name}` again")
+    table = pq.read_table(path)
     return pd.DataFrame({name: table.column(name).to_pylist() for name in table.column_names}, dtype=object)
 
 
@@ -59,7 +81,8 @@ def load_vocabulary(folder: Path) -> list[list[str]] | None:
 
 
 def fingerprint(folder: Path, task: str) -> str:
-    """Hex digest that changes when a table or the templates of the task or the suite's vocabulary do, only then."""
+    """Hex digest that changes when a table or the templates of the task or the suite's vocabulary in this folder do,
+    only then."""
     entry = _entry(folder, task)
     hashes = {split: content["sha256"] for split, content in entry["splits"].items()} | entry["files"]
     hashes[VOCABULARY] = read_manifest(folder)["files"].get(VOCABULARY, "")

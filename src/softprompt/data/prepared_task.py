@@ -1,5 +1,6 @@
 """A task between reading and writing, and which tasks of a suite can be prepared."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -9,6 +10,8 @@ from softprompt.data.rows import RawSplit
 from softprompt.data.validation import one_of
 from softprompt.errors import UserError
 
+TEST_SPLITS = ("test", "withheld", "unanswered")  # never learnt from
+
 
 @dataclass
 class PreparedTask:
@@ -16,10 +19,17 @@ class PreparedTask:
 
     name: str
     licence: str
-    raw: list[RawSplit]
+    raw: list[RawSplit]  # without those of TEST_SPLITS
+    test_raw: list[RawSplit]
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     note: str = ""  # what the task lacks without being left out for it, or reads in place of an official file
+
+
+def sides(raw: Mapping[str, RawSplit]) -> tuple[list[RawSplit], list[RawSplit]]:
+    """What was read of splits that may be learnt from, and of those that are only evaluated on."""
+    learnable = [content for split, content in raw.items() if split not in TEST_SPLITS]
+    return learnable, [content for split, content in raw.items() if split in TEST_SPLITS]
 
 
 def chosen_tasks(suite: str, settings: SuiteSettings, missing: dict[str, str]) -> list[str]:
@@ -69,6 +79,6 @@ def refuse_shared_ids(task: PreparedTask) -> None:
                 raise UserError(
                     f"task {task.name}: the id {identity!r} stands in the splits {owner[identity]} and {split}; "
                     f"expected an id in one split only; remove the row from one of "
-                    f"{', '.join(str(raw.path) for raw in task.raw)}"
+                    f"{', '.join(str(raw.path) for raw in (*task.raw, *task.test_raw))}"
                 )
         owner.update(dict.fromkeys(table["id"], split))

@@ -6,9 +6,9 @@ from pathlib import Path
 from softprompt.config import Vocabulary
 from softprompt.data.validation import RESTORE
 from softprompt.errors import UserError
+from softprompt.tasks.task import WORD_START
 
 FILES: dict[Vocabulary, str] = {"29k": "29k-vocab.json", "34k": "34k-vocab.json", "common": "common_vocab_cased.txt"}
-WORD_START = "\u0120"  # how RoBERTa's and GPT-2's tokens write the blank before a word
 
 
 def read_vocabulary(root: Path, name: Vocabulary) -> list[list[str]] | None:

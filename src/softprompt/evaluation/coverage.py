@@ -24,15 +24,16 @@ def coverage_table(params: Params, backbone: Backbone, paths: Paths) -> pd.DataF
 
 
 def _rows(backbone: Backbone, paths: Paths) -> Iterator[Coverage]:
-    folder, label_space = paths.suite(LAMA), None
-    for name in tasks(folder):
+    learnable, label_space = paths.suite(LAMA), None
+    for name in tasks(learnable):
         if label_space is None:  # the same for all of LAMA
             task = load_task(LAMA, name, paths.prepared)
-            label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(folder))
-        for split in splits(folder, name):
-            labels = load_split(folder, name, split)["label"].tolist()
-            counts = _counts(labels, label_space, backbone)
-            yield Coverage(suite=LAMA, task=name, backbone=backbone.name, split=split, **counts)
+            label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(learnable))
+        for folder in (learnable, paths.test_suite(LAMA)):
+            for split in splits(folder, name):
+                labels = load_split(folder, name, split)["label"].tolist()
+                counts = _counts(labels, label_space, backbone)
+                yield Coverage(suite=LAMA, task=name, backbone=backbone.name, split=split, **counts)
 
 
 def _counts(labels: Sequence[str], label_space: LabelSpace, backbone: Backbone) -> dict[str, int]:

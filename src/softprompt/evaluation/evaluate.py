@@ -1,33 +1,31 @@
-"""The evaluate stage: every trained cell answers the test split once; metrics come from those answers alone."""
+"""The evaluate stage: every trained cell answers the test split once."""
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
-from softprompt.data.prepared import load_split
+from softprompt.data.prepared import SCORED_SPLITS, load_split
 from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import UserError
 from softprompt.evaluation.coverage import coverage_table
+from softprompt.evaluation.knowledge import write_knowledge
 from softprompt.evaluation.prompt_contents import write_prompt_contents
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.workers import map_unordered
 from softprompt.files import write_atomically
 from softprompt.inputs.label_space import LabelSpace, keep_answerable
 from softprompt.paths import Paths
-from softprompt.results import Prediction, Score
+from softprompt.results import Prediction
 from softprompt.tasks.load import load_task
-from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Task
-
-SCORED_SPLITS = ("test", "withheld")
 
 
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
-    """Write the predictions of all methods of the run on a backbone, their scores, coverage, and what prompts hold."""
+    """Write the predictions of all methods of the run on a backbone, coverage, what prompts hold, and which facts a
+    backbone knows that was pretrained here."""
     predict = partial(_predictions_of_method, params, backbone, paths, _ScoredSplits(paths))
     found = dict(map_unordered(predict, params.run.methods, params.device.workers))
     frames = [frame for name in params.run.methods for frame in found[name]]
@@ -38,29 +36,9 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     coverage = coverage_table(params, backbone, paths)
     write_atomically(out / "coverage.csv", coverage.to_csv(index=False, lineterminator="\n"))
     write_atomically(out / "predictions.parquet", predictions.to_parquet(index=False))
-    write_atomically(out / "scores.csv", score_table(predictions, paths).to_csv(index=False, lineterminator="\n"))
     write_prompt_contents(params, backbone, paths)
-
-
-def score_table(predictions: pd.DataFrame, paths: Paths) -> pd.DataFrame:
-    """Every metric of every cell, template and split; columns as in results.Score."""
-    keys = ["suite", "task", "backbone", "method", "state", "seed", "template", "split"]
-    places = predictions[["suite", "task"]].drop_duplicates().itertuples(index=False)
-    metrics = {(suite, task): load_task(suite, task, paths.prepared).metrics for suite, task in places}
-    rows = []
-    for values, rows_of_cell in predictions.groupby(keys, sort=False):
-        named: dict[str, Any] = dict(zip(keys, values, strict=True))
-        for name in metrics[named["suite"], named["task"]]:
-            metric = METRICS[name]
-            score = Score(
-                **named,
-                metric=name,
-                value=metric(rows_of_cell),
-                n_examples=len(rows_of_cell),
-                higher_is_better=metric.higher_is_better,
-            )
-            rows.append(score.model_dump())
-    return pd.DataFrame(rows, columns=list(Score.model_fields))
+    if params.backbones[backbone.name].source == "pretrain":
+        write_knowledge(backbone, paths, params.device.inference_tokens)
 
 
 def _predictions_of_method(
@@ -91,7 +69,7 @@ class _ScoredSplits:
         return self._splits[key]
 
     def _read(self, task: Task, label_space: LabelSpace) -> Iterator[ScoredSplit]:
-        folder = self.paths.suite(task.suite)
+        folder = self.paths.test_suite(task.suite)
         for split in SCORED_SPLITS:
             if split in prepared_splits(folder, task.name):
                 examples = keep_answerable(label_space, load_split(folder, task.name, split))

@@ -1,4 +1,4 @@
-"""Which facts a backbone knows, template by template: the second half of the pretraining report."""
+"""Which facts a backbone knows, template by template, those of the test split too: so a part of the evaluation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from softprompt.files import write_csv
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
 from softprompt.inputs.task_data import encode_split
+from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts
 from softprompt.results import KnownFacts, StatedFacts
 from softprompt.tasks.load import LAMA, load_task
@@ -22,21 +23,22 @@ from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 
 
-def write_knowledge(backbone: Backbone, lama: Path, out: Path, inference_tokens: int) -> None:
+def write_knowledge(backbone: Backbone, paths: Paths, inference_tokens: int) -> None:
     """facts.csv, and stated_facts.csv where the text says which template each of its lines was made of."""
-    write_csv(out / "facts.csv", known_facts(backbone, lama, inference_tokens))
-    stated = stated_facts(backbone, lama, inference_tokens)
+    out = paths.evaluate(backbone.name)
+    write_csv(out / "facts.csv", known_facts(backbone, paths, inference_tokens))
+    stated = stated_facts(backbone, paths.suite(LAMA), inference_tokens)
     if not stated.empty:
         write_csv(out / "stated_facts.csv", stated)
 
 
-def known_facts(backbone: Backbone, suite: Path, inference_tokens: int) -> pd.DataFrame:
+def known_facts(backbone: Backbone, paths: Paths, inference_tokens: int) -> pd.DataFrame:
     """P@1 of every manual template of every relation on each of its splits; a row a KnownFacts.
 
     Train, dev and test facts were in the pretraining text, withheld ones
     were not.
     """
-    tables = [_relation(backbone, suite, name, inference_tokens) for name in prepared_tasks(suite)]
+    tables = [_relation(backbone, paths, name, inference_tokens) for name in prepared_tasks(paths.suite(LAMA))]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -73,16 +75,17 @@ def _correct(
     return [answer.gold_rank.numpy() == 1 for answer in answered]
 
 
-def _relation(backbone: Backbone, suite: Path, name: str, inference_tokens: int) -> pd.DataFrame:
-    task = load_task("lama", name, suite.parent)
-    label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(suite))
-    facts = pd.concat([load_split(suite, name, split).assign(split=split) for split in splits(suite, name)])
-    facts = keep_answerable(label_space, facts)
+def _relation(backbone: Backbone, paths: Paths, name: str, inference_tokens: int) -> pd.DataFrame:
+    task = load_task(LAMA, name, paths.prepared)
+    label_space = label_space_of(task, backbone, head=False, vocabulary=load_vocabulary(paths.suite(LAMA)))
+    folders = paths.suite(LAMA), paths.test_suite(LAMA)
+    tables = [load_split(one, name, split).assign(split=split) for one in folders for split in splits(one, name)]
+    facts = keep_answerable(label_space, pd.concat(tables))
     templates = task.templates("manual", backbone.kind)
-    tables = []
+    scores = []
     for template, correct in zip(
         templates, _correct(backbone, label_space, templates, facts, inference_tokens), strict=True
     ):
         scored = facts.assign(correct=correct).groupby("split", sort=False)["correct"]
-        tables.append(scored.agg(p_at_1="mean", n="size").reset_index().assign(relation=name, template=template.id))
-    return pd.concat(tables)[list(KnownFacts.model_fields)]
+        scores.append(scored.agg(p_at_1="mean", n="size").reset_index().assign(relation=name, template=template.id))
+    return pd.concat(scores)[list(KnownFacts.model_fields)]

@@ -12,8 +12,10 @@ from softprompt.methods.base import METHODS
 from softprompt.source_code import PACKAGE, code_of, digest_of_files, digest_of_texts, files_of
 from softprompt.tasks.metrics import METRICS
 
-# Where members are built and trained, and how a model folder becomes a backbone.
-ROOTS = (PACKAGE / "experiments" / "members.py", PACKAGE / "backbones" / "loading.py")
+# Where members are built and trained, what they learn from, and how a model folder becomes a backbone.
+ROOTS = tuple(
+    PACKAGE / name for name in ("experiments/members.py", "experiments/task_loading.py", "backbones/loading.py")
+)
 # What proposes trials and what scores them.
 TUNING = tuple(PACKAGE / "experiments" / name for name in ("tuning.py", "trained.py", "untrained.py"))
 # What these say enters keys by value (settings with their defaults, digests of data, texts of templates, one metric),

@@ -9,10 +9,10 @@ from softprompt.data.prepared import tasks as prepared_tasks
 from softprompt.errors import UserError
 from softprompt.experiments.cell_factory import CellFactory
 from softprompt.experiments.store import FleetStore
+from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.trained import train_cells
 from softprompt.experiments.untrained import untrained_cells
 from softprompt.experiments.workload import Workload
-from softprompt.inputs.task_data import load_task_data
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
 from softprompt.results import TrainResult, write_record

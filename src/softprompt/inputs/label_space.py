@@ -11,14 +11,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.data.vocabulary import WORD_START
 from softprompt.errors import NotFiniteError, UserError
 from softprompt.inputs.encoding import first_token, single_token
 from softprompt.inputs.outputs import OutputSpace, Predictions
 from softprompt.inputs.tagging import tag_names
 from softprompt.tasks.candidates import candidate_names, gold_candidates
 from softprompt.tasks.metrics import METRICS
-from softprompt.tasks.task import Task
+from softprompt.tasks.task import WORD_START, Task
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _targets(label_space: LabelSpace, examples: pd.DataFrame) -> "pd.Series[floa
 
 
 def prediction_table(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    """One row an example: id, group, gold, prediction, gold_rank, correct.
+    """One row an example: id, group, gold, prediction, gold_rank.
 
     Raises NotFiniteError where logits are no numbers.
     """
@@ -126,18 +125,8 @@ def prediction_table(label_space: LabelSpace, examples: pd.DataFrame, prediction
             "gold": examples["label"].to_numpy(),
             "prediction": label_space.named(examples, predictions.prediction.tolist()),
             "gold_rank": predictions.gold_rank.numpy(),
-            "correct": _correct(label_space, examples, predictions),
         }
     )
-
-
-def _correct(label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> list[float]:
-    if label_space.outputs.form == "tagging":
-        return (predictions.gold_rank.numpy() == 1).astype(float).tolist()
-    if label_space.outputs.form != "candidates":
-        return list((examples["target"].to_numpy() == predictions.prediction.numpy()).astype(float))
-    gold = gold_candidates(label_space.task, examples)
-    return [float(right[chosen]) for right, chosen in zip(gold, predictions.prediction.tolist(), strict=True)]
 
 
 def dev_score(task: Task, label_space: LabelSpace, examples: pd.DataFrame, predictions: Predictions) -> float:
@@ -163,7 +152,6 @@ def majority_predictions(train_labels: Sequence[str], examples: pd.DataFrame) ->
             "gold": gold,
             "prediction": order[0],
             "gold_rank": gold.map(lambda label: rank.get(label, len(order) + 1)),
-            "correct": (gold == order[0]).astype(float),
         }
     )
 

@@ -90,6 +90,5 @@ def majority_tags(train_labels: Sequence[str], examples: pd.DataFrame) -> pd.Dat
             "gold": examples["label"],
             "prediction": predicted,
             "gold_rank": [1 if one else 2 for one in right],
-            "correct": [float(one) for one in right],
         }
     )

@@ -3,23 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 
 import pandas as pd
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
 from softprompt.inputs.batches import Split, one_row_a_wording, one_row_each
 from softprompt.inputs.encoding import FURTHER_MASKS, encode_texts
-from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
+from softprompt.inputs.label_space import LabelSpace
 from softprompt.inputs.tagging import encode_tagged
-from softprompt.seeding import numpy_generator
 from softprompt.tasks.candidates import candidates_of, gold_candidates
 from softprompt.tasks.load import LAMA
 from softprompt.tasks.task import CANDIDATE, Task, Template
 
-MOST_FURTHER_MASKS = 3  # behind a text that a masked backbone learns to write
 MIN_TRAIN_FACTS = 8  # of a relation: one batch of P-tuning's LAMA code, which never trains on fewer
 
 
@@ -76,26 +72,6 @@ class TaskData:
         return int(self.split("train", template, prompt_length).encoded.lengths.max())
 
 
-def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
-    """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
-    label_space = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
-    there = splits(folder, task.name)
-    read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
-    kept = {split: keep_answerable(label_space, examples) for split, examples in read.items()}
-    nothing = pd.DataFrame(columns=["id", "group", "label", *task.fields, "target"])
-    return TaskData(
-        task=task,
-        backbone=backbone,
-        label_space=label_space,
-        train=_learnable(label_space, backbone, kept.get("train", nothing)),
-        dev=kept.get("dev", nothing),
-        dropped={split: len(read[split]) - len(kept[split]) for split in read},
-        fingerprint=fingerprint(folder, task.name),
-        max_tokens=min(max_tokens, backbone.max_tokens),
-        unlabeled=load_split(folder, task.name, "unlabeled") if "unlabeled" in there else nothing,
-    )
-
-
 def room_of(backbone: Backbone, template: Template, prompt_length: int, max_tokens: int) -> tuple[int, int]:
     """How many of the prompt's vectors stand in a row, and the longest that rows may be. A prompt that has no slot in
     the template stands in front of them."""
@@ -132,15 +108,3 @@ def encode_split(
     by_head = len(label_space.outputs.allowed) == 1
     target = torch.zeros_like(encoded.answer) if by_head else encoded.answer
     return Split(encoded, target, torch.tensor(gold), torch.tensor(counts))
-
-
-def _learnable(label_space: LabelSpace, backbone: Backbone, train: pd.DataFrame) -> pd.DataFrame:
-    """What training can use: of texts to be generated only those that are right; a masked backbone learns to end them
-    among 0 to 3 masks too many, as in PET, where predictions have one too many (pet/pvp.py, WscPVP)."""
-    if label_space.outputs.form != "generation":
-        return train
-    right = train[train["target"] == 1].reset_index(drop=True)
-    if backbone.kind != "masked":
-        return right
-    drawn = numpy_generator(label_space.task.key, FURTHER_MASKS).integers(0, MOST_FURTHER_MASKS + 1, len(right))
-    return right.assign(**{FURTHER_MASKS: drawn})

@@ -7,12 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from softprompt.files import write_atomically
-from softprompt.reporting.analysis.collect import collect
+from softprompt.paths import Paths
+from softprompt.reporting.analysis.collect import collect, inputs_of
 from softprompt.reporting.analysis.costs import costs, timings
 from softprompt.reporting.analysis.expected_validation import expected_validation
 from softprompt.reporting.analysis.report import Report, build_report
 from softprompt.reporting.analysis.summary import in_headline, metric_means
 from softprompt.reporting.context import ReportContext
+from softprompt.reporting.rendering.digests import with_digests
 from softprompt.reporting.rendering.figures import draw_all
 from softprompt.reporting.rendering.pages import (
     render_costs,
@@ -26,17 +28,18 @@ from softprompt.reporting.rendering.pages import (
 OWN_FILES = ("*.md", "plots/*.svg", "plots/*.csv")
 
 
-def aggregate(
-    results: Path, prepared: Path, out: Path, context: ReportContext, *, pretraining: Path | None = None
-) -> None:
-    """Write the report on all results in the planned grid. Pages of suites that are no longer planned are removed."""
-    report = build_report(collect(results, prepared, context), context, pretraining)
+def aggregate(paths: Paths, context: ReportContext, out: Path | None = None) -> None:
+    """Write the report on all results in the planned grid, to `out` if not to its usual place. Pages of suites that are
+    no longer planned are removed."""
+    out = out or paths.reports
+    report = build_report(collect(paths, context), context)
     files: dict[str, bytes | str] = {**_tables(report), **_pages(report)}
     for figure in draw_all(report):
         files[f"plots/{figure.name}.svg"] = figure.svg
         files[f"plots/{figure.name}.csv"] = to_csv(figure.data)
     measured = timings(report.collected.cells)
     files |= {"timings.csv": to_csv(measured), "timings.md": render_timings(measured)}
+    files = with_digests(files, context.profile, inputs_of(paths, context), paths.root)
     for name, content in files.items():
         write_atomically(out / name, content)
     for stale in [path for pattern in OWN_FILES for path in out.glob(pattern)]:

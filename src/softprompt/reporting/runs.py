@@ -12,6 +12,7 @@ import pandas as pd
 
 from softprompt.data.prepared import fingerprint
 from softprompt.files import sha256_of_file
+from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import Collected, Trial
 from softprompt.reporting.analysis.curves import mean_curves
 from softprompt.reporting.analysis.frames import groups_of, rows_of, select
@@ -51,7 +52,7 @@ class Run:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def result_runs(collected: Collected, results: Path, prepared: Path, context: ReportContext) -> Iterator[Run]:
+def result_runs(collected: Collected, paths: Paths, context: ReportContext) -> Iterator[Run]:
     """A run a method, backbone and task: means over seeds, each seed as a step, the mean curve, the trained parts.
 
     Cells that are not applicable have none.
@@ -65,14 +66,14 @@ def result_runs(collected: Collected, results: Path, prepared: Path, context: Re
         place = {"suite": suite, "task": task, "backbone": backbone, "method": method}
         done = [cell for cell in cells if cell.status == "done"]
         status = "done" if len(done) == len(cells) else f"{len(done)} of {len(cells)} seeds done"
-        own = {"state": cells[0].state, "status": status, "data": fingerprint(prepared / suite, task)}
+        data = {"data": fingerprint(paths.suite(suite), task), "test_data": fingerprint(paths.test_suite(suite), task)}
         yield Run(
             profile=context.profile,
             name=f"{method} {backbone} {suite}/{task}",
-            tags={**place, **own},
+            tags={**place, "state": cells[0].state, "status": status, **data},
             params={name: str(value) for name, value in cells[0].settings.items()},
             metrics=[*_score_values(select(scores, **place)), *_curve_values(done), *_cost_values(done)],
-            files=_parts(results / "train" / backbone / context.run.folder_of(method) / "parts", done),
+            files=_parts(paths.train(context.run.folder_of(method), backbone) / "parts", done),
             failed=not done,
         )
 

@@ -9,6 +9,7 @@ from softprompt.config import Frozen, Kind
 
 Role = Literal["manual", "p_tuning", "plain"]
 AnswerForm = Literal["label", "candidates", "generation", "tagging"]
+WORD_START = "\u0120"  # how RoBERTa's and GPT-2's tokens write the blank before a word
 CANDIDATE = "candidate"  # the slot of a head's input that holds one of the candidates
 SLOT = re.compile(r"\{(\w+)\}")
 

@@ -35,7 +35,7 @@ def write_submission(trained: TrainedCells, seed: int, out: Path) -> list[Path]:
     for (suite, name), cells in trained.cells.items():
         chosen = [cell for cell in cells if cell.seed == seed]
         submission = load_data_section(SUITE, name).submission if suite == SUITE else None
-        if submission and chosen and UNANSWERED in splits(trained.paths.suite(SUITE), name):
+        if submission and chosen and UNANSWERED in splits(trained.paths.test_suite(SUITE), name):
             path = out / submission.file
             rows = submission_rows(submission, _predictions(trained, name, chosen[0]))
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
@@ -43,7 +43,7 @@ def write_submission(trained: TrainedCells, seed: int, out: Path) -> list[Path]:
     if not written:
         raise UserError(
             f"there is nothing to submit: {trained.name} on {trained.backbone.name} has no finished SuperGLUE cell of "
-            f"seed {seed} whose test.jsonl was prepared; see results/train and data/prepared/{SUITE}/manifest.json"
+            f"seed {seed} whose test.jsonl was prepared; see results/train and data/test/{SUITE}/manifest.json"
         )
     return written
 
@@ -51,7 +51,7 @@ def write_submission(trained: TrainedCells, seed: int, out: Path) -> list[Path]:
 def _predictions(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
     """Columns id and prediction. The gold labels that the common path needs are made up and go nowhere."""
     task = load_task(SUITE, name, trained.paths.prepared)
-    examples = load_split(trained.paths.suite(SUITE), name, UNANSWERED)
+    examples = load_split(trained.paths.test_suite(SUITE), name, UNANSWERED)
     label_space = trained.label_space_of(task)
     examples = keep_answerable(label_space, examples.assign(label=_any_labels(task, examples)))
     request = trained.first_request(ScoredSplit(task, label_space, examples, UNANSWERED), cell)

@@ -1,6 +1,8 @@
 """Reads everything a report is made of, checks that it fits together, and changes nothing."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,26 +11,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softprompt.data.manifest import MANIFEST
-from softprompt.data.prepared import read_manifest
+from softprompt.data.manifest import MANIFEST, VOCABULARY
+from softprompt.data.prepared import SCORED_SPLITS, load_split, splits, whole_manifest
 from softprompt.files import sha256_of_file
+from softprompt.paths import Paths
+from softprompt.reporting.analysis.evidence import Asked, Evidence
+from softprompt.reporting.analysis.frames import select
+from softprompt.reporting.analysis.scoring import score_table, with_correct
 from softprompt.reporting.context import ReportContext
 from softprompt.result_files import empty_table, read_table, read_train_result
 from softprompt.results import (
     Cell,
     Coverage,
+    KnownFacts,
     NearestToken,
     PoolUsage,
     Prediction,
+    PretrainingLoss,
     Record,
-    Score,
+    StatedFacts,
     TrainResult,
     TrialRecord,
 )
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
-EXAMPLE = ["suite", "task", "backbone", "method", "seed", "template", "split", "id", "group", "correct"]
+PREDICTIONS = "predictions.parquet"
+EXAMPLE = [
+    "suite", "task", "backbone", "method", "seed", "template", "split", "id", "group",
+    "gold", "prediction", "gold_rank", "correct",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `prepare` says about a suite, and the digest by which a report names that data."""
+    """What `prepare` says about a suite in both its manifests, and the digest by which a report names that data."""
 
     suite: str
     content: dict[str, Any]
@@ -75,8 +87,9 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Collected:
-    """All results inside the planned grid. `examples` has a row a Prediction, of the columns in EXAMPLE; of the other
-    tables each has the columns of its record."""
+    """All results inside the planned grid. `examples` has a row a Prediction, of the columns in EXAMPLE, from which
+    `scores` are computed; of the other tables each has the columns of its record. Those of pretraining have a column
+    `backbone` besides."""
 
     cells: list[Cell]
     trials: list[Trial]
@@ -86,6 +99,9 @@ class Collected:
     manifests: dict[str, Manifest]
     nearest_tokens: pd.DataFrame = field(default_factory=lambda: empty_table(NearestToken))
     pool_usage: pd.DataFrame = field(default_factory=lambda: empty_table(PoolUsage))
+    losses: pd.DataFrame = field(default_factory=lambda: empty_table(PretrainingLoss))
+    known_facts: pd.DataFrame = field(default_factory=lambda: empty_table(KnownFacts))
+    stated_facts: pd.DataFrame = field(default_factory=lambda: empty_table(StatedFacts))
 
     @property
     def has_prompts(self) -> bool:
@@ -104,24 +120,67 @@ class Collected:
         return stages
 
 
-def collect(results: Path, prepared: Path, context: ReportContext) -> Collected:
-    """Everything under `results/` that lies in the planned grid; what is absent is found later, by `gaps`."""
+def collect(paths: Paths, context: ReportContext) -> Collected:
+    """All results that lie in the planned grid; what is absent is found later, by `gaps`.
+
+    Raises UserError where predictions are not what the prepared test splits ask for.
+    """
+    results, evaluations = paths.results, paths.results / "evaluate"
     train = read_train_results(results, context)
+    cells = [cell for result in train for cell in result.cells if cell.suite in context.suites]
+    manifests = {suite: describe_suite(paths, suite) for suite in context.suites}
 
-    def evaluated(name: str, record: type[Record], columns: list[str] | None = None) -> pd.DataFrame:
-        tables = [read_table(results / "evaluate" / backbone / name, record) for backbone in context.backbones]
-        return _in_grid(_concat([table[columns] if columns else table for table in tables]), context)
+    def evaluated(name: str, record: type[Record]) -> pd.DataFrame:
+        tables = [read_table(paths.evaluate(backbone) / name, record) for backbone in context.backbones]
+        return _in_grid(_concat(tables), context)
 
+    predictions, coverage = evaluated(PREDICTIONS, Prediction), evaluated("coverage.csv", Coverage)
+    definitions = {(suite, name): task for suite in manifests for name, task in manifests[suite].definitions.items()}
+    asked = Asked(_test_tables(paths, manifests), definitions, _restricted(manifests))
+    for backbone in context.backbones:
+        own = [cell for cell in cells if cell.backbone == backbone and cell.status == "done"]
+        evidence = Evidence(backbone, paths.evaluate(backbone) / PREDICTIONS, select(predictions, backbone=backbone))
+        evidence.check(asked, own, coverage)
     return Collected(
-        cells=[cell for result in train for cell in result.cells if cell.suite in context.suites],
+        cells=cells,
         trials=[Trial(result.method, result.backbone, trial) for result in train for trial in result.trials],
-        scores=evaluated("scores.csv", Score),
-        examples=evaluated("predictions.parquet", Prediction, EXAMPLE),
-        coverage=evaluated("coverage.csv", Coverage),
-        manifests={suite: describe_suite(prepared, suite) for suite in context.suites},
+        scores=score_table(predictions, definitions),
+        examples=with_correct(predictions, definitions)[EXAMPLE],
+        coverage=coverage,
+        manifests=manifests,
         nearest_tokens=evaluated("nearest_tokens.csv", NearestToken),
         pool_usage=evaluated("pool_usage.csv", PoolUsage),
+        losses=read_pretraining(results / "pretraining", "loss.csv", PretrainingLoss, context.backbones),
+        known_facts=read_pretraining(evaluations, "facts.csv", KnownFacts, context.backbones),
+        stated_facts=read_pretraining(evaluations, "stated_facts.csv", StatedFacts, context.backbones),
     )
+
+
+def _test_tables(paths: Paths, manifests: Mapping[str, Manifest]) -> dict[tuple[str, str, str], pd.DataFrame]:
+    """(suite, task, split) -> the examples of every split that is evaluated on."""
+    return {
+        (suite, task, split): load_split(paths.test_suite(suite), task, split)
+        for suite, manifest in manifests.items()
+        for task in manifest.tasks
+        for split in splits(paths.test_suite(suite), task)
+        if split in SCORED_SPLITS
+    }
+
+
+def _restricted(manifests: Mapping[str, Manifest]) -> frozenset[str]:
+    return frozenset(suite for suite, manifest in manifests.items() if VOCABULARY in manifest.content["files"])
+
+
+def inputs_of(paths: Paths, context: ReportContext) -> list[Path]:
+    """Every file that a report on the planned grid is made of, as far as it is there, sorted. Manifests stand for the
+    tables whose digests they hold."""
+    folders = [side(suite) for suite in context.suites for side in (paths.suite, paths.test_suite)]
+    wanted = [folder / MANIFEST for folder in folders]
+    for backbone in context.backbones:
+        wanted += [paths.train(context.run.folder_of(name), backbone) / "result.json" for name in context.methods]
+        wanted += [path for path in paths.evaluate(backbone).glob("*") if path.suffix in (".csv", ".parquet")]
+        wanted.append(paths.pretraining(backbone) / "loss.csv")
+    return sorted({path for path in wanted if path.is_file()})
 
 
 def read_train_results(results: Path, context: ReportContext) -> list[TrainResult]:
@@ -134,27 +193,24 @@ def read_train_results(results: Path, context: ReportContext) -> list[TrainResul
     return [read_train_result(path) for folder in folders if (path := folder / "result.json").is_file()]
 
 
-def read_pretraining(
-    pretraining: Path | None, name: str, record: type[Record], backbones: tuple[str, ...]
-) -> pd.DataFrame:
-    """The file of that name of every backbone, which a column `backbone` tells apart; empty without pretraining."""
-    columns = ["backbone", *record.model_fields]
-    if pretraining is None:
-        return pd.DataFrame(columns=columns)
-    tables = [read_table(pretraining / backbone / name, record).assign(backbone=backbone) for backbone in backbones]
-    return _concat(tables)[columns]
+def read_pretraining(folder: Path, name: str, record: type[Record], backbones: tuple[str, ...]) -> pd.DataFrame:
+    """The file of that name below `folder` of every backbone, which a column `backbone` tells apart."""
+    tables = [read_table(folder / backbone / name, record).assign(backbone=backbone) for backbone in backbones]
+    return _concat(tables)[["backbone", *record.model_fields]]
 
 
-def describe_suite(prepared: Path, suite: str) -> Manifest:
-    """A suite's manifest with its digest, the definitions of its tasks, and the types of LAMA's relations."""
-    folder = prepared / suite
-    content = read_manifest(folder)
-    definitions = {task: load_task(suite, task, prepared) for task in sorted(content["tasks"])}
+def describe_suite(paths: Paths, suite: str) -> Manifest:
+    """A suite's two manifests as one with their digest, the definitions of its tasks, and the types of LAMA's
+    relations."""
+    folder = paths.suite(suite)
+    content = whole_manifest(paths, suite)
+    definitions = {task: load_task(suite, task, paths.prepared) for task in sorted(content["tasks"])}
     types = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8"))["type"]
         for path in sorted(folder.glob("*/templates.json"))
     }
-    return Manifest(suite, content, sha256_of_file(folder / MANIFEST), definitions, types)
+    digests = [sha256_of_file(one / MANIFEST) for one in (folder, paths.test_suite(suite))]
+    return Manifest(suite, content, hashlib.sha256("".join(digests).encode()).hexdigest(), definitions, types)
 
 
 def _in_grid(frame: pd.DataFrame, context: ReportContext) -> pd.DataFrame:

@@ -1,11 +1,10 @@
 """Everything that tables, pages and figures show, computed once."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from softprompt.reporting.analysis.collect import Collected, read_pretraining
+from softprompt.reporting.analysis.collect import Collected
 from softprompt.reporting.analysis.comparisons import (
     against_best,
     compare,
@@ -21,7 +20,6 @@ from softprompt.reporting.analysis.summary import cell_scores, headline_scores, 
 from softprompt.reporting.analysis.undertuned import undertuned_cells
 from softprompt.reporting.analysis.wordings import template_scores, template_spread
 from softprompt.reporting.context import ReportContext
-from softprompt.results import KnownFacts, PretrainingLoss, StatedFacts
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Report:
     stated_facts: pd.DataFrame
 
 
-def build_report(collected: Collected, context: ReportContext, pretraining: Path | None) -> Report:
+def build_report(collected: Collected, context: ReportContext) -> Report:
     """The numbers of a report; nothing is written."""
     scores = cell_scores(collected.scores)
     headline = headline_scores(scores, collected)
@@ -71,7 +69,7 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         settings=chosen_settings(collected.cells),
         undertuned=undertuned_cells(collected, context.budget),
         curves=mean_curves(collected.cells),
-        losses=read_pretraining(pretraining, "loss.csv", PretrainingLoss, context.backbones),
-        known_facts=read_pretraining(pretraining, "facts.csv", KnownFacts, context.backbones),
-        stated_facts=read_pretraining(pretraining, "stated_facts.csv", StatedFacts, context.backbones),
+        losses=collected.losses,
+        known_facts=collected.known_facts,
+        stated_facts=collected.stated_facts,
     )

@@ -1,0 +1,47 @@
+"""The training side of a task, read from what may be learnt from. The one door between data on disk and methods."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.data.prepared import fingerprint, load_split, load_vocabulary, splits
+from softprompt.inputs.encoding import FURTHER_MASKS
+from softprompt.inputs.label_space import LabelSpace, keep_answerable, label_space_of
+from softprompt.inputs.task_data import TaskData
+from softprompt.seeding import numpy_generator
+from softprompt.tasks.task import Task
+
+MOST_FURTHER_MASKS = 3  # behind a text that a masked backbone learns to write
+
+
+def load_task_data(folder: Path, task: Task, backbone: Backbone, max_tokens: int, *, head: bool) -> TaskData:
+    """The training side of a task. Raises UserError where its label words cannot be told apart on the backbone."""
+    label_space = label_space_of(task, backbone, head=head, vocabulary=load_vocabulary(folder))
+    there = splits(folder, task.name)
+    read = {split: load_split(folder, task.name, split) for split in ("train", "dev") if split in there}
+    kept = {split: keep_answerable(label_space, examples) for split, examples in read.items()}
+    nothing = pd.DataFrame(columns=["id", "group", "label", *task.fields, "target"])
+    return TaskData(
+        task=task,
+        backbone=backbone,
+        label_space=label_space,
+        train=_learnable(label_space, backbone, kept.get("train", nothing)),
+        dev=kept.get("dev", nothing),
+        dropped={split: len(read[split]) - len(kept[split]) for split in read},
+        fingerprint=fingerprint(folder, task.name),
+        max_tokens=min(max_tokens, backbone.max_tokens),
+        unlabeled=load_split(folder, task.name, "unlabeled") if "unlabeled" in there else nothing,
+    )
+
+
+def _learnable(label_space: LabelSpace, backbone: Backbone, train: pd.DataFrame) -> pd.DataFrame:
+    """What training can use: of texts to be generated only those that are right; a masked backbone learns to end them
+    among 0 to 3 masks too many, as in PET, where predictions have one too many (pet/pvp.py, WscPVP)."""
+    if label_space.outputs.form != "generation":
+        return train
+    right = train[train["target"] == 1].reset_index(drop=True)
+    if backbone.kind != "masked":
+        return right
+    drawn = numpy_generator(label_space.task.key, FURTHER_MASKS).integers(0, MOST_FURTHER_MASKS + 1, len(right))
+    return right.assign(**{FURTHER_MASKS: drawn})
