@@ -28,7 +28,10 @@ from softprompt.results import (
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
-EXAMPLE = ["suite", "task", "backbone", "method", "seed", "template", "split", "id", "group", "correct"]
+EXAMPLE = [
+    "suite", "task", "backbone", "method", "state", "seed", "template", "split", "id", "group", "gold", "prediction",
+    "gold_rank",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,24 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from softprompt.reporting.analysis.collect import Collected, read_pretraining
 from softprompt.reporting.analysis.comparisons import (
-    against_best,
     compare,
     control_pairs,
-    example_means,
     key_pairs,
-    places_of,
+    may_be_best,
+    table_pairs,
 )
+from softprompt.reporting.analysis.contributions import SCORE, samples_of
+from softprompt.reporting.analysis.controls import control_verdicts
 from softprompt.reporting.analysis.curves import mean_curves
 from softprompt.reporting.analysis.gaps import Gap, find_gaps
 from softprompt.reporting.analysis.hyperparameters import chosen_settings
+from softprompt.reporting.analysis.intervals import interval_table, scores_of
+from softprompt.reporting.analysis.ranks import Ranking, rank_table, rankings
 from softprompt.reporting.analysis.summary import cell_scores, headline_scores, suite_means, task_means
 from softprompt.reporting.analysis.undertuned import undertuned_cells
 from softprompt.reporting.analysis.wordings import template_scores, template_spread
@@ -35,8 +39,12 @@ class Report:
     headline: pd.DataFrame
     tasks: pd.DataFrame
     suites: pd.DataFrame
+    intervals: pd.DataFrame  # of all scores, single metrics included
     comparisons: pd.DataFrame
-    places: dict[tuple[str, str, str, str], str]  # (family, task, backbone, method) -> best or tie
+    controls: pd.DataFrame
+    best: set[tuple[str, str, str, str]]  # (suite, task or all, backbone, method) that may be the best of its state
+    rankings: list[Ranking]
+    ranks: pd.DataFrame
     templates: pd.DataFrame
     spread: pd.DataFrame
     settings: pd.DataFrame
@@ -49,23 +57,27 @@ class Report:
 
 def build_report(collected: Collected, context: ReportContext, pretraining: Path | None) -> Report:
     """The numbers of a report; nothing is written."""
-    scores = cell_scores(collected.scores)
-    headline = headline_scores(scores, collected)
-    tasks, suites = task_means(headline), suite_means(headline, collected)
-    pairs = [*key_pairs(context), *control_pairs(context), *against_best(suites, tasks)]
-    headline_tasks = {suite: manifest.headline_tasks for suite, manifest in collected.manifests.items()}
-    comparisons = compare(pairs, example_means(collected.examples), headline_tasks)
+    samples = samples_of(collected)
+    scored = scores_of(samples, collected)
+    intervals = interval_table(scored, samples, collected)
+    controls = control_pairs(context)
+    comparisons = compare([*key_pairs(context), *controls, *table_pairs(scored, intervals)], scored)
+    scores, found = cell_scores(collected.scores), rankings(samples, collected)
     templates = template_scores(collected.scores, collected.cells)
     return Report(
         context=context,
         collected=collected,
         gaps=find_gaps(collected, context),
         scores=scores,
-        headline=headline,
-        tasks=tasks,
-        suites=suites,
+        headline=headline_scores(scores, collected),
+        tasks=task_means(intervals),
+        suites=suite_means(intervals),
+        intervals=intervals,
         comparisons=comparisons,
-        places=places_of(comparisons),
+        controls=control_verdicts(controls, scored),
+        best=may_be_best(scored, intervals, comparisons),
+        rankings=found,
+        ranks=rank_table(found),
         templates=templates,
         spread=template_spread(templates, collected),
         settings=chosen_settings(collected.cells),
@@ -75,3 +87,16 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         known_facts=read_pretraining(pretraining, "facts.csv", KnownFacts, context.backbones),
         stated_facts=read_pretraining(pretraining, "stated_facts.csv", StatedFacts, context.backbones),
     )
+
+
+def intervals_with_ranks(report: Report) -> pd.DataFrame:
+    """All intervals, with the rank of a score and whether its method may be the best of its column and state."""
+    ranks = report.ranks.rename(columns={"low": "rank_low", "high": "rank_high"}).drop(columns="tasks")
+    joined = report.intervals.merge(
+        ranks.assign(split="test", metric=SCORE),
+        on=["suite", "task", "backbone", "method", "state", "split", "metric"],
+        how="left",
+    )
+    places = joined[["suite", "task", "backbone", "method"]].itertuples(index=False, name=None)
+    ranked = (joined["split"] == "test") & (joined["metric"] == SCORE)
+    return joined.assign(may_be_best=ranked & np.array([place in report.best for place in places], dtype=bool))
