@@ -27,6 +27,7 @@ from softprompt.results import (
     write_record,
 )
 from softprompt.seeding import numpy_generator, stream_seed
+from softprompt.tasks.metrics import METRICS
 
 METHODS = (
     "majority", "random_prompt", "random_backbone", "manual", "manual_best", "fine_tuning", "manual_fine_tuning",
@@ -36,6 +37,7 @@ ACCURACY = {
     "majority": 0.15, "random_prompt": 0.05, "random_backbone": 0.15, "manual": 0.4, "manual_best": 0.7,
     "fine_tuning": 0.75, "manual_fine_tuning": 0.8, "prompt_tuning": 0.6, "p_tuning": 0.85,
 }  # fmt: skip
+LABELS = ("yes", "no")
 UNSEEDED = ("majority", "manual", "manual_best")
 TRAINED = ("random_backbone", "fine_tuning", "manual_fine_tuning", "prompt_tuning", "p_tuning")
 TUNED = ("fine_tuning", "manual_fine_tuning")
@@ -260,28 +262,37 @@ def _evaluate(cell: Cell, world: World, predictions: list[Prediction], scores: l
             draws = numpy_generator(cell.key, f"{split}/{template}").uniform(size=world.facts)
             correct = draws < (accuracy if split == "test" else 0.1)
             place = {**names, "split": split, "template": template}
-            predictions += [_prediction(place, row, bool(right)) for row, right in enumerate(correct)]
-            scores += _scores(place, correct)
+            own = [_prediction(place, row, bool(right)) for row, right in enumerate(correct)]
+            predictions += own
+            scores += _scores(place, own)
 
 
 def _prediction(place: dict[str, object], row: int, right: bool) -> Prediction:
-    answer = {"gold": "Paris", "prediction": "Paris" if right else "Rome", "gold_rank": 1 if right else 3}
-    return Prediction(**place, **answer, id=f"{place['split']}-{row}", group=f"{row // 2}", correct=float(right))
+    gold, wrong = _answers(place, row)
+    name, group = (f"{row // 3}-{row % 3}", row // 6) if place["task"] == "multirc" else (f"{row}", row // 2)
+    answer = {"gold": gold, "prediction": gold if right else wrong, "gold_rank": 1 if right else 3}
+    return Prediction(**place, **answer, id=f"{place['split']}-{name}", group=f"{group}", correct=float(right))
 
 
-def _scores(place: dict[str, object], correct: np.ndarray) -> list[Score]:
-    share = float(correct.mean())
+def _answers(place: dict[str, object], row: int) -> tuple[str, str]:
+    """The gold answer of an example and a wrong one."""
     if place["suite"] == "lama":
-        values = {"p_at_1": share, "p_at_10": min(1.0, share + 0.1), "mrr": share + (1 - share) / 3}
-    else:
-        values = {
-            "cb": {"accuracy": share, "macro_f1": share / 2},
-            "multirc": {"f1a": share, "em": share / 2, "accuracy": min(1.0, share + 0.1)},
-            "ner": {"entity_f1": share, "token_accuracy": min(1.0, share + 0.2)},
-        }.get(str(place["task"]), {"accuracy": share})
+        return "Paris", "Rome"
+    if place["task"] == "ner":
+        return '["B-PER", "O"]', '["O", "O"]'
+    labels = {"cb": ("entailment", "contradiction", "neutral"), "multirc": ("1", "0")}.get(str(place["task"]), LABELS)
+    return labels[row % len(labels)], labels[(row + 1) % len(labels)]
+
+
+def _scores(place: dict[str, object], predictions: list[Prediction]) -> list[Score]:
+    special = {"cb": ("accuracy", "macro_f1"), "multirc": ("f1a", "em", "accuracy")}
+    special["ner"] = ("entity_f1", "token_accuracy")
+    lama = ("p_at_1", "p_at_10", "mrr")
+    names = lama if place["suite"] == "lama" else special.get(str(place["task"]), ("accuracy",))
+    table = pd.DataFrame([one.__dict__ for one in predictions])
     return [
-        Score(**place, metric=metric, value=value, n_examples=len(correct), higher_is_better=True)
-        for metric, value in values.items()
+        Score(**place, metric=name, value=METRICS[name](table), n_examples=len(table), higher_is_better=True)
+        for name in names
     ]
 
 

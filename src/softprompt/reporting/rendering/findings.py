@@ -112,7 +112,7 @@ def _against(report: Report, row: Any) -> str:
     other = percent(suite_mean(report, row.backbone, row.against, "test"))
     numbers = f"{whole_percent(CONFIDENCE)} interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
     if row.smallest_p > 0:
-        numbers += f", with {row.clusters} relations never below {row.smallest_p:.3g}"
+        numbers += f", smallest possible {row.smallest_p:.2g}"
     verdict = "" if row.p_holm < ALPHA else "; not distinguishable"
     return f"{points(row.effect)} points ({numbers}{verdict}) against {OPPONENTS[row.against]} at {other}"
 

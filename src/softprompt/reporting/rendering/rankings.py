@@ -9,7 +9,7 @@ from softprompt.reporting.analysis.ranks import Ranking, has_critical_difference
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.rendering.markdown import DASH, counted, joined, p_value, table, whole_percent
-from softprompt.reporting.rendering.plots import Drawing, look_of, to_svg
+from softprompt.reporting.rendering.plots import NEUTRAL, Drawing, look_of, to_svg
 from softprompt.reporting.rendering.scoreboard import state_of
 
 PANEL_WIDTH = 7.0  # inches
@@ -18,7 +18,7 @@ CLIQUE = 0.14  # inches between two bars
 
 
 def rank_table(report: Report, suite: str) -> str:
-    """A row a method with its mean rank, half of its interval, and how often it is first; a column a backbone."""
+    """A row a method with its mean rank and its interval; a column a backbone."""
     ranks = select(report.ranks, suite=suite, task=ALL_TASKS)
     found = {(row.method, row.backbone): f"{row.rank:.1f} ({row.low:.1f} to {row.high:.1f})" for row in rows_of(ranks)}
     backbones = report.context.backbones
@@ -88,10 +88,10 @@ def _draw_ranking(report: Report, axis: Axes, ranking: Ranking) -> None:
         left = place < half
         height = -CLIQUE * (len(bars) + 1) - LINE * ((place if left else count - 1 - place) + 0.5)
         edge, look = (0.6 if left else count + 0.4), look_of(report.context, method)
-        axis.plot([mean, mean, edge], [0, height, height], color="#8c8c8c", linewidth=0.8)
+        axis.plot([mean, mean, edge], [0, height, height], color=NEUTRAL, linewidth=0.8)
         axis.plot(mean, 0, look.marker, color=look.colour, markersize=5, clip_on=False)
         tuned = " (tuned)" if ranking.states[place] == "tuned" else ""
-        name = f"{method}{tuned} {mean:.1f}" if left else f"{mean:.1f} {method}{tuned}"
+        name = f"{method}{tuned} {mean:.1f} " if left else f" {mean:.1f} {method}{tuned}"
         axis.text(edge, height, name, ha="right" if left else "left", va="center", fontsize=8)
     axis.plot([1, 1 + critical], [0.42, 0.42], color="black", linewidth=2.5)
     axis.text(1, 0.5, f"critical difference {critical:.1f}", ha="left", va="bottom", fontsize=8)
