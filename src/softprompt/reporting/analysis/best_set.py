@@ -1,10 +1,11 @@
 """The methods that may be the best of a column, at 95 %: those that no other one beats beyond doubt.
 
 A method drops out where another one's lead is above what a family of equally good methods would show in one of twenty
-columns. As in `two_way`, each source brings its own quantile, here that of all pairs at once: replicates, which methods
-do not share, Tukey's studentized range (Games and Howell 1976); clusters of examples, which they do share, so that with
-few clusters all pairs err together, Student's t at Bonferroni's level. Simulated with 13 to 17 equal methods, the
-studentized range alone would drop one of them in up to 26 % of columns of six clusters.
+columns. As in `two_way`, each source brings its own quantile, here that of all pairs at once. Replicates, which methods
+do not share: Tukey's studentized range (Games and Howell 1976), or Student's t at Bonferroni's level over methods where
+that is larger, with few replicates. Clusters of examples, which methods share, so that with few clusters all pairs err
+together: Student's t at Bonferroni's level over pairs. Simulated with 13 to 17 equal methods, the studentized range
+alone would drop one of them in up to 26 % of columns of six clusters.
 """
 
 from collections.abc import Mapping
@@ -69,5 +70,7 @@ def needed_leads(scores: list[Scored]) -> Float[ndarray, "*batch K K"]:
 
 @cache
 def range_quantile(methods: int, freedom: int) -> float:
-    """Tukey's quantile of the largest of all differences, in units of their standard error."""
-    return float(stats.studentized_range.ppf(1 - ALPHA, methods, freedom) / np.sqrt(2))
+    """How many standard errors the largest of all differences may be: Tukey's quantile, for equally exact methods, or
+    Bonferroni's, for a method among exact ones, whichever is larger."""
+    tukey = stats.studentized_range.ppf(1 - ALPHA, methods, freedom) / np.sqrt(2)
+    return float(max(tukey, stats.t.ppf(1 - ALPHA / 2 / methods, freedom)))
