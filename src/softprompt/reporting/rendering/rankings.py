@@ -33,7 +33,7 @@ def rank_words(report: Report, suite: str) -> str:
     """What the ranks are, and of backbones with tasks enough what Friedman's test says."""
     words = (
         f"Mean rank over tasks, 1 the best, frozen and tuned methods together, with its {whole_percent(CONFIDENCE)} "
-        "interval over tasks and replicates. Methods that lack a task are left out."
+        "interval over tasks and replicates. Methods that lack a task have no rank."
     )
     tested = [one for one in report.rankings if one.suite == suite and has_critical_difference(one)]
     if not tested:
