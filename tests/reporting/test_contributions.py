@@ -42,7 +42,10 @@ def tagged(seed: int) -> pd.DataFrame:
     tags = np.array(["O", "B-PER", "I-PER", "B-LOC"])
     gold = [tags[rng.integers(4, size=rng.integers(3, 12))] for _ in range(ROWS)]
     said = [np.where(rng.random(len(own)) < 0.7, own, tags[rng.integers(4, size=len(own))]) for own in gold]
-    rows = [[f"{row}", json.dumps(a.tolist()), json.dumps(b.tolist())] for row, (a, b) in enumerate(zip(gold, said, strict=True))]
+    rows = [
+        [f"{row}", json.dumps(a.tolist()), json.dumps(b.tolist())]
+        for row, (a, b) in enumerate(zip(gold, said, strict=True))
+    ]
     return pd.DataFrame(rows, columns=["id", "gold", "prediction"])
 
 
@@ -147,7 +150,9 @@ def answers(method: str, seed: int, table: pd.DataFrame, task: str, template: st
 
 def test_a_score_is_the_mean_of_its_metrics_and_manual_of_its_templates() -> None:
     tables = [multirc(6).assign(gold=multirc(6)["gold"], prediction=multirc(seed)["prediction"]) for seed in (7, 8)]
-    rows = [row for name, table in zip("ab", tables, strict=True) for row in answers("manual", 0, table, "multirc", name)]
+    rows = [
+        row for name, table in zip("ab", tables, strict=True) for row in answers("manual", 0, table, "multirc", name)
+    ]
     (sample,) = samples_of(collected_of(rows, "multirc")).values()
     expected = np.mean([[METRICS[name](table) for name in ("f1a", "em")] for table in tables])
     assert sample.values[SCORE].mean() == pytest.approx(expected)
@@ -195,6 +200,8 @@ def test_two_halves_of_one_methods_replicates_are_told_apart_in_at_most_six_perc
     groups = tuple(f"{row // 6}" for row in range(shape[2]))
     p_values = []
     for score in scores:
-        one, other = (cluster_score(*by_group(Sample((0, 1, 2, 3), groups, {SCORE: half}))) for half in np.split(score, 2))
+        one, other = (
+            cluster_score(*by_group(Sample((0, 1, 2, 3), groups, {SCORE: half}))) for half in np.split(score, 2)
+        )
         p_values.append(float(difference(one, other).p_value(one.value - other.value)))
     assert np.mean(np.array(p_values) < ALPHA) <= 0.06

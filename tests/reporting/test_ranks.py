@@ -54,9 +54,7 @@ def test_the_interval_of_a_mean_rank_is_over_tasks_and_replicates() -> None:
     table = rank_table([steady]).query("task == 'all'").set_index("method")
     for number, method in enumerate(steady.methods):
         error = stats.sem(steady.by_task[number])
-        assert table.loc[method, "high"] == pytest.approx(
-            min(3, steady.means[number] + stats.t.ppf(0.975, 6) * error)
-        )
+        assert table.loc[method, "high"] == pytest.approx(min(3, steady.means[number] + stats.t.ppf(0.975, 6) * error))
     wild = ranking_of({name: rng.uniform(size=(4, 1)).repeat(8, axis=1) for name in "abc"})
     assert all(float(one.excess) == pytest.approx(float(one.variance)) for one in wild.scored)
 
@@ -71,11 +69,15 @@ def test_critical_difference_of_the_papers_example() -> None:
 @pytest.mark.parametrize(("tasks", "methods", "enough"), [(4, 5, False), (5, 3, True), (9, 2, False)])
 def test_five_tasks_and_three_methods_are_enough(tasks: int, methods: int, enough: bool) -> None:
     rng = np.random.default_rng(4)
-    assert has_critical_difference(ranking_of({f"m{n}": rng.uniform(size=(1, tasks)) for n in range(methods)})) == enough
+    assert (
+        has_critical_difference(ranking_of({f"m{n}": rng.uniform(size=(1, tasks)) for n in range(methods)})) == enough
+    )
 
 
 @given(st.lists(st.floats(1, 12), min_size=2, max_size=12), st.floats(0.1, 6))
-def test_a_bar_joins_just_the_methods_that_lie_less_than_the_difference_apart(means: list[float], critical: float) -> None:
+def test_a_bar_joins_just_the_methods_that_lie_less_than_the_difference_apart(
+    means: list[float], critical: float
+) -> None:
     means = sorted(means)
     bars = cliques(means, critical)
     for first in range(len(means)):

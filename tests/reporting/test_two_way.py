@@ -172,11 +172,12 @@ def simulated(rng: np.random.Generator, replicates: int, clusters: int, effect: 
 
 
 @pytest.mark.parametrize(
-    ("replicates", "clusters", "highest"), [(5, 6, 0.985), (5, 10, 0.98), (5, 30, 0.975), (3, 100, 0.975), (1, 30, 0.97)]
+    ("replicates", "clusters", "highest"),
+    [(5, 6, 0.985), (5, 10, 0.98), (5, 30, 0.975), (3, 100, 0.975), (1, 30, 0.97)],
 )
 @pytest.mark.parametrize("effect", [0.0, 0.3, 1.5])
 def test_coverage_with_effects_of_replicates_and_skewed_clusters(replicates, clusters, highest, effect):
-    """Few clusters and few replicates err on the safe side. Four simulations' standard errors are 1.4 points at most."""
+    """Few clusters and few replicates err on the safe side; a simulation's standard error is 0.4 points at most."""
     found = simulated(np.random.default_rng(10), replicates, clusters, effect if replicates > 1 else 0.0)
     covered = np.mean(np.abs(found.value) <= spread_of(found).margin())
     assert 0.93 <= covered <= highest

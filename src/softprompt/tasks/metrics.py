@@ -92,7 +92,7 @@ def _sums(counts: Float[ndarray, "K N"], cells: Int[ndarray, " N"]) -> Float[nda
     return np.stack([np.bincount(cells, weights=row) for row in counts])
 
 
-def _mean_of(values: "pd.Series[float]") -> Ratios:
+def _mean_of(values: "pd.Series[bool] | pd.Series[float]") -> Ratios:
     numerators = values.to_numpy(dtype=np.float64)[None]  # (1, N)
     return Ratios(numerators, np.ones_like(numerators))
 

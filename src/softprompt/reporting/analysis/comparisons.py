@@ -45,9 +45,7 @@ def compare(pairs: list[Pair], scores: Scores) -> pd.DataFrame:
     by_method = {(p.suite, p.task, p.backbone, p.method, p.split): one for (p, m), one in scores.items() if m == SCORE}
     rows = []
     for pair in pairs:
-        places = [
-            (pair.suite, pair.task, pair.backbone, method, pair.split) for method in (pair.method, pair.against)
-        ]
+        places = [(pair.suite, pair.task, pair.backbone, method, pair.split) for method in (pair.method, pair.against)]
         if all(place in by_method for place in places):
             one, other = (by_method[place] for place in places)
             if one.layout.names == other.layout.names:

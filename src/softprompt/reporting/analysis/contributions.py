@@ -82,8 +82,6 @@ def _samples(contributions: pd.DataFrame, metrics: list[str]) -> Iterator[tuple[
         count = len(rows) // len(seeds)
         ids = rows["id"].to_numpy()
         if len(rows) % len(seeds) or (ids.reshape(len(seeds), count) != ids[:count]).any():
-            raise UserError(
-                f"the seeds of {names[1]} on {names[0]} answered different examples; run `dvc repro` again"
-            )
+            raise UserError(f"the seeds of {names[1]} on {names[0]} answered different examples; run `dvc repro` again")
         values = {name: rows[name].to_numpy().reshape(len(seeds), count) for name in metrics}
         yield names, Sample(seeds, tuple(rows["group"].iloc[:count]), values)

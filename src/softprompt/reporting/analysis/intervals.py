@@ -26,7 +26,7 @@ Scores = dict[ScoreKey, Scored]
 
 
 def scores_of(samples: Mapping[Place, Sample], collected: Collected) -> Scores:
-    """Every sample's metrics, and for every suite, method and split the mean score over the tasks that means are over."""
+    """Every sample's metrics, and of every suite, method and split the score over the tasks that means are over."""
     found: Scores = {}
     together: dict[Place, dict[str, Sample]] = defaultdict(dict)
     for place, sample in samples.items():
@@ -79,7 +79,7 @@ def interval_table(scores: Scores, samples: Mapping[Place, Sample], collected: C
     rows: list[tuple[Any, ...]] = []
     for (place, metric), scored in scores.items():
         headline = collected.manifests[place.suite].headline_tasks
-        among = [task for task in (headline if place.task == ALL_TASKS else [place.task])]
+        among = headline if place.task == ALL_TASKS else (place.task,)
         sizes = [examples[own] for task in among if (own := replace(place, task=task)) in examples]
         planned = {cell.seed for cell in collected.cells_of(place.backbone, place.method)}
         margin = float("nan") if scored.replicates < min(2, len(planned)) else float(spread_of(scored).margin())

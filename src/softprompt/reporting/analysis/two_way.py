@@ -1,17 +1,17 @@
 """One interval for every score and every difference: over replicates and over clusters of examples at once.
 
-A score is a weighted mean over clusters (passages, facts, relations) and replicates. With X[r, g] the mean of cluster g
-in replicate r, its variance has three parts: V_clusters and V_replicates, each of which holds the interaction too, and
-V_interaction, which is subtracted once (Cameron, Gelbach and Miller 2011; here the interaction is what is left when both
-means are taken away, as in a two-way analysis of variance, so that nothing is subtracted twice). What a replicate adds
-beyond the interaction is its `excess`, never below 0. Two methods share examples, so their clusters are paired, but no
-replicates, so their excesses add.
+A score is a weighted mean over clusters (passages, facts, relations) and replicates. Its variance has three parts:
+V_clusters and V_replicates, each of which holds the interaction too, and V_interaction, which is subtracted once
+(Cameron, Gelbach and Miller 2011; here the interaction is what is left when both means are taken away, as in a two-way
+analysis of variance, so that no main effect is subtracted with it). What replicates add beyond the interaction is their
+`excess`, never below 0. Two methods share examples, so their clusters are paired, but no replicates, so their excesses
+add.
 
-Each source brings its own quantile of Student's t: margin^2 = V_clusters t(clusters)^2 + excess t(replicates - 1)^2
-(Cochran and Cox). Satterthwaite's degrees of freedom for the sum, tried first, are too many where three replicates
-happen to lie close together: simulated coverage fell to 92 %, with two replicates to 88 %. The clusters' variance is the
-jackknife's, their degrees of freedom are Satterthwaite's over strata less one: effects of clusters are skewed (some
-relations are hard), and six skewed clusters cover 91 to 93 % without.
+Each source brings its own quantile of Student's t: margin^2 = V_clusters t(clusters)^2 + excess t(replicates - 1)^2,
+after Cochran and Cox. Satterthwaite's degrees of freedom for the sum are too many where a few replicates happen to lie
+close together: with them simulated coverage fell to 92 % with three replicates and 88 % with two. The clusters' variance
+is the jackknife's, their degrees of freedom are Satterthwaite's over strata less one, for effects of clusters are skewed
+(a few relations are hard), and six skewed clusters cover 91 to 93 % without.
 """
 
 from collections.abc import Sequence

@@ -143,7 +143,9 @@ def _score_name(suite: str) -> str:
 
 def _replicate_means(report: Report, suite: str) -> pd.DataFrame:
     """Mean over tasks for each replicate, for those that have as many tasks as the method's fullest one."""
-    replicates = select(report.headline, suite=suite, split="test").groupby(["backbone", "method", "seed"], as_index=False)
+    replicates = select(report.headline, suite=suite, split="test").groupby(
+        ["backbone", "method", "seed"], as_index=False
+    )
     means = replicates.agg(score=("score", "mean"), tasks=("task", "size"))
     fullest = means.groupby(["backbone", "method"])["tasks"].transform("max")
     return means[means["tasks"] == fullest]

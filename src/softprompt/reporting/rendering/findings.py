@@ -7,7 +7,16 @@ from softprompt.reporting.analysis.gaps import Gap
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.analysis.wordings import WIDE
-from softprompt.reporting.rendering.markdown import counted, interval, joined, p_value, percent, points, table, whole_percent
+from softprompt.reporting.rendering.markdown import (
+    counted,
+    interval,
+    joined,
+    p_value,
+    percent,
+    points,
+    table,
+    whole_percent,
+)
 
 OPPONENTS = {"manual": "the mean manual template", "manual_best": "the best one chosen on dev"}
 CONTROL_NAMES = {

@@ -15,8 +15,8 @@ import pandas as pd
 from softprompt.reporting.analysis.collect import Manifest
 from softprompt.reporting.analysis.contributions import SCORE, score_of
 from softprompt.reporting.analysis.frames import rows_at, rows_of, select
-from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.intervals import ALL_TASKS
+from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.summary import in_headline
 from softprompt.reporting.analysis.wordings import template_headlines
 from softprompt.reporting.rendering.markdown import DASH, percent, points, table, with_margin

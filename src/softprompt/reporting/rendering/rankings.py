@@ -103,5 +103,3 @@ def _draw_ranking(report: Report, axis: Axes, ranking: Ranking) -> None:
     axis.set_xticks(range(1, count + 1))
     axis.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False, pad=1)
     axis.grid(visible=False)
-
-
