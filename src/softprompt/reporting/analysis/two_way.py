@@ -9,8 +9,8 @@ add.
 
 Each source brings its own quantile of Student's t: margin^2 = V_clusters t(clusters)^2 + excess t(replicates - 1)^2,
 after Cochran and Cox. Satterthwaite's degrees of freedom for the sum are too many where a few replicates happen to lie
-close together: with them simulated coverage fell to 92 % with three replicates and 88 % with two. The clusters' variance
-is the jackknife's, their degrees of freedom are Satterthwaite's over strata less one, for effects of clusters are skewed
+close together: simulated coverage fell to 92 % with three replicates and 88 % with two. The variance of clusters
+is the jackknife's, their degrees of freedom are Satterthwaite's over strata less one, for their effects are skewed
 (a few relations are hard), and six skewed clusters cover 91 to 93 % without.
 """
 
