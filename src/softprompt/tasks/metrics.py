@@ -39,17 +39,6 @@ class Ratios:
         ratios = [float(above / below) for above, below in pairs if below]
         return sum(ratios) / len(ratios) if ratios else 0.0
 
-    def contributions(self, cells: Int[ndarray, " N"]) -> Float[ndarray, " N"]:
-        """What every row adds to the metric of its cell: the mean over a cell's rows is its metric, and their variance
-        is right to first order (infinitesimal jackknife; for a plain mean, the values themselves)."""
-        above, below = (_sums(counts, cells) for counts in (self.numerators, self.denominators))  # (K, C)
-        ratios = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-        terms = np.maximum((below > 0).sum(axis=0), 1)  # (C,)
-        residuals = self.numerators - ratios[:, cells] * self.denominators  # (K, N)
-        influences = np.divide(residuals, below[:, cells], out=np.zeros_like(residuals), where=below[:, cells] > 0)
-        values = ratios.sum(axis=0) / terms
-        return np.asarray(values[cells] + (np.bincount(cells) / terms)[cells] * influences.sum(axis=0))
-
 
 Score = Callable[[PredictionTable], Ratios]
 
@@ -68,9 +57,13 @@ class Metric:
         return self.function(predictions).value
 
     def contributions(self, predictions: PredictionTable, cells: Int[ndarray, " N"]) -> Float[ndarray, " N"]:
-        """What every row adds, of a table of several cells (counted from 0), each a prediction table of its own."""
+        """What every row adds to the metric of its cell, of several cells (counted from 0) in one table.
+
+        Their mean over a cell is its metric, and their variance is right to first order (infinitesimal jackknife; for a
+        plain mean they are the values themselves).
+        """
         own_ids = predictions.assign(id=[f"{cell}/{name}" for cell, name in zip(cells, predictions["id"], strict=True)])
-        return self.function(own_ids).contributions(cells)
+        return _contributions(self.function(own_ids), cells)
 
 
 METRICS: dict[str, Metric] = {}
@@ -86,6 +79,16 @@ def metric(name: str, *, higher_is_better: bool = True) -> Callable[[Score], Sco
         return function
 
     return register
+
+
+def _contributions(found: Ratios, cells: Int[ndarray, " N"]) -> Float[ndarray, " N"]:
+    above, below = (_sums(counts, cells) for counts in (found.numerators, found.denominators))  # (K, C)
+    ratios = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    terms = np.maximum((below > 0).sum(axis=0), 1)  # (C,)
+    residuals = found.numerators - ratios[:, cells] * found.denominators  # (K, N)
+    influences = np.divide(residuals, below[:, cells], out=np.zeros_like(residuals), where=below[:, cells] > 0)
+    values = ratios.sum(axis=0) / terms  # (C,)
+    return np.asarray(values[cells] + (np.bincount(cells) / terms)[cells] * influences.sum(axis=0))
 
 
 def _sums(counts: Float[ndarray, "K N"], cells: Int[ndarray, " N"]) -> Float[ndarray, "K C"]:
