@@ -394,3 +394,24 @@ def test_ways_to_write_numbers():
     assert [points(0.1234), points(-0.02), points(0.0001), points(-0.0001)] == ["+12.3", "-2.0", "0.0", "0.0"]
     assert [p_value(0.0004), p_value(0.0421)] == ["p < 0.001", "p = 0.042"]
     assert with_margin(0.5, 0.4, 0.6) == "50.0 ± 10.0"
+
+
+def test_a_mostly_undertuned_column_has_no_best(tmp_path):
+    world = World(tasks={"lama": ("P1", "P2")}, methods=("manual", "prompt_tuning", "p_tuning"), trials=2)
+    synthetic.make(tmp_path, world)
+    for path in tmp_path.glob("results/train/tiny_bert/*/result.json"):
+        result = TrainResult.model_validate_json(path.read_text())
+        late = [
+            cell.model_copy(update={"best_step": cell.curve[-1].step if cell.curve else None}) for cell in result.cells
+        ]
+        write_record(path, result.model_copy(update={"cells": late}))
+    reports = report_on(tmp_path, world)
+    shown = table_rows(reports / "README.md", "of LAMA\n")
+    assert not any("●" in cells[1] for cells in shown.values())
+    assert any("●" in cells[2] for cells in shown.values())
+    assert shown["p_tuning"][1].endswith("▲")
+    assert "▲" not in shown["manual"][1]
+    intervals = pd.read_csv(reports / "intervals.csv").query("backbone == 'tiny_bert' and split == 'test'")
+    assert not intervals["may_be_best"].any()
+    assert set(intervals.query("method == 'p_tuning'")["undertuned"]) == {1.0}
+    assert intervals.query("method == 'manual'")["undertuned"].isna().all()

@@ -19,10 +19,10 @@ from softprompt.reporting.analysis.controls import control_verdicts
 from softprompt.reporting.analysis.curves import mean_curves
 from softprompt.reporting.analysis.gaps import Gap, find_gaps
 from softprompt.reporting.analysis.hyperparameters import chosen_settings
-from softprompt.reporting.analysis.intervals import interval_table, scores_of
+from softprompt.reporting.analysis.intervals import ALL_TASKS, interval_table, scores_of
 from softprompt.reporting.analysis.ranks import Ranking, rank_table, rankings
 from softprompt.reporting.analysis.summary import cell_scores, headline_scores, suite_means, task_means
-from softprompt.reporting.analysis.undertuned import undertuned_cells
+from softprompt.reporting.analysis.undertuned import EVERY_TASK, mostly_undertuned, undertuned_cells
 from softprompt.reporting.analysis.wordings import template_scores, template_spread
 from softprompt.reporting.context import ReportContext
 from softprompt.results import KnownFacts, PretrainingLoss, StatedFacts
@@ -62,6 +62,7 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
     intervals = interval_table(scored, samples, collected)
     controls = control_pairs(context)
     comparisons = compare([*key_pairs(context), *controls, *table_pairs(scored, intervals)], scored)
+    undertuned = undertuned_cells(collected, context.budget)
     scores, found = cell_scores(collected.scores), rankings(samples, collected)
     templates = template_scores(collected.scores, collected.cells)
     return Report(
@@ -75,13 +76,13 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
         intervals=intervals,
         comparisons=comparisons,
         controls=control_verdicts(controls, scored),
-        best=may_be_best(scored, intervals, comparisons),
+        best=_without_undertuned(may_be_best(scored, intervals, comparisons), undertuned),
         rankings=found,
         ranks=rank_table(found),
         templates=templates,
         spread=template_spread(templates, collected),
         settings=chosen_settings(collected.cells),
-        undertuned=undertuned_cells(collected, context.budget),
+        undertuned=undertuned,
         curves=mean_curves(collected.cells),
         losses=read_pretraining(pretraining, "loss.csv", PretrainingLoss, context.backbones),
         known_facts=read_pretraining(pretraining, "facts.csv", KnownFacts, context.backbones),
@@ -90,13 +91,26 @@ def build_report(collected: Collected, context: ReportContext, pretraining: Path
 
 
 def intervals_with_ranks(report: Report) -> pd.DataFrame:
-    """All intervals, with the rank of a score and whether its method may be the best of its column and state."""
+    """All intervals, with the rank of a score, whether its method may be the best of its column and state, and the
+    share of its cells that is undertuned."""
     ranks = report.ranks.rename(columns={"low": "rank_low", "high": "rank_high"}).drop(columns="tasks")
+    place = ["suite", "task", "backbone", "method"]
     joined = report.intervals.merge(
-        ranks.assign(split="test", metric=SCORE),
-        on=["suite", "task", "backbone", "method", "state", "split", "metric"],
-        how="left",
+        ranks.assign(split="test", metric=SCORE), on=[*place, "state", "split", "metric"], how="left"
     )
-    places = joined[["suite", "task", "backbone", "method"]].itertuples(index=False, name=None)
     ranked = (joined["split"] == "test") & (joined["metric"] == SCORE)
-    return joined.assign(may_be_best=ranked & np.array([place in report.best for place in places], dtype=bool))
+    best = [one in report.best for one in joined[place].itertuples(index=False, name=None)]
+    cells = pd.concat([report.undertuned, report.undertuned.assign(task=ALL_TASKS)])
+    shares = cells.groupby(place, as_index=False).agg(undertuned=("undertuned", "mean"))
+    return joined.assign(may_be_best=ranked & np.array(best, dtype=bool)).merge(shares, on=place, how="left")
+
+
+def _without_undertuned(best: set[tuple[str, str, str, str]], cells: pd.DataFrame) -> set[tuple[str, str, str, str]]:
+    """Nothing may be called the best in a column that is mostly undertuned."""
+    columns = {place[:3] for place in best}
+    spoilt = {
+        (suite, task, backbone)
+        for suite, task, backbone in columns
+        if mostly_undertuned(cells, suite, backbone, EVERY_TASK if task == ALL_TASKS else task)
+    }
+    return {place for place in best if place[:3] not in spoilt}

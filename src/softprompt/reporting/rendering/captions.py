@@ -4,6 +4,7 @@ from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.rendering.lama_tables import probe_sentence
 from softprompt.reporting.rendering.markdown import MAY_BE_BEST, counted, joined, whole_percent
+from softprompt.reporting.rendering.undertuning import marks_in_words
 from softprompt.tasks.load import LAMA, OFFICIAL_RELATIONS, nlu_names
 
 TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE", "extra": "Example set"}
@@ -37,7 +38,7 @@ def headline_caption(report: Report, suite: str) -> str:
         over = f", mean over {len(tasks)} tasks" if len(tasks) > 1 else ""
         what = f"Score in % (the mean of the metrics that form a task's score){over}"
         clusters = "examples, those of a passage together"
-    return f"{what}. {interval_words(report, clusters)} {mark_words('column')}"
+    return f"{what}. {interval_words(report, clusters)} {mark_words(report, 'column')}"
 
 
 def interval_words(report: Report, clusters: str) -> str:
@@ -59,9 +60,12 @@ def tuning_words(report: Report) -> str:
     return " **It leaves tuning out: one study chose the settings of all replicates.**"
 
 
-def mark_words(line: str) -> str:
-    """What the mark says, of a column or row."""
-    return (
+def mark_words(report: Report, line: str) -> str:
+    """What the marks say, of a column or row."""
+    words = (
         f"{MAY_BE_BEST}: may be the best of its {line}, frozen and tuned methods apart: no other one beats it "
         f"at {whole_percent(ALPHA)} for all pairs together."
     )
+    if report.undertuned["undertuned"].any():
+        words += f" {marks_in_words()} Where that is most of a {line}, nothing in it is called the best."
+    return words

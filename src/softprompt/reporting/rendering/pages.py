@@ -104,7 +104,7 @@ def render_suite(report: Report, suite: str) -> str:
         overlaps=overlap_lines(report.collected.manifests[suite]),
         tasks={name: task_table(report, suite, name) for name in report.context.backbones},
         task_caption=interval_words(report, "facts" if suite == "lama" else "examples, those of a passage together"),
-        row_mark=mark_words("row"),
+        row_mark=mark_words(report, "row"),
         ranks=rank_table(report, suite),
         rank_words=rank_words(report, suite),
         scored=score_words(report.collected.manifests[suite]),

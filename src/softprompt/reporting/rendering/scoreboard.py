@@ -6,6 +6,7 @@ from softprompt.reporting.analysis.gaps import without_answer
 from softprompt.reporting.analysis.intervals import ALL_TASKS
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.summary import in_headline
+from softprompt.reporting.analysis.undertuned import undertuned_mark
 from softprompt.reporting.rendering.markdown import (
     DASH,
     MAY_BE_BEST,
@@ -107,14 +108,16 @@ def _suite_cell(report: Report, suite: str, backbone: str, method: str) -> str:
         if row.tasks < row.planned:
             return f"{text} ({row.tasks} of {row.planned} tasks)"
         text += _fewer_replicates(report, backbone, method, row.replicates)
-        return _marked(text, (suite, ALL_TASKS, backbone, method) in report.best)
+        undertuned = undertuned_mark(report.undertuned, suite, backbone, method)
+        return _marked(text, undertuned, (suite, ALL_TASKS, backbone, method) in report.best)
     return _empty([cell for cell in report.collected.cells_of(backbone, method) if cell.suite == suite])
 
 
 def _task_cell(report: Report, suite: str, task: str, backbone: str, method: str) -> str:
     for row in rows_of(select(report.tasks, suite=suite, task=task, backbone=backbone, method=method, split="test")):
         text = with_margin(row.mean, row.low, row.high) + _fewer_replicates(report, backbone, method, row.replicates)
-        return _marked(text, (suite, task, backbone, method) in report.best)
+        undertuned = undertuned_mark(report.undertuned, suite, backbone, method, task)
+        return _marked(text, undertuned, (suite, task, backbone, method) in report.best)
     if (suite, task, backbone) in without_answer(report.collected):
         return NOT_APPLICABLE
     cells = report.collected.cells_of(backbone, method)
@@ -127,8 +130,8 @@ def _fewer_replicates(report: Report, backbone: str, method: str, replicates: in
     return f" ({replicates} of {len(planned)} replicates)" if replicates < len(planned) else ""
 
 
-def _marked(text: str, may_be_best: bool) -> str:
-    return f"{text} {MAY_BE_BEST}" if may_be_best else text
+def _marked(text: str, undertuned: str, may_be_best: bool) -> str:
+    return " ".join(part for part in (text, undertuned, MAY_BE_BEST if may_be_best else "") if part)
 
 
 def _empty(cells: list[Cell]) -> str:
