@@ -38,8 +38,8 @@ from softprompt.tasks.task import Task
 
 PREDICTIONS = "predictions.parquet"
 EXAMPLE = [
-    "suite", "task", "backbone", "method", "seed", "template", "split", "id", "group",
-    "gold", "prediction", "gold_rank", "correct",
+    "suite", "task", "backbone", "method", "state", "seed", "template", "split", "id", "group", "gold", "prediction",
+    "gold_rank", "correct",
 ]  # fmt: skip
 
 
