@@ -30,6 +30,7 @@ from softprompt.paths import Paths
 from softprompt.prompts.head import Head
 from softprompt.prompts.trainable import Trainable, gather
 from softprompt.reporting.analysis.scoring import score_table
+from softprompt.tasks.answers import correct_answers
 from softprompt.tasks.entities import entities_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import entity_f1, token_accuracy
@@ -192,7 +193,7 @@ def test_majority_says_the_commonest_tag_to_every_word() -> None:
     examples = pd.DataFrame({"id": ["a", "b"], "group": ["a", "b"], "label": ['["O", "B-PER"]', '["O"]']})
     frame = majority_tags(['["O", "O", "B-LOC"]', '["B-LOC", "O"]'], examples)
     assert frame["prediction"].tolist() == ['["O", "O"]', '["O"]']
-    assert frame["correct"].tolist() == [0.0, 1.0]
+    assert correct_answers(load_task("extra", "ner", Path()), frame).tolist() == [False, True]
     assert entity_f1(frame) == 0.0
 
 
