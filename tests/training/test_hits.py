@@ -176,7 +176,7 @@ def test_a_cell_whose_logits_are_no_numbers_answers_nothing(
     (template,) = METHODS["prompt_tuning"].templates(chosen.trained.method, chosen.task, "masked")[:1]
     cell = chosen.cell.model_copy(update={"templates": [template.id]})
     label_space = chosen.trained.label_space_of(chosen.task)
-    examples = keep_answerable(label_space, load_split(prepared / "lama", "P19", "test"))
+    examples = keep_answerable(label_space, load_split(paths.test_suite("lama"), "P19", "test"))
     chosen.trained.cells["lama", "P19"] = [cell]
     scored = ScoredSplit(chosen.task, label_space, examples, "test")
     with caplog.at_level(logging.ERROR):
@@ -196,7 +196,7 @@ def test_the_likeliest_answers_stand_in_the_order_of_ranks(gpt2: Backbone, prepa
     split = data.split("dev", data.task.templates("manual", "causal")[0], 0)
     fleet, number = Fleet(data.backbone, [data.label_space.outputs]), torch.arange(2)
     reading = fleet.read(Pool([split], data.backbone.device).batch(0 * number, number), FleetParts())
-    best, shares = fleet.ranked(reading, 5)
+    best, shares = fleet.ranked(reading, FleetParts(), 5)
     allowed: Tensor = data.label_space.outputs.allowed.nonzero()[:5, 0]
     assert torch.equal(best, allowed.expand(2, -1))
     assert torch.allclose(shares, torch.full_like(shares, 1 / int(data.label_space.outputs.allowed.sum())))

@@ -17,6 +17,7 @@ from softprompt.source_code import PACKAGE, digest_of_files
 PROVENANCE, TIMINGS = "provenance.json", "timings.json"
 OWN_DIGEST = "sha256"  # of all the rest of provenance.json
 CODE = ("src", "stages", "profiles", "params.yaml")
+COSTS = ("cost", "search_cost")  # of cells and trials
 Files = Mapping[str, str | bytes]  # name below reports/ -> content
 
 
@@ -53,7 +54,7 @@ def digest_of_input(path: Path) -> str:
 
 def _without_costs(content: Any) -> Any:
     if isinstance(content, dict):
-        return {key: _without_costs(value) for key, value in content.items() if key != "cost"}
+        return {key: _without_costs(value) for key, value in content.items() if key not in COSTS}
     return [_without_costs(value) for value in content] if isinstance(content, list) else content
 
 
