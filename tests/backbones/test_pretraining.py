@@ -169,7 +169,7 @@ def test_long_rows_fill_the_positions_with_many_lines_and_no_more_tokens(text: P
     assert short.ids.size == rows.ids.size == 96 * 24
     assert rows.ids.shape == (24, 96)
     assert rows.lengths.min() > 60
-    assert rows.answers.sum(axis=1).min() >= 4
+    assert rows.answers.sum(axis=1).mean() > 3 > short.answers.sum(axis=1).mean()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
