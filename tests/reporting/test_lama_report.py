@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,8 @@ from helpers.synthetic_results import World
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import Collected, Manifest
+from softprompt.reporting.analysis.contributions import SCORE, Place, Sample
+from softprompt.reporting.analysis.intervals import interval_table, scores_of
 from softprompt.reporting.analysis.summary import suite_means
 from softprompt.reporting.rendering.markdown import percent
 
@@ -66,10 +69,8 @@ def test_means_leave_probes_out_for_every_method(root: Path) -> None:
         own = scores[(scores["method"] == method) & (scores["task"] != "P4")]
         expected = own.groupby("task")["value"].mean().mean()
         assert metrics[method]["score"] == pytest.approx(expected, abs=1e-4)
-        assert metrics[method]["p_at_1"] == pytest.approx(expected, abs=1e-4)
-        assert metrics[method]["tasks"] == 3
-    comparisons = pd.read_csv(root / "reports/comparisons.csv").query("suite == 'lama' and task == 'all'")
-    assert set(comparisons["tasks"]) == {3}
+    intervals = pd.read_csv(root / "reports/intervals.csv").query("suite == 'lama' and task == 'all'")
+    assert set(intervals["tasks"]) == set(intervals["planned"]) == set(intervals["clusters"]) == {3}
     readme = (root / "reports/README.md").read_text()
     assert "over 3 relations (not over 1 zero-shot probe without train or dev facts: P4)" in readme
     assert "of 3 tasks)" not in readme
@@ -82,19 +83,21 @@ def test_means_leave_probes_out_for_every_method(root: Path) -> None:
 )
 @settings(deadline=None)
 def test_macro_and_micro_equal_brute_force(relations: list[tuple[float, int, str]]) -> None:
-    relations = [(0.5, 10, "test"), *relations]
-    place = {"suite": "lama", "backbone": "b", "method": "m", "state": "frozen", "seed": 0, "split": "test"}
-    rows = [
-        {**place, "task": f"P{number}", "score": score, "n_examples": facts}
-        for number, (score, facts, _) in enumerate(relations)
-    ]
+    relations = [(0.5, 10, "test"), (0.5, 10, "test"), *relations]
     entries = {
         f"P{number}": {"splits": {"test": {}} if kind == "probe" else {"train": {}, "dev": {}, "test": {}}}
         for number, (_, _, kind) in enumerate(relations)
     }
     manifest = Manifest("lama", {"tasks": entries}, "", {}, {})
     none = pd.DataFrame()
-    mean = suite_means(pd.DataFrame(rows), Collected([], [], none, none, none, {"lama": manifest})).iloc[0]
+    samples = {
+        Place("lama", f"P{number}", "b", "m", "frozen", "test"): Sample(
+            (0,), tuple(f"{fact}" for fact in range(facts)), {SCORE: np.full((1, facts), score)}
+        )
+        for number, (score, facts, _) in enumerate(relations)
+    }
+    collected = Collected([], [], none, none, none, {"lama": manifest})
+    mean = suite_means(interval_table(scores_of(samples, collected), samples, collected)).iloc[0]
     counted = [(score, facts) for score, facts, kind in relations if kind == "test"]
     assert mean["macro"] == pytest.approx(sum(score for score, _ in counted) / len(counted))
     right = sum(score * facts for score, facts in counted)

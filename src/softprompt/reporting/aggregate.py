@@ -11,8 +11,8 @@ from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import collect, inputs_of
 from softprompt.reporting.analysis.costs import costs, timings
 from softprompt.reporting.analysis.expected_validation import expected_validation
-from softprompt.reporting.analysis.report import Report, build_report
-from softprompt.reporting.analysis.summary import in_headline, metric_means
+from softprompt.reporting.analysis.report import Report, build_report, intervals_with_ranks
+from softprompt.reporting.analysis.summary import headline_means
 from softprompt.reporting.context import ReportContext
 from softprompt.reporting.rendering.digests import with_digests
 from softprompt.reporting.rendering.figures import draw_all
@@ -55,20 +55,21 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def _tables(report: Report) -> dict[str, str]:
-    means = metric_means(in_headline(report.scores, report.collected), report.suites)
     return {
         "scores.csv": to_csv(report.scores),
         "coverage.csv": to_csv(report.collected.coverage),
         "templates.csv": to_csv(report.templates),
         "hyperparameters.csv": to_csv(report.settings),
+        "intervals.csv": to_csv(intervals_with_ranks(report)),
         "comparisons.csv": to_csv(report.comparisons),
+        "controls.csv": to_csv(report.controls),
         "curves.csv": to_csv(report.curves),
         "costs.csv": to_csv(costs(report.collected.cells)),
         "undertuned.csv": to_csv(report.undertuned),
         "expected_validation.csv": to_csv(expected_validation(report.collected.trials)),
         "nearest_tokens.csv": to_csv(report.collected.nearest_tokens),
         "pool_usage.csv": to_csv(report.collected.pool_usage),
-        "metrics.json": json.dumps(means, indent=1, sort_keys=True) + "\n",
+        "metrics.json": json.dumps(headline_means(report.suites), indent=1, sort_keys=True) + "\n",
     }
 
 

@@ -7,6 +7,9 @@ from softprompt.config import Budget, Params, Run
 
 CONTROLS = ("majority", "random_prompt", "random_backbone")
 BASELINES = ("manual", "manual_best")
+# A control may lead the majority answer by less than this: one fact in twenty, the smallest step that the withheld
+# facts of a relation can show, and below every lead that a report draws a conclusion from.
+CONTROL_MARGIN = 0.05
 
 
 @dataclass(frozen=True)

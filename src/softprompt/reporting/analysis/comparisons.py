@@ -1,21 +1,28 @@
-"""Paired comparisons on the same examples, in families that are corrected together."""
+"""Comparisons on the same examples, of the scores that the tables rank: effect and interval first, then p.
 
-from collections.abc import Mapping, Sequence
+`key` asks what the suite is for, `controls` what must stay at chance. In the families of the tables a row is a method
+against the one of its state that comes nearest to beating it, or does: then it drops out of those that may be the best.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from softprompt.reporting.analysis.best_set import verdicts
+from softprompt.reporting.analysis.contributions import SCORE, Place
 from softprompt.reporting.analysis.frames import groups_of, rows_of
-from softprompt.reporting.analysis.statistics import ALPHA, holm, paired_difference
+from softprompt.reporting.analysis.intervals import ALL_TASKS, Scores
+from softprompt.reporting.analysis.two_way import FEW_CLUSTERS, Scored, Spread, difference, sign_flip_p
 from softprompt.reporting.context import ReportContext
 
 COLUMNS = [
-    "family", "suite", "task", "backbone", "method", "split", "against", "effect", "low", "high", "p", "p_holm",
-    "family_size", "tasks", "clusters", "examples",
+    "family", "suite", "task", "backbone", "method", "split", "against", "effect", "low", "high", "p", "smallest_p",
+    "p_holm", "clusters", "replicates", "replicates_against", "needed", "drops_out",
 ]  # fmt: skip
-EXAMPLE_KEYS = ["suite", "task", "backbone", "method", "split", "id", "group"]
-ALL_TASKS = "all"
-ExampleMeans = dict[tuple[str, str, str, str], pd.DataFrame]
+KEY, CONTROLS = "key", "controls"
 
 
 @dataclass(frozen=True)
@@ -29,27 +36,45 @@ class Pair:
     method: str
     against: str
     split: str = "test"
+    needed: float = float("nan")  # the lead of `against` at which `method` drops out
+    drops_out: bool = False
 
 
-def example_means(examples: pd.DataFrame) -> ExampleMeans:
-    """(suite, backbone, method, split) -> share of correct answers per example, over seeds and templates."""
-    means = examples.groupby(EXAMPLE_KEYS, as_index=False).agg(correct=("correct", "mean"))
-    columns = ["task", "id", "group", "correct"]
-    return {place: group[columns] for place, group in groups_of(means, ["suite", "backbone", "method", "split"])}
+def compare(pairs: list[Pair], scores: Scores) -> pd.DataFrame:
+    """A row a pair whose two methods have a score; p is Holm-corrected within the family `key`."""
+    by_method = {(p.suite, p.task, p.backbone, p.method, p.split): one for (p, m), one in scores.items() if m == SCORE}
+    rows = []
+    for pair in pairs:
+        places = [(pair.suite, pair.task, pair.backbone, method, pair.split) for method in (pair.method, pair.against)]
+        if all(place in by_method for place in places):
+            one, other = (by_method[place] for place in places)
+            if one.layout.names == other.layout.names:
+                rows.append(_row(pair, one, other))
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    key = frame[(frame["family"] == KEY) & frame["p"].notna()]
+    frame.loc[key.index, "p_holm"] = holm(key["p"].to_list())
+    numbers = dict.fromkeys(("effect", "low", "high", "p", "smallest_p", "p_holm", "needed"), float)
+    return frame.astype({**numbers, "drops_out": bool})
 
 
-def compare(pairs: list[Pair], means: ExampleMeans, headline: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """A row a pair whose two methods share examples; p is Holm-corrected within the pair's family.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm-corrected p values, in the order given; the family is all that is passed."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * np.arange(p.size, 0, -1)  # the smallest of n times n, the next times n - 1, ...
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return [float(value) for value in corrected]
 
-    `headline` holds the tasks of each suite that a pair over all tasks is over.
-    """
-    rows = [row for pair in pairs if (row := _compare(pair, means, headline[pair.suite])) is not None]
-    frame = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("effect", "low", "high", "p", "p_holm"), float))
-    for _, family in frame.groupby("family"):
-        tested = family[family["p"].notna()]
-        frame.loc[tested.index, "p_holm"] = holm(tested["p"].to_list())
-        frame.loc[family.index, "family_size"] = len(tested)
-    return frame
+
+def p_value(one: Scored, other: Scored, spread: Spread) -> tuple[float, float]:
+    """Two-sided p of a difference, and the smallest that it could be: with few clusters the larger of Student's t and
+    of all flips of their signs."""
+    p = float(spread.p_value(one.value - other.value))
+    if len(one.layout.names) >= FEW_CLUSTERS:
+        return p, 0.0
+    flipped, smallest = sign_flip_p(one.parts - other.parts)
+    return max(p, flipped), smallest
 
 
 def key_pairs(context: ReportContext) -> list[Pair]:
@@ -57,7 +82,7 @@ def key_pairs(context: ReportContext) -> list[Pair]:
     if "lama" not in context.suites or "p_tuning" not in context.methods:
         return []
     return [
-        Pair("key", "lama", ALL_TASKS, backbone, "p_tuning", against)
+        Pair(KEY, "lama", ALL_TASKS, backbone, "p_tuning", against)
         for backbone in context.backbones
         for against in ("manual", "manual_best")
         if against in context.methods
@@ -70,22 +95,32 @@ def control_pairs(context: ReportContext) -> list[Pair]:
         return []
     chance = [("p_tuning", "withheld"), ("random_backbone", "test"), ("random_prompt", "test")]
     return [
-        Pair("controls", "lama", ALL_TASKS, backbone, method, "majority", split)
+        Pair(CONTROLS, "lama", ALL_TASKS, backbone, method, "majority", split)
         for backbone in context.backbones
         for method, split in chance
         if method in context.methods
     ]
 
 
-def against_best(suites: pd.DataFrame, tasks: pd.DataFrame) -> list[Pair]:
-    """The best method of every column of the tables against each other one; a suite's tables are a family each."""
+def table_pairs(scores: Scores, intervals: pd.DataFrame) -> list[Pair]:
+    """Every method of a column but the highest of its state, against the one that comes nearest to beating it."""
     pairs = []
-    whole = suites[(suites["split"] == "test") & (suites["tasks"] == suites["planned"])]
-    for (suite, backbone), column in groups_of(whole, ["suite", "backbone"]):
-        pairs += _column_pairs(table_family(suite), suite, ALL_TASKS, backbone, column.set_index("method")["macro"])
-    for (suite, task, backbone), column in groups_of(tasks[tasks["split"] == "test"], ["suite", "task", "backbone"]):
-        pairs += _column_pairs(tasks_family(suite), suite, task, backbone, column.set_index("method")["mean"])
+    for (suite, task, backbone, _), column in columns_of(scores, intervals):
+        family = table_family(suite) if task == ALL_TASKS else tasks_family(suite)
+        pairs += [
+            Pair(family, suite, task, backbone, method, one.against, needed=one.needed, drops_out=one.drops_out)
+            for method, one in verdicts(column).items()
+        ]
     return pairs
+
+
+def columns_of(scores: Scores, intervals: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], dict[str, Scored]]]:
+    """(suite, task, backbone, state) -> the methods that compete there: whole ones with an interval."""
+    test = intervals[(intervals["split"] == "test") & (intervals["metric"] == SCORE) & intervals["low"].notna()]
+    for names, rows in groups_of(test[test["tasks"] == test["planned"]], ["suite", "task", "backbone", "state"]):
+        suite, task, backbone, state = names
+        places = {row.method: Place(suite, task, backbone, row.method, state, "test") for row in rows_of(rows)}
+        yield names, {method: scores[place, SCORE] for method, place in places.items()}
 
 
 def table_family(suite: str) -> str:
@@ -96,43 +131,22 @@ def tasks_family(suite: str) -> str:
     return f"{suite} tasks"
 
 
-def places_of(comparisons: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
-    """(family, task, backbone, method) -> `best` or `tie`, for what is not distinguishable from the best at ALPHA.
-
-    The best has the highest score, an F1 perhaps; the paired test counts correct answers. Where it speaks against the
-    best, it does not set the best apart.
-    """
-    places = {}
-    for row in rows_of(comparisons):
-        places[row.family, row.task, row.backbone, row.method] = "best"
-        if not (row.effect > 0 and row.p_holm < ALPHA):
-            places[row.family, row.task, row.backbone, row.against] = "tie"
-    return places
+def may_be_best(scores: Scores, intervals: pd.DataFrame, comparisons: pd.DataFrame) -> set[tuple[str, str, str, str]]:
+    """(suite, task, backbone, method) of all that compete for the best of their column and do not drop out."""
+    places = ["suite", "task", "backbone", "method"]
+    out = set(comparisons[comparisons["drops_out"]][places].itertuples(index=False, name=None))
+    competing = {
+        (suite, task, backbone, method)
+        for (suite, task, backbone, _), column in columns_of(scores, intervals)
+        for method in column
+    }
+    return competing - out
 
 
-def _column_pairs(family: str, suite: str, task: str, backbone: str, scores: pd.Series) -> list[Pair]:
-    best = scores.idxmax()
-    return [Pair(family, suite, task, backbone, str(best), str(other)) for other in scores.index if other != best]
-
-
-def _compare(pair: Pair, means: ExampleMeans, headline: Sequence[str]) -> tuple[object, ...] | None:
-    """The row of a pair, on the examples that both methods answered; None where there is none."""
-    places = [(pair.suite, pair.backbone, method, pair.split) for method in (pair.method, pair.against)]
-    if any(place not in means for place in places):
-        return None
-    tasks = headline if pair.task == ALL_TASKS else [pair.task]
-    left, right = (means[place][means[place]["task"].isin(tasks)] for place in places)
-    both = left.merge(right, on=["task", "id", "group"], suffixes=("", "_against"))
-    if both.empty:
-        return None
-    by_relation = pair.suite == "lama" and pair.task == ALL_TASKS
-    result = paired_difference(
-        (both["correct"] - both["correct_against"]).to_numpy(),
-        both["task" if by_relation else "group"].to_list(),
-        [pair.suite] * len(both) if by_relation else both["task"].to_list(),
-        macro=by_relation,
-        stream=f"{pair.suite}/{pair.task}/{pair.backbone}/{pair.method}/{pair.against}/{pair.split}",
-    )
+def _row(pair: Pair, one: Scored, other: Scored) -> tuple[Any, ...]:
+    spread, effect = difference(one, other), float(one.value - other.value)
+    margin = float(spread.margin())
+    p, smallest = p_value(one, other, spread)
     names = (pair.family, pair.suite, pair.task, pair.backbone, pair.method, pair.split, pair.against)
-    numbers = (result.effect, result.low, result.high, result.p, None, 0)
-    return (*names, *numbers, both["task"].nunique(), result.clusters, result.examples)
+    numbers = (effect, effect - margin, effect + margin, p, smallest, None, len(one.layout.names))
+    return (*names, *numbers, one.replicates, other.replicates, pair.needed, pair.drops_out)

@@ -1,14 +1,24 @@
-"""From scores of cells to the numbers of the tables: means over tasks, intervals over seeds."""
+"""From scores of cells to the numbers of the tables: scores and means over tasks with their intervals."""
+
+import math
 
 import pandas as pd
 
 from softprompt.reporting.analysis.collect import Collected
-from softprompt.reporting.analysis.frames import groups_of, rows_at, rows_of
-from softprompt.reporting.analysis.statistics import mean_interval
+from softprompt.reporting.analysis.contributions import SCORE
+from softprompt.reporting.analysis.frames import rows_at, rows_of
+from softprompt.reporting.analysis.intervals import ALL_TASKS, MICRO
 from softprompt.tasks.metrics import METRICS
 
 PLACE = ["suite", "task", "backbone", "method", "state", "seed", "split"]
 CELL_SCORE_COLUMNS = [*PLACE, "metric", "value", "n_examples", "higher_is_better"]
+SUITE_PLACE = ["suite", "backbone", "method", "state", "split"]
+SUITE_COLUMNS = [
+    *SUITE_PLACE, "macro", "low", "high", "micro", "micro_low", "micro_high", "replicates", "tasks", "planned",
+]  # fmt: skip
+TASK_COLUMNS = [
+    "suite", "task", "backbone", "method", "state", "split", "mean", "low", "high", "replicates", "n_examples",
+]  # fmt: skip
 
 
 def cell_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -24,28 +34,22 @@ def headline_scores(cells: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     return grouped.agg(score=("value", "mean"), n_examples=("n_examples", "first"))
 
 
-def task_means(headline: pd.DataFrame) -> pd.DataFrame:
-    """One row a task, backbone, method and split: mean over seeds with its interval and the number of seeds."""
-    keys = ["suite", "task", "backbone", "method", "state", "split"]
-    rows = []
-    for place, group in groups_of(headline, keys):
-        interval = mean_interval(group["score"].to_list())
-        examples = int(group["n_examples"].iloc[0])
-        rows.append((*place, interval.mean, interval.low, interval.high, interval.n, examples))
-    return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "seeds", "n_examples"])
+def task_means(intervals: pd.DataFrame) -> pd.DataFrame:
+    """One row a task, backbone, method and split: its score with interval, replicates and number of examples."""
+    shown = intervals[(intervals["task"] != ALL_TASKS) & (intervals["metric"] == SCORE)]
+    return shown.rename(columns={"score": "mean", "examples": "n_examples"})[TASK_COLUMNS].reset_index(drop=True)
 
 
-def suite_means(headline: pd.DataFrame, collected: Collected) -> pd.DataFrame:
-    """One row a suite, backbone, method and split: `macro` over tasks with its interval over seeds, and `micro`.
+def suite_means(intervals: pd.DataFrame) -> pd.DataFrame:
+    """One row a suite, backbone, method and split: `macro` over tasks, of LAMA also `micro`, both with intervals.
 
-    A seed counts for the interval only where it has all tasks that the method has; `tasks` of `planned` says what is
-    averaged. The micro mean weighs tasks by their examples. LAMA's zero-shot probes stay out.
+    `tasks` of `planned` says what is averaged. LAMA's zero-shot probes stay out.
     """
-    headline = in_headline(headline, collected)
-    keys = ["suite", "backbone", "method", "state", "split"]
-    rows = [(*place, *_suite_row(group, collected, str(place[0]))) for place, group in groups_of(headline, keys)]
-    columns = [*keys, "macro", "low", "high", "micro", "micro_low", "micro_high", "seeds", "tasks", "planned"]
-    return pd.DataFrame(rows, columns=columns)
+    means = intervals[intervals["task"] == ALL_TASKS]
+    macro = means[means["metric"] == SCORE].rename(columns={"score": "macro"})
+    names = {"score": "micro", "low": "micro_low", "high": "micro_high"}
+    micro = means[means["metric"] == MICRO].rename(columns=names)[[*SUITE_PLACE, *names.values()]]
+    return macro.merge(micro, on=SUITE_PLACE, how="left")[SUITE_COLUMNS]
 
 
 def in_score(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
@@ -69,37 +73,11 @@ def in_headline(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
     return rows_at(frame, ["suite", "task"], places)
 
 
-def metric_means(cells: pd.DataFrame, suites: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """suite -> backbone -> method -> metric -> mean over seeds, then tasks. `score` is the headline, over `tasks`.
-
-    `cells` are the scores of the tasks that means are over, `suites` those means.
-    """
+def headline_means(suites: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """suite -> backbone -> method -> `score`, with `low` and `high` where there is an interval."""
     nested: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    test = cells[cells["split"] == "test"]
-    keys = ["suite", "backbone", "method", "metric"]
-    by_task = test.groupby([*keys, "task"], as_index=False).agg(value=("value", "mean"))
-    for (suite, backbone, method, metric), tasks in groups_of(by_task, keys):
-        place = nested.setdefault(suite, {}).setdefault(backbone, {}).setdefault(method, {})
-        place[metric] = round(float(tasks["value"].mean()), 4)
     for row in rows_of(suites[suites["split"] == "test"]):
-        place = nested[row.suite][row.backbone][row.method]
-        place["score"] = round(row.macro, 4)
-        if row.suite == "lama":
-            place["p_at_1_micro"] = round(row.micro, 4)
-        place["tasks"] = row.tasks
+        found = {"score": row.macro, "low": row.low, "high": row.high}
+        rounded = {name: round(value, 4) for name, value in found.items() if not math.isnan(value)}
+        nested.setdefault(row.suite, {}).setdefault(row.backbone, {})[row.method] = rounded
     return nested
-
-
-def _suite_row(group: pd.DataFrame, collected: Collected, suite: str) -> tuple[float | int | None, ...]:
-    table = group.pivot_table(index="seed", columns="task", values="score", sort=True)
-    sizes = group.groupby("task")["n_examples"].first().reindex(table.columns)
-    complete = table.dropna()
-    macro, micro = table.mean().mean(), (table.mean() * sizes).sum() / sizes.sum()
-    macro_low = macro_high = micro_low = micro_high = None
-    if len(complete) > 1:
-        over_seeds = mean_interval(complete.mean(axis=1).to_list())
-        macro_low, macro_high = over_seeds.low, over_seeds.high
-        over_seeds = mean_interval(((complete * sizes).sum(axis=1) / sizes.sum()).to_list())
-        micro_low, micro_high = over_seeds.low, over_seeds.high
-    planned = len(collected.manifests[suite].headline_tasks)
-    return macro, macro_low, macro_high, micro, micro_low, micro_high, len(complete), table.shape[1], planned

@@ -1,6 +1,5 @@
 """The figures of a report: what is drawn, from which numbers. How lines and dots look is `plots.py`."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -9,17 +8,18 @@ import pandas as pd
 from softprompt.reporting.analysis.frames import rows_of, select
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.wordings import template_headlines
-from softprompt.reporting.rendering.plots import NEUTRAL, PERCENTAGES, STYLE, legend_above, look_of, panels, to_svg
+from softprompt.reporting.rendering.plots import (
+    NEUTRAL,
+    PERCENTAGES,
+    STYLE,
+    Drawing,
+    legend_above,
+    look_of,
+    panels,
+    to_svg,
+)
+from softprompt.reporting.rendering.rankings import draw_ranks
 from softprompt.reporting.rendering.trained_prompts import shares_by_place
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An SVG and the numbers in it."""
-
-    name: str
-    svg: bytes
-    data: pd.DataFrame
 
 
 def draw_all(report: Report) -> list[Drawing]:
@@ -28,12 +28,13 @@ def draw_all(report: Report) -> list[Drawing]:
     with mpl.rc_context(STYLE):
         for suite in report.context.suites:
             drawings += [draw_scores(report, suite), draw_wordings(report, suite), draw_curves(report, suite)]
+            drawings.append(draw_ranks(report, suite))
         drawings += [draw_pretraining(report), draw_pool_usage(report)]
     return [drawing for drawing in drawings if drawing is not None]
 
 
 def draw_scores(report: Report, suite: str) -> Drawing | None:
-    """Every method's mean with its interval over seeds, the seeds as small dots below; a panel a backbone."""
+    """Every method's mean with its interval, replicates as small dots below; a panel a backbone."""
     means = select(report.suites, suite=suite, split="test").drop(columns="split")
     shown = set(means["method"])
     methods = [method for method in report.context.rows() if method in shown]
@@ -42,8 +43,8 @@ def draw_scores(report: Report, suite: str) -> Drawing | None:
     places = {method: len(methods) - 1 - number for number, method in enumerate(methods)}
     figure, axes = panels(report.context.backbones, height=0.6 + 0.32 * len(methods), share_y=True)
     for axis, backbone in zip(axes, report.context.backbones, strict=True):
-        for seed in rows_of(select(_seed_means(report, suite), backbone=backbone)):
-            axis.plot(100 * seed.score, places[seed.method] - 0.3, ".", color=NEUTRAL, markersize=3)
+        for one in rows_of(select(_replicate_means(report, suite), backbone=backbone)):
+            axis.plot(100 * one.score, places[one.method] - 0.3, ".", color=NEUTRAL, markersize=3)
         for row in rows_of(select(means, backbone=backbone)):
             look, place = look_of(report.context, row.method), places[row.method]
             if pd.notna(row.low):
@@ -140,10 +141,12 @@ def _score_name(suite: str) -> str:
     return "P@1 (%)" if suite == "lama" else "score (%)"
 
 
-def _seed_means(report: Report, suite: str) -> pd.DataFrame:
-    """Mean over tasks for each seed, for seeds that have as many tasks as the method's fullest one."""
-    seeds = select(report.headline, suite=suite, split="test").groupby(["backbone", "method", "seed"], as_index=False)
-    means = seeds.agg(score=("score", "mean"), tasks=("task", "size"))
+def _replicate_means(report: Report, suite: str) -> pd.DataFrame:
+    """Mean over tasks for each replicate, for those that have as many tasks as the method's fullest one."""
+    replicates = select(report.headline, suite=suite, split="test").groupby(
+        ["backbone", "method", "seed"], as_index=False
+    )
+    means = replicates.agg(score=("score", "mean"), tasks=("task", "size"))
     fullest = means.groupby(["backbone", "method"])["tasks"].transform("max")
     return means[means["tasks"] == fullest]
 

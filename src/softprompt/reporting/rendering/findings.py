@@ -5,9 +5,18 @@ from typing import Any
 from softprompt.reporting.analysis.frames import rows_of, select
 from softprompt.reporting.analysis.gaps import Gap
 from softprompt.reporting.analysis.report import Report
-from softprompt.reporting.analysis.statistics import ALPHA, CONFIDENCE
+from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.analysis.wordings import WIDE
-from softprompt.reporting.rendering.markdown import interval, joined, p_value, percent, points, table, whole_percent
+from softprompt.reporting.rendering.markdown import (
+    counted,
+    interval,
+    joined,
+    p_value,
+    percent,
+    points,
+    table,
+    whole_percent,
+)
 
 OPPONENTS = {"manual": "the mean manual template", "manual_best": "the best one chosen on dev"}
 CONTROL_NAMES = {
@@ -32,30 +41,23 @@ def key_lines(report: Report) -> list[str]:
 def control_table(report: Report) -> str:
     """What must stay at chance, against the majority answer on the same facts."""
     rows = []
-    for row in rows_of(_family(report, "controls")):
-        difference = f"{points(row.effect)} ({interval(row.low, row.high)})"
-        own, majority = (suite_mean(report, row.backbone, name, row.split) for name in (row.method, "majority"))
-        scores = [percent(own), percent(majority)]
-        rows.append([CONTROL_NAMES[row.method], row.backbone, *scores, difference, p_value(row.p_holm)])
-    header = [
-        "control",
-        "backbone",
-        "P@1",
-        "majority",
-        f"difference ({whole_percent(CONFIDENCE)} interval)",
-        "p (Holm)",
-    ]
+    for row in rows_of(report.controls):
+        scores = [percent(row.score), percent(row.score_against)]
+        lead = f"{points(row.lead)} ({interval(row.low, row.high)})"
+        rows.append([CONTROL_NAMES[row.method], row.backbone, *scores, lead, row.verdict])
+    header = ["control", "backbone", "P@1", "majority", "lead (one-sided bounds)", "verdict"]
     return table(header, rows, left=2) if rows else ""
 
 
 def control_verdict(report: Report) -> str:
-    """Whether any control is above chance."""
-    rows = _family(report, "controls")
-    above = rows[(rows["effect"] > 0) & (rows["p_holm"] < ALPHA)]
-    if above.empty:
-        return f"None of the {len(rows)} controls is significantly above the majority answer."
-    names = [f"{CONTROL_NAMES[row.method]} ({row.backbone})" for row in rows_of(above)]
-    return f"**Above the majority answer: {joined(names)}.**"
+    """How many controls stay within the margin, and which do not."""
+    verdicts = report.controls["verdict"]
+    within = f"{(verdicts == 'holds').sum()} of {counted(len(verdicts), 'control')} hold"
+    others = report.controls[verdicts != "holds"]
+    if others.empty:
+        return f"{within}."
+    names = [f"{CONTROL_NAMES[row.method]} on {row.backbone} ({row.verdict})" for row in rows_of(others)]
+    return f"{within}; **not shown to hold: {joined(names)}.**"
 
 
 def spread_lines(report: Report, suite: str) -> list[str]:
@@ -118,6 +120,8 @@ def _against(report: Report, row: Any) -> str:
     """`+12.3 points (95 % interval +8.1 to +16.5; p < 0.001) against the mean manual template at 72.7`"""
     other = percent(suite_mean(report, row.backbone, row.against, "test"))
     numbers = f"{whole_percent(CONFIDENCE)} interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
+    if row.smallest_p > 0:
+        numbers += f", smallest possible {row.smallest_p:.2g}"
     verdict = "" if row.p_holm < ALPHA else "; not distinguishable"
     return f"{points(row.effect)} points ({numbers}{verdict}) against {OPPONENTS[row.against]} at {other}"
 

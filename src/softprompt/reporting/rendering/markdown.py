@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 DASH = "–"
 NOT_APPLICABLE = "n/a"
-DAGGER = "†"
+MAY_BE_BEST = "●"
 
 
 def percent(value: float | None) -> str:

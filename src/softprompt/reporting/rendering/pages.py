@@ -3,11 +3,19 @@
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from softprompt.reporting.analysis.comparisons import table_family, tasks_family
+from softprompt.reporting.analysis.comparisons import KEY
 from softprompt.reporting.analysis.frames import select
 from softprompt.reporting.analysis.hyperparameters import ranges_in_words
 from softprompt.reporting.analysis.report import Report
-from softprompt.reporting.analysis.statistics import ALPHA, CONFIDENCE
+from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
+from softprompt.reporting.context import CONTROL_MARGIN
+from softprompt.reporting.rendering.captions import (
+    headline_caption,
+    interval_words,
+    mark_words,
+    suite_title,
+    tuning_words,
+)
 from softprompt.reporting.rendering.cost_tables import cost_table, timing_table
 from softprompt.reporting.rendering.findings import (
     control_table,
@@ -18,17 +26,18 @@ from softprompt.reporting.rendering.findings import (
     key_lines,
     spread_lines,
 )
-from softprompt.reporting.rendering.lama_tables import lama_tables, probe_sentence
+from softprompt.reporting.rendering.lama_tables import lama_tables
 from softprompt.reporting.rendering.manual_templates import (
     family_table,
     spread_table,
     stated_facts_lines,
     wording_table,
 )
-from softprompt.reporting.rendering.markdown import DAGGER, counted, whole_percent
+from softprompt.reporting.rendering.markdown import counted, whole_percent
 from softprompt.reporting.rendering.parameter_counts import run_parameters, source_parameters
 from softprompt.reporting.rendering.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.rendering.published import MARK, published_table
+from softprompt.reporting.rendering.rankings import rank_table, rank_words
 from softprompt.reporting.rendering.scoreboard import (
     control_split_table,
     headline_table,
@@ -40,7 +49,6 @@ from softprompt.reporting.rendering.trained_prompts import SHOWN_VECTORS, neares
 from softprompt.reporting.rendering.undertuning import undertuned_sentence, undertuned_table
 
 SHOWN_GAPS = 12
-TITLES = {"lama": "LAMA", "superglue": "SuperGLUE", "fewglue": "FewGLUE", "glue": "GLUE", "extra": "Example set"}
 
 
 def render_readme(report: Report) -> str:
@@ -52,9 +60,9 @@ def render_readme(report: Report) -> str:
         suites=[
             {
                 "name": suite,
-                "title": TITLES[suite],
+                "title": suite_title(report, suite),
                 "table": headline_table(report, suite),
-                "caption": caption(report, suite),
+                "caption": headline_caption(report, suite),
                 "dropped": dropped_lines(report, suite),
             }
             for suite in report.context.suites
@@ -62,9 +70,11 @@ def render_readme(report: Report) -> str:
         scored=len(select(report.headline, split="test")),
         without_score=sum(len(gap.cells) for gap in report.gaps),
         key=key_lines(report),
-        key_family=family_size(report, "key"),
+        key_family=len(select(report.comparisons, family=KEY)),
+        tuning_words=tuning_words(report),
         controls=control_table(report),
         control_verdict=control_verdict(report),
+        control_margin=100 * CONTROL_MARGIN,
         spread=spread_lines(report, "lama"),
         ranges=ranges_in_words(report.settings),
         edges=edge_sentence(report),
@@ -85,15 +95,18 @@ def render_suite(report: Report, suite: str) -> str:
         "suite.md",
         report,
         suite=suite,
-        title=TITLES[suite],
+        title=suite_title(report, suite),
         headline=headline_table(report, suite),
-        caption=caption(report, suite),
+        caption=headline_caption(report, suite),
         dropped=dropped_lines(report, suite),
         metrics={name: lama_metric_table(report, name) for name in report.context.backbones if suite == "lama"},
         relations=lama_tables(report) if suite == "lama" else {},
         overlaps=overlap_lines(report.collected.manifests[suite]),
         tasks={name: task_table(report, suite, name) for name in report.context.backbones},
-        tasks_family=family_size(report, tasks_family(suite)),
+        task_caption=interval_words(report, "facts" if suite == "lama" else "examples, those of a passage together"),
+        row_mark=mark_words(report, "row"),
+        ranks=rank_table(report, suite),
+        rank_words=rank_words(report, suite),
         scored=score_words(report.collected.manifests[suite]),
         wordings=wording_table(report, suite),
         spread=spread_table(report, suite),
@@ -130,33 +143,9 @@ def render_timings(timings: pd.DataFrame) -> str:
     return _environment().get_template("timings.md").render(table=timing_table(timings))
 
 
-def caption(report: Report, suite: str) -> str:
-    """How to read a headline table."""
-    tasks = len(report.collected.manifests[suite].headline_tasks)
-    if suite == "lama":
-        what, paired = f"P@1 in %, macro over {counted(tasks, 'relation')}", "same facts, relations resampled"
-        what += f" ({probe_sentence(report)})" if probe_sentence(report) else ""
-    else:
-        what = f"Score in % (the mean of the metrics that form a task's score), mean over {counted(tasks, 'task')}"
-        paired = "correct answers to the same examples, groups resampled"
-    seeds = counted(len(report.context.seeds), "seed")
-    comparisons = counted(family_size(report, table_family(suite)), "comparison")
-    return (
-        f"{what}; ± is half of the {whole_percent(CONFIDENCE)} interval over {seeds}, "
-        "absent where no seed plays a part. "
-        f"Bold: best of the column. {DAGGER}: not distinguishable from it at {whole_percent(ALPHA)} "
-        f"(paired: {paired}; Holm over {comparisons})."
-    )
-
-
-def family_size(report: Report, family: str) -> int:
-    """How many comparisons are corrected together."""
-    return len(select(report.comparisons, family=family))
-
-
 def _render(name: str, report: Report, **values: object) -> str:
     levels = {"confidence": whole_percent(CONFIDENCE), "alpha": whole_percent(ALPHA)}
-    common = {"context": report.context, "counted": counted, "dagger": DAGGER}
+    common = {"context": report.context, "counted": counted}
     return _environment().get_template(name).render(**common, **levels, **values)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,6 +34,15 @@ PANEL_WIDTH = 3.6  # inches
 WIDEST_BESIDE = 8.0  # inches of a panel that has others beside it
 LEGEND_WIDTH = 1.7
 PERCENTAGES = (-3, 103)  # limits of an axis of shares, with room for the marks at its ends
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG and the numbers in it."""
+
+    name: str
+    svg: bytes
+    data: pd.DataFrame
 
 
 @dataclass(frozen=True)

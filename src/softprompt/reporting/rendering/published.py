@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from softprompt.reporting.analysis.collect import Manifest
+from softprompt.reporting.analysis.contributions import SCORE, score_of
 from softprompt.reporting.analysis.frames import rows_at, rows_of, select
+from softprompt.reporting.analysis.intervals import ALL_TASKS
 from softprompt.reporting.analysis.report import Report
-from softprompt.reporting.analysis.statistics import mean_interval
 from softprompt.reporting.analysis.summary import in_headline
 from softprompt.reporting.analysis.wordings import template_headlines
 from softprompt.reporting.rendering.markdown import DASH, percent, points, table, with_margin
@@ -24,8 +25,6 @@ from softprompt.tasks.load import LAMA, OFFICIAL_RELATIONS
 
 CHECKED = "yes"
 MARK = "‡"
-ALL_TASKS = "all"
-SCORE = "score"  # the mean over a suite's tasks
 PUBLIC_SPLITS = ("test", "validation")  # ours; SuperGLUE's and GLUE's validation sets are our test
 TASKS_OF_MEAN = {"lama": OFFICIAL_RELATIONS, "superglue": 7}  # whose mean the papers give: SuperGLUE's without ReCoRD
 BOOLQ_TRAIN = 9427  # rows of the official file
@@ -35,7 +34,7 @@ HEADER = ["task", "method", "backbone", "metric", "ours", "published", "differen
 
 @dataclass(frozen=True)
 class Ours:
-    """Our number with its interval over seeds, all shares of 1."""
+    """Our number with its interval, all shares of 1."""
 
     mean: float
     low: float | None
@@ -102,15 +101,15 @@ def _ours(report: Report, row: Any, backbone: str) -> Ours | None:
     place = {"suite": row.suite, "backbone": backbone, "method": row.method_name, "state": row.state, "split": "test"}
     if row.task == ALL_TASKS:
         return _mean_of_suite(report, row, place)
-    values = select(report.scores, **place, task=row.task, metric=row.metric_name)["value"]
-    if values.empty:
-        return None
-    interval = mean_interval(values.to_list())
-    return Ours(interval.mean, interval.low, interval.high)
+    definition = report.collected.manifests[row.suite].definitions.get(row.task)
+    alone = definition is not None and score_of(definition.score_metrics) == (row.metric_name,)
+    for found in rows_of(select(report.intervals, **place, task=row.task, metric=SCORE if alone else row.metric_name)):
+        return Ours(found.score, found.low, found.high)
+    return None
 
 
 def _standard_wording(report: Report, row: Any, backbone: str) -> Ours | None:
-    """Our number with each task's standard template alone; it has no seeds, so no interval."""
+    """Our number with each task's standard template alone, without an interval."""
     manifest = report.collected.manifests[row.suite]
     every = select(report.templates, suite=row.suite, backbone=backbone, split="test")
     asked = rows_at(every, ["task", "template"], standard_wordings(manifest, every))

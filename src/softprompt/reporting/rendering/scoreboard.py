@@ -1,17 +1,26 @@
-"""The tables of scores: methods down, backbones or tasks across, the best bold, what ties with it marked."""
+"""The tables of scores: methods down, backbones or tasks across, those marked that may be the best of their state."""
 
 from softprompt.reporting.analysis.collect import Manifest
-from softprompt.reporting.analysis.comparisons import ALL_TASKS, table_family, tasks_family
 from softprompt.reporting.analysis.frames import rows_of, select
 from softprompt.reporting.analysis.gaps import without_answer
+from softprompt.reporting.analysis.intervals import ALL_TASKS
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.summary import in_headline
-from softprompt.reporting.rendering.markdown import DAGGER, DASH, NOT_APPLICABLE, joined, percent, table, with_margin
+from softprompt.reporting.analysis.undertuned import undertuned_mark
+from softprompt.reporting.rendering.markdown import (
+    DASH,
+    MAY_BE_BEST,
+    NOT_APPLICABLE,
+    joined,
+    percent,
+    table,
+    with_margin,
+)
 from softprompt.results import Cell
 
 
 def headline_table(report: Report, suite: str) -> str:
-    """Mean over tasks with half of its interval over seeds; a column a backbone."""
+    """Mean over tasks with half of its interval; a column a backbone."""
     backbones = report.context.backbones
     rows = [
         [f"`{method}`", state_of(report, method), *(_suite_cell(report, suite, name, method) for name in backbones)]
@@ -30,7 +39,12 @@ def task_table(report: Report, suite: str, backbone: str) -> str:
         for metric in metrics if suite != "lama" and len(metrics) > 1 else ():
             means = [metric_mean(report, metric, suite=suite, task=task, backbone=backbone, method=m) for m in methods]
             rows.append([f"... {metric}", *means])
-    return table(["task", *(f"`{method}`" for method in methods)], rows)
+    return table(["task", *(with_state(report, method) for method in methods)], rows)
+
+
+def with_state(report: Report, method: str) -> str:
+    """A method as the head of a column: those that tune the backbone say so."""
+    return f"`{method}` (tuned)" if state_of(report, method) == "tuned" else f"`{method}`"
 
 
 def lama_metric_table(report: Report, backbone: str) -> str:
@@ -62,7 +76,7 @@ def control_split_table(report: Report, suite: str, split: str) -> str:
 
 
 def metric_mean(report: Report, metric: str, **place: str) -> str:
-    """Mean of a metric over seeds and then tasks, at a place such as suite, task, backbone and method."""
+    """Mean of a metric over replicates and then tasks, at a place such as suite, task, backbone and method."""
     rows = in_headline(select(report.scores, metric=metric, split="test", **place), report.collected)
     return DASH if rows.empty else percent(float(rows.groupby("task")["value"].mean().mean()))
 
@@ -93,30 +107,31 @@ def _suite_cell(report: Report, suite: str, backbone: str, method: str) -> str:
         text = with_margin(row.macro, row.low, row.high)
         if row.tasks < row.planned:
             return f"{text} ({row.tasks} of {row.planned} tasks)"
-        text += _fewer_seeds(report, backbone, method, row.seeds)
-        return _marked(text, report.places.get((table_family(suite), ALL_TASKS, backbone, method)))
+        text += _fewer_replicates(report, backbone, method, row.replicates)
+        undertuned = undertuned_mark(report.undertuned, suite, backbone, method)
+        return _marked(text, undertuned, (suite, ALL_TASKS, backbone, method) in report.best)
     return _empty([cell for cell in report.collected.cells_of(backbone, method) if cell.suite == suite])
 
 
 def _task_cell(report: Report, suite: str, task: str, backbone: str, method: str) -> str:
     for row in rows_of(select(report.tasks, suite=suite, task=task, backbone=backbone, method=method, split="test")):
-        text = with_margin(row.mean, row.low, row.high) + _fewer_seeds(report, backbone, method, row.seeds)
-        return _marked(text, report.places.get((tasks_family(suite), task, backbone, method)))
+        text = with_margin(row.mean, row.low, row.high) + _fewer_replicates(report, backbone, method, row.replicates)
+        undertuned = undertuned_mark(report.undertuned, suite, backbone, method, task)
+        return _marked(text, undertuned, (suite, task, backbone, method) in report.best)
     if (suite, task, backbone) in without_answer(report.collected):
         return NOT_APPLICABLE
     cells = report.collected.cells_of(backbone, method)
     return _empty([cell for cell in cells if (cell.suite, cell.task) == (suite, task)])
 
 
-def _fewer_seeds(report: Report, backbone: str, method: str, seeds: int) -> str:
-    """A remark where some seeds of a cell failed or are missing."""
+def _fewer_replicates(report: Report, backbone: str, method: str, replicates: int) -> str:
+    """A remark where some replicates of a cell failed or are missing."""
     planned = {cell.seed for cell in report.collected.cells_of(backbone, method)}
-    return f" ({seeds} of {len(planned)} seeds)" if seeds < len(planned) else ""
+    return f" ({replicates} of {len(planned)} replicates)" if replicates < len(planned) else ""
 
 
-def _marked(text: str, place: str | None) -> str:
-    """Bold for the best of a column, a dagger for what is not distinguishable from it."""
-    return {"best": f"**{text}**", "tie": f"{text} {DAGGER}"}.get(place or "", text)
+def _marked(text: str, undertuned: str, may_be_best: bool) -> str:
+    return " ".join(part for part in (text, undertuned, MAY_BE_BEST if may_be_best else "") if part)
 
 
 def _empty(cells: list[Cell]) -> str:
