@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.errors import UserError
+from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import Collected, Manifest, collect
 from softprompt.reporting.analysis.contributions import SCORE, Sample, samples_of
 from softprompt.reporting.analysis.intervals import by_group, scores_of
@@ -170,7 +171,7 @@ def test_intervals_hold_the_scores_that_are_reported(tmp_path: Path) -> None:
     """Every value is the mean of the same cells' scores, of manual over templates, of suites over tasks."""
     world = World()
     synthetic.make(tmp_path, world)
-    collected = collect(tmp_path / "results", tmp_path / "data/prepared", synthetic.context_of(world))
+    collected = collect(Paths(tmp_path), synthetic.context_of(world))
     scores = collected.scores
     kept = scores["metric"].isin(("p_at_1", "accuracy", "macro_f1"))
     cells = scores[kept].groupby(["suite", "task", "backbone", "method", "split", "seed", "template"])["value"].mean()

@@ -11,6 +11,7 @@ from scipy import stats
 
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
+from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import Collected, Manifest, collect
 from softprompt.reporting.analysis.contributions import SCORE, Place, Sample
 from softprompt.reporting.analysis.ranks import Ranking, has_critical_difference, rank_table, rankings
@@ -91,7 +92,7 @@ def test_the_page_and_the_plot_show_the_ranking(tmp_path: Path) -> None:
     world = World(tasks={"lama": ("P1", "P2", "P3", "P4", "P5"), "fewglue": ("rte",)})
     synthetic.make(tmp_path, world)
     context = synthetic.context_of(world)
-    report = build_report(collect(tmp_path / "results", tmp_path / "data/prepared", context), context, None)
+    report = build_report(collect(Paths(tmp_path), context), context)
     drawing = draw_ranks(report, "lama")
     assert drawing is not None
     text = drawing.svg.decode()

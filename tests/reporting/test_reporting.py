@@ -201,14 +201,14 @@ def test_intervals_say_what_they_are_over(root):
         place: (own[place].replicates, own[place].clusters, own[place].examples)
         for place in (("lama", "all", "p_tuning"), ("lama", "P1", "manual"), ("superglue", "all", "fine_tuning"))
     }
-    assert list(sizes.values()) == [(3, 4, 120), (1, 15, 30), (3, 30, 60)]
+    assert list(sizes.values()) == [(3, 4, 140), (1, 18, 35), (3, 36, 70)]
     ranks = intervals.query("suite == 'lama' and task == 'all' and backbone == 'tiny_bert'")["rank"]
     assert ranks.sum() == pytest.approx(len(ranks) * (len(ranks) + 1) / 2, abs=1e-5)
 
 
 def test_a_shared_study_is_told_beside_every_interval(root, tmp_path):
     context = replace(synthetic.context_of(World()), scheme="shared")
-    aggregate(root / "results", root / "data/prepared", tmp_path, context)
+    aggregate(Paths(root), context, tmp_path)
     for page in ("README.md", "lama.md", "superglue.md"):
         assert "**It leaves tuning out:" in (tmp_path / page).read_text()
         assert "leaves tuning out" not in (root / "reports" / page).read_text()

@@ -1,6 +1,4 @@
-"""Which predictions are right and which examples can be answered, told from texts alone: no backbone is needed."""
-
-import json
+"""Which examples can be answered, told from texts alone: no backbone is needed."""
 
 import pandas as pd
 
@@ -12,21 +10,6 @@ def is_open(task: Task) -> bool:
     """Whether an answer is a token of the backbone's vocabulary, as in LAMA; examples without such a token are left
     out."""
     return task.answer_form == "label" and not task.labels
-
-
-def correct_answers(task: Task, predictions: pd.DataFrame) -> "pd.Series[bool]":
-    """Which rows (gold, prediction, gold_rank) are right. An open vocabulary may spell a token unlike the gold word, so
-    there the rank decides."""
-    if is_open(task):
-        return predictions["gold_rank"] == 1
-    pairs = zip(predictions["gold"], predictions["prediction"], strict=True)
-    if task.answer_form == "tagging":
-        right = [json.loads(gold) == json.loads(said) for gold, said in pairs]
-    elif task.answer_form == "candidates" and not task.labels:
-        right = [said in json.loads(gold) for gold, said in pairs]
-    else:
-        right = [gold == said for gold, said in pairs]
-    return pd.Series(right, index=predictions.index, dtype=bool)
 
 
 def examples_to_answer(task: Task, examples: pd.DataFrame, words: set[str]) -> pd.DataFrame:

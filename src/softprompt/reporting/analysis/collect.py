@@ -17,7 +17,7 @@ from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.evidence import Asked, Evidence
 from softprompt.reporting.analysis.frames import select
-from softprompt.reporting.analysis.scoring import score_table, with_correct
+from softprompt.reporting.analysis.scoring import score_table
 from softprompt.reporting.context import ReportContext
 from softprompt.result_files import empty_table, read_table, read_train_result
 from softprompt.results import (
@@ -39,7 +39,7 @@ from softprompt.tasks.task import Task
 PREDICTIONS = "predictions.parquet"
 EXAMPLE = [
     "suite", "task", "backbone", "method", "state", "seed", "template", "split", "id", "group", "gold", "prediction",
-    "gold_rank", "correct",
+    "gold_rank",
 ]  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def collect(paths: Paths, context: ReportContext) -> Collected:
         cells=cells,
         trials=[Trial(result.method, result.backbone, trial) for result in train for trial in result.trials],
         scores=score_table(predictions, definitions),
-        examples=with_correct(predictions, definitions)[EXAMPLE],
+        examples=predictions[EXAMPLE],
         coverage=coverage,
         manifests=manifests,
         nearest_tokens=evaluated("nearest_tokens.csv", NearestToken),

@@ -8,10 +8,9 @@ import pandas as pd
 
 def select(frame: pd.DataFrame, **place: object) -> pd.DataFrame:
     """The rows whose columns equal the values given, such as suite="lama", split="test"."""
-    matching = pd.Series(True, index=frame.index)
     for column, value in place.items():
-        matching &= frame[column] == value
-    return frame[matching]
+        frame = frame[frame[column] == value]
+    return frame
 
 
 def rows_at(frame: pd.DataFrame, columns: list[str], places: Collection[tuple[str, ...]]) -> pd.DataFrame:

@@ -5,9 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from softprompt.reporting.analysis.frames import groups_of
 from softprompt.results import Score
-from softprompt.tasks.answers import correct_answers
 from softprompt.tasks.metrics import METRICS
 from softprompt.tasks.task import Task
 
@@ -31,11 +29,3 @@ def score_table(predictions: pd.DataFrame, definitions: Definitions) -> pd.DataF
             )
             rows.append(score.model_dump())
     return pd.DataFrame(rows, columns=list(Score.model_fields))
-
-
-def with_correct(predictions: pd.DataFrame, definitions: Definitions) -> pd.DataFrame:
-    """The predictions with a column `correct`, 1.0 or 0.0."""
-    correct = pd.Series(0.0, index=predictions.index)
-    for (suite, task), rows in groups_of(predictions, ["suite", "task"]):
-        correct[rows.index] = correct_answers(definitions[suite, task], rows).astype(float)
-    return predictions.assign(correct=correct)
