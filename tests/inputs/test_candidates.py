@@ -22,7 +22,6 @@ from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts
-from softprompt.tasks.answers import correct_answers
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
@@ -156,7 +155,6 @@ def test_a_text_counts_as_generated_where_greedy_decoding_writes_it(gpt2: Backbo
     assert any(written)
     frame = prediction_table(own.label_space, own.dev, answered)
     assert (frame["prediction"] == "true").tolist() == [bool(one) for one in written]
-    assert (correct_answers(own.task, frame) == (frame["gold"] == frame["prediction"])).all()
 
 
 def test_generation_learns_from_true_rows_only(bert: Backbone, texts: Path) -> None:
