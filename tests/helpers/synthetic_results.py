@@ -39,7 +39,6 @@ ACCURACY = {
     "majority": 0.15, "random_prompt": 0.05, "random_backbone": 0.15, "manual": 0.4, "manual_best": 0.7,
     "fine_tuning": 0.75, "manual_fine_tuning": 0.8, "prompt_tuning": 0.6, "p_tuning": 0.85,
 }  # fmt: skip
-LABELS = ("yes", "no")
 UNSEEDED = ("majority", "manual", "manual_best")
 TRAINED = ("random_backbone", "fine_tuning", "manual_fine_tuning", "prompt_tuning", "p_tuning")
 TEST_SPLITS = {True: ("test", "withheld"), False: ("test",)}  # of LAMA, of other suites

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.data.prepared import fingerprint
+from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.results import TrainResult, write_record
 from softprompt.tracking import publish

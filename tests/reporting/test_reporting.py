@@ -344,7 +344,7 @@ def test_pages_of_suites_no_longer_planned_go(tmp_path):
     small = World(tasks={"lama": ("P1", "P2", "P3", "P4")})
     aggregate(Paths(tmp_path), synthetic.context_of(small))
     names = {path.relative_to(reports).as_posix() for path in reports.rglob("*")}
-    assert not {"fewglue.md", "superglue.md", "plots/scores_fewglue.svg", "plots/pretraining.svg"} & names
+    assert not {"fewglue.md", "superglue.md", "plots/scores_fewglue.svg", "plots/curves_superglue.svg"} & names
     assert {"lama.md", "bench.json", "plots/scores_lama.svg"} <= names
 
 
