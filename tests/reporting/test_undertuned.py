@@ -26,8 +26,9 @@ INSIDE = [SearchedSetting(name="learning_rate", low=1e-4, high=1e-1, log=True, c
 ON_EDGE = [SearchedSetting(name="learning_rate", low=1e-4, high=1e-1, log=True, chosen=1e-1)]
 
 
-def curve(*steps: int) -> list[CurvePoint]:
-    return [CurvePoint(step=step, train_loss=1.0, dev_loss=1.0, dev_score=0.5) for step in steps]
+def curve(*steps: int, rise: float = 0.001) -> list[CurvePoint]:
+    """Whose score rises all the time."""
+    return [CurvePoint(step=step, train_loss=1.0, dev_loss=1.0, dev_score=0.5 + rise * step) for step in steps]
 
 
 def cell(task: str = "P1", seed: int = 100, **fields: Any) -> Cell:
@@ -61,6 +62,10 @@ def collected(cells: list[Cell], trials: list[TrialRecord]) -> Collected:
 )
 def test_the_last_step_is_the_budgets_last(best_step: int | None, steps: tuple[int, ...], *, expected: bool) -> None:
     assert best_at_the_end(cell(best_step=best_step, curve=curve(*steps)), BUDGET) == expected
+
+
+def test_a_loss_that_falls_on_a_plateau_of_the_score_is_no_reason() -> None:
+    assert not best_at_the_end(cell(best_step=40, curve=curve(10, 20, 30, 40, rise=0.0)), BUDGET)
 
 
 def test_what_ends_by_itself_has_no_more_steps_to_take() -> None:

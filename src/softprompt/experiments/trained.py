@@ -50,6 +50,7 @@ class _TrainedStage:
         self.budget = workload.params.chosen_budget
         self.backbone = workload.factory.backbone
         self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store)
+        self._known_jobs: dict[tuple[str, int, str, int, int], Job] = {}
 
     def units(self, studies: Path) -> Iterator[Unit]:
         """For every seed of a study: one unit for LAMA, one for every other task, unless tasks train together."""
@@ -107,6 +108,12 @@ class _TrainedStage:
         return {data.task.key: self._job(unit, data, seed, trial) for data in unit.tasks}
 
     def _job(self, unit: Unit, data: TaskData, seed: int, trial: Trial) -> Job:
+        place = (unit.name, unit.seed, data.task.key, seed, trial.number)
+        if place not in self._known_jobs:
+            self._known_jobs[place] = self._new_job(unit, data, seed, trial)
+        return self._known_jobs[place]
+
+    def _new_job(self, unit: Unit, data: TaskData, seed: int, trial: Trial) -> Job:
         method = self.method.with_settings(trial.settings)
         with_others = {"group": [self._parts(other, method) for other in unit.tasks]} if method.together else {}
         template = method.templates(data.task, self.backbone.kind)[0]

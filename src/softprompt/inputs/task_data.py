@@ -68,8 +68,11 @@ class TaskData:
         return self._splits[key]
 
     def tokens(self, template: Template, prompt_length: int) -> int:
-        """Length of the longest train row."""
-        return int(self.split("train", template, prompt_length).encoded.lengths.max())
+        """Length of the longest train row. Rows differ by their prompts' lengths alone, so one encoding serves all."""
+        in_row, longest = room_of(self.backbone, template, prompt_length, self.max_tokens)
+        slots = template.slots().count("prompt")
+        shortest = self.split("train", template, slots).encoded.lengths.max()
+        return min(longest, int(shortest) + in_row - slots)
 
 
 def room_of(backbone: Backbone, template: Template, prompt_length: int, max_tokens: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Cells that more training or a wider search might have moved: undertuned ones, and why.
 
-`last_step`: the best step on dev is the last that the budget has. `edge`: a chosen setting sits on a border of its
+`last_step`: at the last step that the budget has, the score on dev was higher than ever before. `edge`: a chosen setting sits on a border of its
 range that could be moved (`SearchedSetting.on_edge`). `tie`: several settings share the best score on dev, so that it
 was the order of trials that chose. Of LAMA a trial's score is a mean over relations: all relations of a study tie.
 """
@@ -37,13 +37,14 @@ def undertuned_cells(collected: Collected, budget: Budget) -> pd.DataFrame:
 
 
 def best_at_the_end(cell: Cell, budget: Budget) -> bool:
-    """Whether the best evaluation is the last one and came when the budget's steps were used up. What ends by itself,
-    such as weights of wordings without descent, has no more steps to take."""
+    """Whether the last evaluation scored higher than all before it, and came when the budget's steps were used up. What
+    ends by itself, such as weights of wordings without descent, has no more steps to take."""
     ends_by_itself = len(cell.curve) == 1 and not cell.parameters_trained
     if cell.best_step is None or not cell.curve or ends_by_itself:
         return False
-    last = cell.curve[-1].step
-    return cell.best_step == last and last > budget.steps - budget.eval_every
+    *before, last = cell.curve
+    rising = all(last.dev_score > point.dev_score for point in before)
+    return rising and cell.best_step == last.step > budget.steps - budget.eval_every
 
 
 def trials_tie(trials: Sequence[TrialRecord]) -> bool:
