@@ -1,4 +1,4 @@
-# make repro, make test, make ui, make bench, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
+# make repro, make test, make ui, make bench, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 5000
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test ui bench use local facts clean
+.PHONY: repro test ui bench retune use local facts clean
 
 repro: .venv/run.stamp
 	dvc repro
@@ -26,6 +26,9 @@ ui: .venv/run.stamp
 
 bench: .venv/test.stamp
 	python -m softprompt.benchmark
+
+retune: .venv/run.stamp
+	python -m softprompt.retuning
 
 use: .venv/run.stamp
 	softprompt use "$(PROFILE)"
