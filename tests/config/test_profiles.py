@@ -168,7 +168,7 @@ def test_use_puts_a_profile_in_place(project: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("added", "expected"),
     [
-        ("sedes: [0]\n", "unknown key sedes (value [0]); valid keys here: profile, run, seeds"),
+        ("sedes: [0]\n", "unknown key sedes (value [0]); valid keys here: profile, purpose, run, seeds"),
         ("methods: {p_tuning: {lenght: 3}}\n", "methods.p_tuning: unknown key lenght (value 3); valid keys here: "),
         ("methods: {p_tunning: {}}\n", "methods.p_tunning: no such method; known: "),
         ("device: {fleet_member: 8}\n", "unknown key device.fleet_member (value 8); valid keys here: type, workers"),

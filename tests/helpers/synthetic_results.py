@@ -81,6 +81,7 @@ def context_of(world: World, profile: str = "embedded") -> ReportContext:
     """The report on the whole of a world."""
     return ReportContext(
         profile=profile,
+        purpose="Made up, for tests.",
         run=Run(suites=tuple(world.tasks), backbones=world.backbones, trained=world.methods),
         budget_name="small",
         budget=Budget(

@@ -75,6 +75,7 @@ class Params(Frozen):
     """All of params.yaml, in its order. `methods` holds raw sections, each parsed by its method's own class."""
 
     profile: str
+    purpose: str  # what its results can tell, in a sentence or two: a report begins with it
     run: Run
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]  # of the replicates
     budget: str

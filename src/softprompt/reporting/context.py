@@ -17,6 +17,7 @@ class ReportContext:
     """The planned grid, in the order of params.yaml, and its budget. Cells outside are ignored, gaps inside named."""
 
     profile: str
+    purpose: str
     run: Run
     budget_name: str
     budget: Budget
@@ -50,6 +51,7 @@ def report_context(params: Params) -> ReportContext:
     """What the report needs to know of the settings."""
     return ReportContext(
         profile=params.profile,
+        purpose=params.purpose,
         run=params.run,
         budget_name=params.budget,
         budget=params.chosen_budget,
