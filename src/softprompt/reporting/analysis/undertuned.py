@@ -1,8 +1,9 @@
 """Cells that more training or a wider search might have moved: undertuned ones, and why.
 
-`last_step`: at the last step that the budget has, the score on dev was higher than ever before. `edge`: a chosen setting sits on a border of its
-range that could be moved (`SearchedSetting.on_edge`). `tie`: several settings share the best score on dev, so that it
-was the order of trials that chose. Of LAMA a trial's score is a mean over relations: all relations of a study tie.
+`last_step`: at the last step that the budget has, the score on dev was higher than ever before. `edge`: a chosen
+setting sits on a border of its range that could be moved (`SearchedSetting.on_edge`). `tie`: several settings share the
+best score on dev, so that it was the order of trials that chose. Of LAMA a trial's score is a mean over relations: all
+relations of a study tie.
 """
 
 from collections.abc import Mapping, Sequence
