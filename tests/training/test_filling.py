@@ -16,6 +16,7 @@ from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import NO_TOKEN
 from softprompt.inputs.task_data import FURTHER_MASKS, TaskData
+from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
@@ -77,13 +78,13 @@ def taught(backbone: Backbone, data: TaskData, template: Template, steps: int) -
 @pytest.fixture(scope="module")
 def wsc(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskData, Template]:
     """FewGLUE's WSC as a tiny BERT sees it, and the template of P-tuning's script without its vectors."""
-    folder = tmp_path_factory.mktemp("wsc")
+    paths = Paths(tmp_path_factory.mktemp("wsc"))
     settings = SuiteSettings(source="local", path=str(real_data), tasks=("wsc",))
-    prepare_suite("fewglue", settings, WorldSettings(), folder / "fewglue")
-    task = load_task("fewglue", "wsc", folder)
-    first = load_task_data(folder / "fewglue", task, writer(["a b"]), 320, head=False)
+    prepare_suite("fewglue", settings, WorldSettings(), paths)
+    task = load_task("fewglue", "wsc", paths.prepared)
+    first = load_task_data(paths.suite("fewglue"), task, writer(["a b"]), 320, head=False)
     texts = [" ".join(map(str, row)) for frame in (first.train, first.dev) for row in frame[list(task.fields)].values]
-    data = load_task_data(folder / "fewglue", task, writer(texts), 320, head=False)
+    data = load_task_data(paths.suite("fewglue"), task, writer(texts), 320, head=False)
     return data, task.templates("manual", "masked")[0]
 
 

@@ -33,6 +33,12 @@ SUPERGLUE = [("superglue", "rte"), ("superglue", "cb"), ("superglue", "rte")]
 LENGTHS, RATES = (5, 2, 3), (1e-2, 3e-3, 2e-2)
 
 
+@pytest.fixture(autouse=True)
+def no_look_for_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is a pass of its own, and a member of nobody."""
+    monkeypatch.setattr(Backbone, "drops_out", False)
+
+
 @contextmanager
 def counting(backbone: Backbone) -> Iterator[Counter[str]]:
     """Rows of the states that leave the model, and of the gradients that come back to them; copies count too."""
