@@ -9,6 +9,7 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.data.prepared import load_split
 from softprompt.evaluation.knowledge import known_facts, stated_facts
+from softprompt.paths import Paths
 from softprompt.tasks.load import load_task
 
 
