@@ -78,6 +78,8 @@ def main() -> int:
     keep_quiet()
     try:
         params, paths = load_checked_params(PARAMS), Paths()
+        if params.tuning.scheme != "replicate":
+            raise UserError("make retune tunes again with fresh seeds, which needs tuning.scheme: replicate")
         context = report_context(params)
         collected = collect(paths, context)
         printed = build_report(collected, context)
@@ -206,8 +208,9 @@ def _verdicts(printed: Report, moved: Report) -> Iterator[tuple[str, str, str, s
 
 
 def _answer(row: pd.Series) -> str:
+    """Where the interval of a difference lies."""
     if row.low <= 0 <= row.high:
-        return "not distinguishable"
+        return "interval holds 0"
     return "above" if row.effect > 0 else "below"
 
 
