@@ -117,7 +117,7 @@ def test_a_number_that_does_not_follow_from_the_results_is_found_behind_fitting_
 def test_without_results_only_the_files_are_checked_and_that_is_said(paths: Paths, tmp_path: Path) -> None:
     clone = Paths(tmp_path)
     clone.reports.symlink_to(paths.reports)
-    assert "results and data are not here, so nothing else was checked" in verify(clone, CONTEXT)
+    assert "results are not here, so nothing else was checked" in verify(clone, CONTEXT)
 
 
 def test_a_report_of_another_profile_is_not_made_anew(paths: Paths) -> None:

@@ -4,6 +4,7 @@
 was never there; `parts/<job key>.safetensors` holds the parts that a cell saves.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -36,13 +37,15 @@ class FleetRecord(Record):
 
 
 class FleetStore:
-    """The fleets below one train folder. Fleets of earlier settings stay, so that going back costs nothing."""
+    """The fleets below one train folder. Records of earlier settings stay, of the parts only those of winners. Where a
+    winner was trained again, the latest record counts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.members: dict[str, MemberRecord] = {}
-        for path in sorted((folder / "fleets").glob("*.json")):
-            self.remember(FleetRecord.model_validate_json(path.read_bytes()))
+        for path in sorted((folder / "fleets").glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+            with suppress(ValueError):  # one of an older version, whose members are trained anew
+                self.remember(FleetRecord.model_validate_json(path.read_bytes()))
 
     def __contains__(self, job_key: str) -> bool:
         return job_key in self.members

@@ -1,7 +1,7 @@
 """Cells of trained methods: a study a replicate, whose best trial is the result; or one study whose best setting is
 trained on the seeds of all replicates."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class _TrainedStage:
 
     def tune(self, units: list[Unit], progress: Progress) -> None:
         """Batches of trials of all units together, so that small studies share fleets."""
+        for unit in units:  # what a killed run had not dropped yet
+            self._drop_losers(unit)
         while waiting := [unit for unit in units if unit.study.told() < self.budget.trials]:
             batches = [(unit, unit.study.ask(self._batch_size(unit))) for unit in waiting]
             jobs = [self._jobs(unit, unit.seed, trial) for unit, asked in batches for trial in asked]
@@ -78,11 +80,17 @@ class _TrainedStage:
         """The best trial of every unit, on the seeds it is reported on; trained already where those are its own."""
         found = [(unit, seed, self._winners(unit, seed)) for unit in units for seed in unit.reported]
         jobs = [job for *_, winners in found for job in winners.values()]
-        for job in jobs:
-            if not self.workload.store.has_parts(job.key):
-                self.workload.store.forget(job.key)
+        self._forget_lost(jobs)
         self.runner.run(jobs, progress, keep=True)
         return [self._cell(unit, data, seed, winners) for unit, seed, winners in found for data in unit.tasks]
+
+    def _forget_lost(self, jobs: Sequence[Job]) -> None:
+        """Winners whose parts were dropped in a larger study, with all members of their groups, are trained again."""
+        lost = {job.key for job in jobs if not self.workload.store.has_parts(job.key)}
+        groups = {job.group for job in jobs if job.group and job.key in lost}
+        for job in jobs:
+            if job.key in lost or job.group in groups:
+                self.workload.store.forget(job.key)
 
     def _winners(self, unit: Unit, seed: int) -> dict[str, Job]:
         best = unit.study.best()

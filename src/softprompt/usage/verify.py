@@ -20,18 +20,18 @@ PARTS_OF_NOW = ("code", "sha256")  # of provenance: what made a report need not 
 def verify(paths: Paths, context: ReportContext) -> str:
     """What was checked, in a line or two. Raises UserError that names every file which is not as recorded.
 
-    Files of the report always are; its inputs, and the report made anew from them, where `data` and `results` are.
+    Files of the report always are; its inputs, and the report made anew from them, where `results` is.
     """
     recorded = _provenance(paths.reports)
     problems = list(changed_files(paths.reports, recorded))
-    inputs = [name for name in recorded["inputs"] if (paths.root / name).exists()]
+    inputs = recorded["inputs"] if paths.results.is_dir() else {}
     if inputs:
-        problems += changed_inputs(paths.root, recorded["inputs"])
+        problems += changed_inputs(paths.root, inputs)
     if problems:
         raise UserError("the report is not what it says it is:\n" + "\n".join(problems))
     said = f"{len(recorded['report'])} files of {paths.reports} are as recorded"
     if not inputs:
-        return f"{said}; results and data are not here, so nothing else was checked"
+        return f"{said}; results are not here, so nothing else was checked"
     if recorded["profile"] != context.profile:
         return f"{said}, as are its inputs; params.yaml is another profile ({context.profile}), so it was not made anew"
     different = list(remade_differently(paths, context, recorded))

@@ -41,7 +41,8 @@ class Pair:
 
 
 def compare(pairs: list[Pair], scores: Scores) -> pd.DataFrame:
-    """A row a pair whose two methods have a score; p is Holm-corrected within the family `key`."""
+    """A row a pair whose two methods have a score; p is Holm-corrected within the family `key`, where `smallest_p` is
+    what is left of the smallest one after the correction of all."""
     by_method = {(p.suite, p.task, p.backbone, p.method, p.split): one for (p, m), one in scores.items() if m == SCORE}
     rows = []
     for pair in pairs:
@@ -53,6 +54,7 @@ def compare(pairs: list[Pair], scores: Scores) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=COLUMNS)
     key = frame[(frame["family"] == KEY) & frame["p"].notna()]
     frame.loc[key.index, "p_holm"] = holm(key["p"].to_list())
+    frame.loc[key.index, "smallest_p"] = np.minimum(key["smallest_p"] * len(key), 1.0)
     numbers = dict.fromkeys(("effect", "low", "high", "p", "smallest_p", "p_holm", "needed"), float)
     return frame.astype({**numbers, "drops_out": bool})
 

@@ -39,7 +39,8 @@ def undertuned_cells(collected: Collected, budget: Budget) -> pd.DataFrame:
 
 def best_at_the_end(cell: Cell, budget: Budget) -> bool:
     """Whether the last evaluation scored higher than all before it, and came when the budget's steps were used up. What
-    ends by itself, such as weights of wordings without descent, has no more steps to take."""
+    ends by itself, such as weights of wordings without descent, has no more steps to take. A search that keeps the
+    lowest loss (autoprompt on facts) is judged by its score too."""
     ends_by_itself = len(cell.curve) == 1 and not cell.parameters_trained
     if cell.best_step is None or not cell.curve or ends_by_itself:
         return False

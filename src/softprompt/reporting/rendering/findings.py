@@ -122,7 +122,9 @@ def _against(report: Report, row: Any) -> str:
     numbers = f"{whole_percent(CONFIDENCE)} interval {interval(row.low, row.high)}; {p_value(row.p_holm)}"
     if row.smallest_p > 0:
         numbers += f", smallest possible {row.smallest_p:.2g}"
-    verdict = "" if row.p_holm < ALPHA else "; not distinguishable"
+    few = row.smallest_p >= ALPHA and not row.low <= 0 <= row.high
+    reason = " by so few relations" if few else ""
+    verdict = "" if row.p_holm < ALPHA else f"; not distinguishable{reason}"
     return f"{points(row.effect)} points ({numbers}{verdict}) against {OPPONENTS[row.against]} at {other}"
 
 
