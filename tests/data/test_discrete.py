@@ -141,7 +141,7 @@ def test_a_wrong_trigger_is_refused_and_nothing_is_written(
 def test_real_prompts_of_every_source(real_data: Path, tmp_path: Path) -> None:
     settings = SuiteSettings(source="local", path=str(real_data), tasks=("P19",))
     prepare_suite("lama", settings, WorldSettings(), Paths(tmp_path))
-    prompts = {prompt.id: prompt.text for prompt in load_task("lama", "P19", tmp_path).discrete}
+    prompts = {prompt.id: prompt.text for prompt in load_task("lama", "P19", Paths(tmp_path).prepared).discrete}
     rows = [json.loads(line) for line in (real_data / "prompts/lpaqa/mine/P19.jsonl").read_text().splitlines()]
     heaviest = max(rows, key=lambda row: row["weight"])["template"]
     assert prompts["lpaqa-mine-1"] == heaviest.replace("[X]", "{subject}").replace("[Y]", "{mask}")

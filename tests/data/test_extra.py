@@ -57,7 +57,7 @@ def test_the_suite_is_prepared_with_its_text(tmp_path: Path) -> None:
         assert sum(sizes) == 600
         assert sizes[2] == 200
         assert 40 < sizes[1] <= 80
-    assert (tmp_path / "extra" / "text" / "documents.jsonl").is_file()
+    assert (Paths(tmp_path).suite("extra") / "text" / "documents.jsonl").is_file()
 
 
 def test_a_world_with_too_few_names_is_refused(tmp_path: Path) -> None:

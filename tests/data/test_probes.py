@@ -136,6 +136,8 @@ def params_for(folder: Path, methods: list[str]) -> Params:
     content: dict[str, Any] = fixture_content()
     content["run"] |= {"suites": ["lama"], **listed(methods)}
     content["suites"]["lama"]["tasks"] = "all"
+    local = {name: {"source": "local", "kind": own["kind"], "path": "."} for name, own in content["backbones"].items()}
+    content["backbones"] = local  # not pretrained on these facts
     content["budget"] = "smoke"
     content["budgets"]["smoke"] |= {"steps": 2, "eval_every": 1}
     content["seeds"] = [0]

@@ -282,7 +282,7 @@ def test_the_command_is_quick_and_does_nothing(profile: str, tmp_path: Path) -> 
 
 
 def test_a_wrong_params_file_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("profile: x\n")
+    (tmp_path / "params.yaml").write_text("profile: x\npurpose: y\n")
     done = subprocess.run(
         [sys.executable, "-m", "softprompt", "plan"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=False,

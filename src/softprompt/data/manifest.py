@@ -1,8 +1,8 @@
 """Writing prepared tasks: parquet tables, further files, and the manifests that account for every row.
 
 A suite has two folders of the same shape: one of what may be learnt from, one of what is only evaluated on. No table
-and no count in the first depends on a row of the second. Only pretraining text tells facts of all splits; where it does,
-withheld subjects are drawn among all, and relations without train or dev files have such rows from the test file.
+and no count in the first depends on a row of the second. Only pretraining text tells facts of all splits; where it
+does, withheld subjects are drawn among all, and relations without train or dev files have such rows from the test file.
 """
 
 import json

@@ -35,8 +35,7 @@ def write_knowledge(backbone: Backbone, paths: Paths, inference_tokens: int) -> 
 def known_facts(backbone: Backbone, paths: Paths, inference_tokens: int) -> pd.DataFrame:
     """P@1 of every manual template of every relation on each of its splits; a row a KnownFacts.
 
-    Train, dev and test facts were in the pretraining text, withheld ones
-    were not.
+    Train, dev and test facts were in the pretraining text, withheld ones were not.
     """
     tables = [_relation(backbone, paths, name, inference_tokens) for name in prepared_tasks(paths.suite(LAMA))]
     return pd.concat(tables, ignore_index=True)
@@ -81,11 +80,11 @@ def _relation(backbone: Backbone, paths: Paths, name: str, inference_tokens: int
     folders = paths.suite(LAMA), paths.test_suite(LAMA)
     tables = [load_split(one, name, split).assign(split=split) for one in folders for split in splits(one, name)]
     facts = keep_answerable(label_space, pd.concat(tables))
+    if facts.empty:  # a probe none of whose answers is one token
+        return pd.DataFrame(columns=list(KnownFacts.model_fields))
     templates = task.templates("manual", backbone.kind)
-    scores = []
-    for template, correct in zip(
-        templates, _correct(backbone, label_space, templates, facts, inference_tokens), strict=True
-    ):
+    found, scores = _correct(backbone, label_space, templates, facts, inference_tokens), []
+    for template, correct in zip(templates, found, strict=True):
         scored = facts.assign(correct=correct).groupby("split", sort=False)["correct"]
         scores.append(scored.agg(p_at_1="mean", n="size").reset_index().assign(relation=name, template=template.id))
     return pd.concat(scores)[list(KnownFacts.model_fields)]
