@@ -61,7 +61,7 @@ def test_two_real_relations_from_prepare_to_report(tmp_path: Path) -> None:
         for backbone in params.run.backbones:
             for method in params.run.methods:
                 assert {(task, backbone, method, split) for split in ("test", "withheld")} <= cells
-    stated = pd.read_csv(paths.pretraining("facts_bert") / "stated_facts.csv")
+    stated = pd.read_csv(paths.evaluate("facts_bert") / "stated_facts.csv")
     lines = (paths.suite("lama") / "text" / "facts.jsonl").read_text().splitlines()
     assert stated["n"].sum() == sum(json.loads(line)["label"] in vocabulary(paths) for line in lines)
     page = (paths.reports / "lama.md").read_text()

@@ -85,7 +85,7 @@ def test_metrics_and_params_can_be_compared_with_dvc(project: Path) -> None:
     shown = subprocess.run(
         [*DVC, "metrics", "show"], cwd=project, env=environment(), capture_output=True, text=True, check=True
     )
-    assert "p_at_1" in shown.stdout
+    assert "lama.tiny_bert.p_tuning.low" in shown.stdout
 
 
 def test_a_changed_method_section_reruns_only_that_method(project: Path, tmp_path: Path) -> None:

@@ -92,16 +92,16 @@ def single_token(backbone: Backbone, word: str) -> int | None:
     A byte-level vocabulary may hold the word without its blank alone: that piece goes on with a word. P-tuning drops
     such facts (LAMA/data_utils/vocab.py, `token_wrapper`).
     """
-    before = _ids_before(backbone.tokenizer)
     ids = tokenize(backbone.tokenizer, f"{WORD_BEFORE} {word}")
-    if len(ids) != len(before) + 1 or ids[:-1] != before or ids[-1] == backbone.tokenizer.unk_token_id:
-        return None
-    return ids[-1]
+    known = ids[-1] != backbone.tokenizer.unk_token_id
+    return ids[-1] if known and ids[:-1] in _ids_before(backbone.tokenizer) else None
 
 
 @lru_cache(maxsize=16)
-def _ids_before(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    return tokenize(tokenizer, WORD_BEFORE)
+def _ids_before(tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
+    """Of the word before, and where a blank belongs to the token that it ends, of that."""
+    word, with_blank = tokenize(tokenizer, WORD_BEFORE), tokenize(tokenizer, f"{WORD_BEFORE} ")
+    return [word, with_blank] if len(with_blank) == len(word) else [word]
 
 
 def first_token(backbone: Backbone, word: str) -> int:
