@@ -15,7 +15,7 @@ from softprompt.evaluation.knowledge import write_knowledge
 from softprompt.evaluation.prompt_contents import write_prompt_contents
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.workers import map_unordered
-from softprompt.files import write_atomically
+from softprompt.files import write_atomically, write_csv
 from softprompt.inputs.label_space import LabelSpace, keep_answerable
 from softprompt.paths import Paths
 from softprompt.results import Prediction
@@ -34,7 +34,7 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     predictions = pd.concat(frames, ignore_index=True)[list(Prediction.model_fields)]
     out = paths.evaluate(backbone.name)
     coverage = coverage_table(params, backbone, paths)
-    write_atomically(out / "coverage.csv", coverage.to_csv(index=False, lineterminator="\n"))
+    write_csv(out / "coverage.csv", coverage)
     write_atomically(out / "predictions.parquet", predictions.to_parquet(index=False))
     write_prompt_contents(params, backbone, paths)
     if params.backbones[backbone.name].source == "pretrain":

@@ -14,7 +14,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split
 from softprompt.evaluation.trained_cells import TrainedCells
-from softprompt.files import write_atomically
+from softprompt.files import write_csv
 from softprompt.inputs.batches import Pool, Split, inference_chunks
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.inputs.task_data import encode_split
@@ -39,8 +39,8 @@ def write_prompt_contents(params: Params, backbone: Backbone, paths: Paths) -> N
                 nearest += nearest_tokens(trained, min(cells, key=lambda cell: cell.seed))
                 usage += pool_usage(trained, task, cells)
     out = paths.evaluate(backbone.name)
-    write_atomically(out / "nearest_tokens.csv", _csv(nearest, NearestToken))
-    write_atomically(out / "pool_usage.csv", _csv(usage, PoolUsage))
+    write_csv(out / "nearest_tokens.csv", _table(nearest, NearestToken))
+    write_csv(out / "pool_usage.csv", _table(usage, PoolUsage))
 
 
 def nearest_tokens(trained: TrainedCells, cell: Cell) -> Iterator[NearestToken]:
@@ -109,6 +109,5 @@ def _has_vectors_in_words(trained: TrainedCells, task: Task) -> bool:
     return any("prompt" in template.slots() for template in trained.method.templates(task, trained.backbone.kind))
 
 
-def _csv(rows: Sequence[Record], record: type[Record]) -> str:
-    frame = pd.DataFrame([row.model_dump() for row in rows], columns=list(record.model_fields))
-    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6f")
+def _table(rows: Sequence[Record], record: type[Record]) -> pd.DataFrame:
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(record.model_fields))

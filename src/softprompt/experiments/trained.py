@@ -54,13 +54,12 @@ class _TrainedStage:
 
     def units(self, studies: Path) -> Iterator[Unit]:
         """For every seed of a study: one unit for LAMA, one for every other task, unless tasks train together."""
-        shared = self.params.tuning.scheme == "shared"
         for name, tasks in self.workload.units().items():
             depends_on = {data.task.key: self._parts(data, self.method) for data in tasks}
-            for seed in self.workload.study_seeds:
+            for seed, reported in self.workload.study_seeds.items():
                 stream, kind = self.workload.study_name(name, seed), self.backbone.kind
                 study = open_study(studies, stream, depends_on, self.method.settings, kind, self.params)
-                yield Unit(name, seed, tasks, study, self.workload.seeds if shared else (seed,))
+                yield Unit(name, seed, tasks, study, reported)
 
     def tune(self, units: list[Unit], progress: Progress) -> None:
         """Batches of trials of all units together, so that small studies share fleets."""

@@ -48,10 +48,9 @@ def untrained_cells(workload: Workload, studies: Path) -> tuple[list[Cell], list
         if not workload.factory.method.settings.search:
             cells += [_cell(workload, workload.factory.method, data, seed) for data in tasks for seed in workload.seeds]
             continue
-        for seed in workload.study_seeds:
+        for seed, reported in workload.study_seeds.items():
             study = _tuned(workload, studies, name, seed, tasks)
             trials += trial_records(study, name, seed)
-            reported = workload.seeds if workload.params.tuning.scheme == "shared" else (seed,)
             cells += [_tuned_cell(workload, name, study, data, seed) for data in tasks for seed in reported]
     return cells, trials
 

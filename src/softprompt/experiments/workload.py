@@ -36,7 +36,8 @@ class Workload:
         return self.params.seeds if self.factory.method.seeded else self.params.seeds[:1]
 
     @property
-    def study_seeds(self) -> tuple[int, ...]:
-        """Of the studies of every unit: one a replicate, or the one that they share."""
+    def study_seeds(self) -> dict[int, tuple[int, ...]]:
+        """The seed of each study of a unit -> the seeds that its best trial is reported on: its own, or, of the one
+        study that all replicates share, theirs."""
         shared = self.params.tuning.seed
-        return self.seeds if shared is None else (shared,)
+        return {seed: (seed,) for seed in self.seeds} if shared is None else {shared: self.seeds}

@@ -10,7 +10,7 @@ import torch
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import ScoredSplit
-from softprompt.files import write_atomically
+from softprompt.files import write_csv
 from softprompt.inputs.batches import inference_chunks
 from softprompt.inputs.label_space import LabelSpace
 from softprompt.reporting.rendering.markdown import percent, table
@@ -127,5 +127,5 @@ def _shortened(text: str) -> str:
 
 def to_csv(predictions: pd.DataFrame, out: Path) -> str:
     """The name of the written file; probabilities have six decimals."""
-    write_atomically(out, predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_csv(out, predictions)
     return str(out)

@@ -43,20 +43,24 @@ class Pair:
 def compare(pairs: list[Pair], scores: Scores) -> pd.DataFrame:
     """A row a pair whose two methods have a score; p is Holm-corrected within the family `key`, where `smallest_p` is
     what is left of the smallest one after the correction of all."""
-    by_method = {(p.suite, p.task, p.backbone, p.method, p.split): one for (p, m), one in scores.items() if m == SCORE}
-    rows = []
-    for pair in pairs:
-        places = [(pair.suite, pair.task, pair.backbone, method, pair.split) for method in (pair.method, pair.against)]
-        if all(place in by_method for place in places):
-            one, other = (by_method[place] for place in places)
-            if one.layout.names == other.layout.names:
-                rows.append(_row(pair, one, other))
+    scored = scored_pairs(pairs, scores)
+    rows = [_row(pair, one, other) for pair, one, other in scored if one.layout.names == other.layout.names]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     key = frame[(frame["family"] == KEY) & frame["p"].notna()]
     frame.loc[key.index, "p_holm"] = holm(key["p"].to_list())
     frame.loc[key.index, "smallest_p"] = np.minimum(key["smallest_p"] * len(key), 1.0)
     numbers = dict.fromkeys(("effect", "low", "high", "p", "smallest_p", "p_holm", "needed"), float)
     return frame.astype({**numbers, "drops_out": bool})
+
+
+def scored_pairs(pairs: Sequence[Pair], scores: Scores) -> Iterator[tuple[Pair, Scored, Scored]]:
+    """The pairs whose two methods have a score, with both."""
+    by_method = {(p.suite, p.task, p.backbone, p.method, p.split): one for (p, m), one in scores.items() if m == SCORE}
+    for pair in pairs:
+        places = [(pair.suite, pair.task, pair.backbone, method, pair.split) for method in (pair.method, pair.against)]
+        if all(place in by_method for place in places):
+            one, other = (by_method[place] for place in places)
+            yield pair, one, other
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from softprompt.reporting.analysis.comparisons import Pair
-from softprompt.reporting.analysis.contributions import SCORE
+from softprompt.reporting.analysis.comparisons import Pair, scored_pairs
 from softprompt.reporting.analysis.intervals import Scores
 from softprompt.reporting.analysis.two_way import CONFIDENCE, difference
 from softprompt.reporting.context import CONTROL_MARGIN
@@ -16,19 +15,13 @@ COLUMNS = [
 
 def control_verdicts(pairs: list[Pair], scores: Scores) -> pd.DataFrame:
     """A row a control: its lead with one-sided bounds, and `holds`, `fails` or `undecided`."""
-    by_method = {(p.suite, p.task, p.backbone, p.method, p.split): one for (p, m), one in scores.items() if m == SCORE}
     rows = []
-    for pair in pairs:
-        own, other = (
-            by_method.get((pair.suite, pair.task, pair.backbone, method, pair.split))
-            for method in (pair.method, pair.against)
-        )
-        if own is not None and other is not None:
-            lead = float(own.value - other.value)
-            margin = float(difference(own, other).margin(2 * CONFIDENCE - 1))  # both one-sided bounds at once
-            names = (pair.suite, pair.backbone, pair.method, pair.split, float(own.value), pair.against)
-            bounds = (lead - margin, lead + margin)
-            rows.append((*names, float(other.value), lead, *bounds, CONTROL_MARGIN, verdict_of(*bounds)))
+    for pair, own, other in scored_pairs(pairs, scores):
+        lead = float(own.value - other.value)
+        margin = float(difference(own, other).margin(2 * CONFIDENCE - 1))  # both one-sided bounds at once
+        names = (pair.suite, pair.backbone, pair.method, pair.split, float(own.value), pair.against)
+        bounds = (lead - margin, lead + margin)
+        rows.append((*names, float(other.value), lead, *bounds, CONTROL_MARGIN, verdict_of(*bounds)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
