@@ -18,10 +18,15 @@ def test_every_stage_is_looked_at() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_name_what_the_stage_imports(stage: str) -> None:
     listed = [dep for dep in PIPELINE[stage]["deps"] if dep.startswith(("src/", "stages/"))]
-    should = "\n".join(f"      - {dep}" for dep in deps_of_stage(stage))
-    assert expanded(listed) == files_of_stage(stage), f"the deps of {stage} should be\n{should}"
+    derived = deps_of_stage(stage)
+    assert listed == derived, f"the deps of {stage} should be\n" + "\n".join(f"      - {dep}" for dep in derived)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_derived_list_stands_for_the_derived_files(stage: str) -> None:
-    assert expanded(deps_of_stage(stage)) == files_of_stage(stage)
+def test_the_derived_list_holds_the_derived_files(stage: str) -> None:
+    assert expanded(deps_of_stage(stage)) >= files_of_stage(stage)
+
+
+@pytest.mark.parametrize("stage", set(STAGES) - {"aggregate", "publish"})
+def test_reports_are_among_the_deps_of_none_that_trains_or_evaluates(stage: str) -> None:
+    assert not [path for path in expanded(deps_of_stage(stage)) if "reporting" in path.parts]
