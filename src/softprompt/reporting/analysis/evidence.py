@@ -16,11 +16,11 @@ from softprompt.reporting.analysis.scoring import Definitions
 from softprompt.results import Cell
 from softprompt.tasks.answers import examples_to_answer, is_open
 
-BLOCK = ["suite", "task", "split", "method", "state", "seed", "template"]
+PLACE = ["suite", "task", "split"]
+BLOCK = [*PLACE, "method", "state", "seed", "template"]
 SHOWN_IDS = 5
 Place = tuple[str, str, str]  # suite, task, split
 Block = tuple[Any, ...]  # the values of BLOCK: a cell under one template, on one split
-Answered = list[tuple[Block, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -58,35 +58,34 @@ class Evidence:
     def check(self, asked: Asked, cells: Sequence[Cell], coverage: pd.DataFrame) -> None:
         """Raises UserError naming file, method, task and ids where a prediction is not what a test split asks for, or
         one is missing. A cell without any prediction of a split is a gap of the report, not an error."""
-        answered: Answered = list(groups_of(_with_spelling(self.predictions), BLOCK))
-        for block, rows in answered:
-            self._check_rows(block, rows, asked)
         examples = asked.of(self.predictions)
-        for block, rows in answered:
-            expected = examples[block[:3]]
-            self._refuse(block, expected[~expected["id"].isin(rows["id"])], "are missing")
-            self._refuse(block, rows[~rows["id"].isin(expected["id"])], "have no right answer to choose")
-        self._check_cells({block for block, _ in answered}, examples, cells)
+        sizes = {block: len(rows) for block, rows in groups_of(self.predictions, BLOCK)}
+        for block in sizes:
+            if block[:3] not in asked.tables:
+                raise self._error(block, "the split is not prepared")
+        self._check_rows(beside(self.predictions, asked, examples))
+        self._check_complete(sizes, examples)
+        self._check_cells(set(sizes), examples, cells)
         self._check_coverage(coverage, asked, examples)
 
-    def _check_rows(self, block: Block, rows: pd.DataFrame, asked: Asked) -> None:
-        place: Place = block[:3]
-        if place not in asked.tables:
-            self._refuse(block, rows, "are of a split that is not prepared")
-        table = asked.tables[place].set_index("id")
-        self._refuse(block, rows[rows["id"].duplicated()], "are answered twice")
-        self._refuse(block, rows[~rows["id"].isin(table.index)], "are not in the test split")
-        there = table.loc[rows["id"]]
-        for column, prepared in (("gold", "label"), ("group", "group")):
-            differs = rows[column].to_numpy() != there[prepared].to_numpy()
-            self._refuse(block, rows[differs], f"have another {column} than in the test split")
-        if asked.ranks_tell_hits(place):
-            reads_right = rows["prediction"] == (
-                rows["gold"] if not is_open(asked.definitions[place[:2]]) else rows["spelling"]
-            )
-            self._refuse(
-                block, rows[reads_right != (rows["gold_rank"] == 1)], "have a rank that contradicts their prediction"
-            )
+    def _check_rows(self, rows: pd.DataFrame) -> None:
+        self._refuse(rows[rows.duplicated([*BLOCK, "id"])], "are answered twice")
+        self._refuse(rows[rows["prepared"] == "left_only"], "are not in the test split")
+        for column in ("gold", "group"):
+            differs = rows[column] != rows[f"prepared_{column}"]
+            self._refuse(rows[differs], f"have another {column} than in the test split")
+        contradicts = (rows["prediction"] == rows["right"]) != (rows["gold_rank"] == 1)
+        self._refuse(rows[contradicts & rows["tells_hits"]], "have a rank that contradicts their prediction")
+        self._refuse(rows[~rows["answerable"]], "have no right answer to choose")
+
+    def _check_complete(self, sizes: Mapping[Block, int], examples: Mapping[Place, pd.DataFrame]) -> None:
+        """Every block has all examples that are to be answered, as by now it has no others and none twice."""
+        for block, answered in sizes.items():
+            expected = examples[block[:3]]
+            if answered < len(expected):
+                own = dict(zip(BLOCK, block, strict=True))
+                there = select(self.predictions, **own)["id"]
+                self._refuse(expected[~expected["id"].isin(there)].assign(**own), "are missing")
 
     def _check_cells(self, blocks: set[Block], examples: Mapping[Place, pd.DataFrame], cells: Sequence[Cell]) -> None:
         """Every finished cell that answered any of a split did so with all of its templates; no other cell did."""
@@ -122,9 +121,10 @@ class Evidence:
                     f"answered; run `dvc repro evaluate@{self.backbone}`"
                 )
 
-    def _refuse(self, block: Block, rows: pd.DataFrame, what: str) -> None:
-        if len(rows):
-            ids = [str(identity) for identity in rows["id"]]
+    def _refuse(self, rows: pd.DataFrame, what: str) -> None:
+        """Raises UserError about the first block that any of the rows are of."""
+        for block, own in groups_of(rows, BLOCK):
+            ids = [str(identity) for identity in own["id"]]
             more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
             raise self._error(block, f"the examples {', '.join(ids[:SHOWN_IDS])}{more} {what}")
 
@@ -136,9 +136,28 @@ class Evidence:
         )
 
 
-def _with_spelling(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The predictions with `spelling`: how a method's answers spell the gold word, known where it was ever hit."""
-    hits = predictions[predictions["gold_rank"] == 1]
+def beside(predictions: pd.DataFrame, asked: Asked, examples: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
+    """The predictions beside what is prepared: whether their example is there (`prepared`), its `prepared_gold` and
+    `prepared_group`, whether it is to be answered (`answerable`), the `right` answer as the method spells it, known
+    where it was ever hit, and whether a rank `tells_hits`."""
+    prepared = [
+        pd.DataFrame(
+            {
+                **dict(zip(PLACE, place, strict=True)),
+                "id": table["id"],
+                "prepared_gold": table["label"],
+                "prepared_group": table["group"],
+                "answerable": table["id"].isin(examples[place]["id"]),
+                "tells_hits": asked.ranks_tell_hits(place),
+                "spelt": is_open(asked.definitions[place[:2]]),
+            }
+        )
+        for place, table in asked.tables.items()
+    ]
+    found = predictions.merge(pd.concat(prepared), on=[*PLACE, "id"], how="left", indicator="prepared")
+    found = found.astype(dict.fromkeys(("answerable", "tells_hits", "spelt"), bool))
     keys = ["suite", "method", "gold"]
-    spellings = hits.drop_duplicates(keys)[[*keys, "prediction"]].rename(columns={"prediction": "spelling"})
-    return predictions.merge(spellings, on=keys, how="left", validate="many_to_one")
+    hits = found[found["gold_rank"] == 1].drop_duplicates(keys)
+    spellings = hits[[*keys, "prediction"]].rename(columns={"prediction": "spelling"})
+    found = found.merge(spellings, on=keys, how="left", validate="many_to_one")
+    return found.assign(right=found["spelling"].where(found["spelt"], found["gold"]))
