@@ -237,7 +237,7 @@ def test_a_label_without_a_word_of_its_own_keeps_its_output() -> None:
 
 
 def test_an_output_stands_for_the_summed_probability_of_its_words_beside_members_without_any() -> None:
-    logits = torch.randn(3, 9, dtype=torch.double)
+    logits = torch.randn(3, 9, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     words = torch.tensor([[2, 5, 6], [5, 2, NO_WORD]])  # each label's output is a word of the other
     parts = gather([Trainable(LabelWords(words)), Trainable(LabelWords(words[:1, :2])), Trainable()])
     scored = parts.rescored(logits, torch.tensor([0, 1, 2]))

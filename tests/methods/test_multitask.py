@@ -92,9 +92,10 @@ def train(backbone: Backbone, members: list[Member], method: TrainedMethod) -> l
 
 def test_a_selector_mixes_each_rows_prompt_by_its_formula(backbone: Backbone, prepared: Path) -> None:
     members = members_of(method_named("multitask_prompt"), backbone, prepared, "first", "second")
+    generator = torch.Generator().manual_seed(0)
     for member in members:
-        nn.init.normal_(member.trainable.part(Selector).weight)
-        nn.init.normal_(member.trainable.part(Selector).bias)
+        nn.init.normal_(member.trainable.part(Selector).weight, generator=generator)
+        nn.init.normal_(member.trainable.part(Selector).bias, generator=generator)
     fleet = Fleet(backbone, [member.space for member in members])
     pool = Pool([member.train for member in members], backbone.device)
     batch = pool.batch(torch.tensor([0, 4, 2, 5]), torch.tensor([0, 1, 2, 3]))
@@ -127,7 +128,6 @@ def logits_by_hand(backbone: Backbone, member: Member, batch: Batch, row: int) -
 
 
 def test_a_factored_prompt_is_pefts_formula_for_every_task() -> None:
-    torch.manual_seed(0)
     sizes = {"num_tasks": 3, "num_ranks": 2, "num_virtual_tokens": 4, "token_dim": 6, "num_transformer_submodules": 1}
     config = MultitaskPromptTuningConfig(task_type="SEQ_2_SEQ_LM", **sizes)
     oracle = MultitaskPromptEmbedding(config, nn.Embedding(9, 6)).double()

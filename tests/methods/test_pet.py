@@ -109,7 +109,7 @@ def test_a_budget_is_divided_without_remainder(steps: int, pairs: int, generatio
 def test_the_loss_of_soft_labels_is_their_cross_entropy(bert: Backbone, prepared: Path) -> None:
     data = task_data(prepared, bert)
     member = member_of("pet", data)
-    shares = soft_labels(torch.randn(len(member.train), 2), 2.0)
+    shares = soft_labels(torch.randn(len(member.train), 2, generator=torch.Generator().manual_seed(0)), 2.0)
     pool = Pool([replace(member.train, soft=shares)], bert.device)
     fleet, number = Fleet(bert, [member.space]), torch.tensor([4, 0, 9])
     reading = fleet.read(pool.batch(0 * number, number), gather([member.trainable]))
