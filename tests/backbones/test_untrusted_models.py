@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.checkpoint import Checkpoint
 from softprompt.backbones.loading import load_backbone
 from softprompt.errors import UserError
 
@@ -63,10 +65,17 @@ class Call:
         return os.mkdir, self.arguments
 
 
+def test_a_checkpoint_of_pretraining_runs_nothing(tmp_path: Path) -> None:
+    torch.save({"key": "one", "model": Call(str(tmp_path / "ran"))}, tmp_path / "checkpoint")
+    with suppress(pickle.UnpicklingError):
+        Checkpoint(tmp_path / "checkpoint", "one").read()
+    assert not (tmp_path / "ran").exists()
+
+
 def test_pickled_weights_run_nothing(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({"bert.embeddings": Call(str(folder.parent / "ran"))}, folder / "pytorch_model.bin")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises((UserError, pickle.UnpicklingError)):
         load_backbone("mine", "masked", folder, CPU)
     assert not (folder.parent / "ran").exists()
     torch.load(folder / "pytorch_model.bin", weights_only=False)  # which would have run it
