@@ -10,12 +10,12 @@ from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
 from torch import Tensor, nn
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.methods import TrainedMethod, build_method
@@ -24,7 +24,6 @@ from softprompt.prompts.selector import Selector
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable, gather, restored
 from softprompt.results import CurvePoint
-from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
@@ -61,10 +60,7 @@ def jobs_of(group: str) -> list[Job]:
 
 
 def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, *groups: str) -> list[Member]:
-    data = {
-        f"lama/{name}": load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
-        for name in TASKS
-    }
+    data = {f"lama/{name}": task_data(prepared, backbone, "lama", name) for name in TASKS}
     return build_members(method, data, [job for group in groups for job in jobs_of(group)])
 
 

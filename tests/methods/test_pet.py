@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data as loaded
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import TrainedMethod, build_method
@@ -43,8 +43,7 @@ def method_named(name: str) -> TrainedMethod:
 
 
 def task_data(prepared: Path, backbone: Backbone, name: str = "rte") -> TaskData:
-    task = load_task("superglue", name, prepared)
-    return load_task_data(prepared / "superglue", task, backbone, 128, head=True)
+    return loaded(prepared, backbone, "superglue", name, head=True)
 
 
 def member_of(name: str, data: TaskData) -> Member:
