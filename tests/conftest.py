@@ -1,15 +1,13 @@
 """A small world, prepared once, and tiny float64 backbones of every type with random weights. No downloads."""
 
-import random
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from helpers.backbones import BACKBONE_TYPES, WORLD, tiny_backbone
 from helpers.paths import REAL
+from helpers.seeds import seed_libraries
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import SuiteSettings
 from softprompt.data.prepare import prepare_suite
@@ -88,12 +86,3 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
     seed_libraries(item.nodeid)
-
-
-def seed_libraries(name: str) -> None:
-    """What libraries draw where nobody can hand them a generator (the first weights of nn.Linear) hangs on the name of
-    the fixture or test, never on those that ran before.
-    """
-    seed = zlib.crc32(name.encode())
-    for seeded in (random.seed, np.random.seed, torch.manual_seed):
-        seeded(seed)

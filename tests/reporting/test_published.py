@@ -31,6 +31,8 @@ SMALL = replace(WORLD, backbones=("our_bert",), methods=("manual", "fine_tuning"
 Real = tuple[dict[str, str], pd.DataFrame, pd.DataFrame]
 REPOS = {"our_bert": "google-bert/bert-base-cased", "our_gpt2": "openai-community/gpt2"}
 
+pytestmark = pytest.mark.xdist_group("published")  # one worker makes what the module shares
+
 
 def pages(
     root: Path, world: World, repos: Mapping[str, str], *, boolq_train: int = 9427, **manifest: object
