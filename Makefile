@@ -1,4 +1,4 @@
-# make repro, make test, make ui, make bench, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
+# make repro, make test, make torture, make hashes, make ui, make bench, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 5000
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test ui bench retune use local facts clean
+.PHONY: repro test torture hashes ui bench retune use local facts clean
 
 repro: .venv/run.stamp
 	dvc repro
@@ -19,6 +19,12 @@ test: .venv/test.stamp
 	mypy
 	lint-imports
 	pytest -n auto --dist loadgroup
+
+torture: .venv/test.stamp
+	pytest -m torture --hypothesis-profile=default -n auto --dist loadgroup
+
+hashes: .venv/bin/python
+	python .ci/hashes.py
 
 ui: .venv/run.stamp
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"

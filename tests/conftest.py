@@ -7,6 +7,7 @@ import torch
 
 from helpers.backbones import BACKBONE_TYPES, WORLD, tiny_backbone
 from helpers.paths import REAL
+from helpers.seeds import seed_libraries
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import SuiteSettings
 from softprompt.data.prepare import prepare_suite
@@ -75,3 +76,13 @@ def t5(prepared: Path) -> Backbone:
 def one_thread() -> None:
     """Tests share the cores with each other."""
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
+    seed_libraries(fixturedef.argname)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    seed_libraries(item.nodeid)

@@ -10,6 +10,7 @@ import torch
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.loading import load_backbone
 from softprompt.backbones.make import copy_model
+from softprompt.config import BackboneSettings
 from softprompt.errors import UserError
 
 CPU = torch.device("cpu")
@@ -59,7 +60,7 @@ def test_a_copied_model_is_the_model(
     write: Callable[[Backbone, Path], set[str]], bert: Backbone, folder: Path, tmp_path: Path
 ) -> None:
     weights = write(bert, folder)
-    copy_model("mine", folder, tmp_path / "models" / "mine")
+    copy_model("mine", settings(folder, pickled_weights=True), tmp_path / "models" / "mine")
     names = {path.name for path in (tmp_path / "models" / "mine").iterdir()}
     assert {name for name in names if name.endswith((".bin", ".safetensors", ".index.json"))} == weights
     assert {"config.json", "tokenizer.json", "tokenizer_config.json"} < names
@@ -82,9 +83,25 @@ def test_a_folder_without_weights_is_refused_by_its_key(
     write: Callable[[Path], None], folder: Path, tmp_path: Path
 ) -> None:
     write(folder)
-    expected = (
-        rf"backbones\.mine\.path is {folder}, which has no weights; expected model\.safetensors or pytorch_model\.bin"
-    )
-    with pytest.raises(UserError, match=expected):
-        copy_model("mine", folder, tmp_path / "models" / "mine")
-    assert not (tmp_path / "models").exists()
+    for pickled in (False, True):
+        refused(settings(folder, pickled_weights=pickled), tmp_path / "models" / "mine")
+
+
+def test_pickled_weights_are_refused_unless_the_backbone_allows_them(
+    bert: Backbone, folder: Path, tmp_path: Path
+) -> None:
+    whole(bert, folder)
+    message = refused(settings(folder), tmp_path / "models" / "mine")
+    assert "`backbones.mine.pickled_weights: true` takes pytorch_model.bin as well" in message
+
+
+def settings(folder: Path, **changed: bool) -> BackboneSettings:
+    return BackboneSettings(source="local", kind="masked", path=str(folder), **changed)
+
+
+def refused(settings: BackboneSettings, out: Path) -> str:
+    expected = rf"backbones\.mine\.path is {settings.path}, which has no weights; expected model\.safetensors, or"
+    with pytest.raises(UserError, match=expected) as error:
+        copy_model("mine", settings, out)
+    assert not out.parent.exists()
+    return str(error.value)

@@ -124,17 +124,26 @@ def test_a_cache_that_holds_a_part_of_the_model_is_completed(model: Path, tmp_pa
     assert fetch(folder, NOWHERE).returncode == 0
 
 
-def test_a_model_without_safetensors_is_taken_pickled(model: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_taken_where_they_are_allowed_and_alone(model: Path, tmp_path: Path) -> None:
     pickled = tmp_path / "repo"
     pickled.mkdir()
     for path in model.iterdir():
         if path.suffix in (".json", ".bin"):
             (pickled / path.name).write_bytes(path.read_bytes())
     folder = workspace(tmp_path / "work")
-    with hub_serving(REPO, pickled) as (endpoint, _):
+    with hub_serving(REPO, pickled) as (endpoint, asked):
+        refused = fetch(folder, endpoint)
+        assert not [path for path in asked if path.endswith(".bin")]
+        workspace(folder, pickled_weights=True)
         done = fetch(folder, endpoint)
+    assert refused.returncode == 1
+    assert "(`backbones.tiny.pickled_weights: true` takes pytorch_model.bin as well)" in refused.stderr
     assert done.returncode == 0, done.stderr
     assert "pytorch_model.bin" in done.stdout.split()
+    with hub_serving(REPO, model) as (endpoint, _):
+        both = fetch(workspace(tmp_path / "other", pickled_weights=True), endpoint)
+    assert "model.safetensors" in both.stdout.split()
+    assert "pytorch_model.bin" not in both.stdout.split()
 
 
 def test_an_interrupted_download_leaves_nothing_that_is_taken_for_a_model(model: Path, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from softprompt.seeding import stream_seed
 CPU = torch.device("cpu")
 TYPES = sorted(ARCHITECTURES)
 
+pytestmark = pytest.mark.xdist_group("pretraining")  # one worker makes what the module shares
+
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:

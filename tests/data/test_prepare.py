@@ -471,22 +471,28 @@ else:
         left[0] -= 1
         return killed() if left[0] < 0 else rename(self, target)
     Path.rename = counted
-settings = SuiteSettings(source="local", path=sys.argv[1], train_limit=5, test_limit=5)
+path = {"path": sys.argv[1]} if sys.argv[4] == "local" else {}
+settings = SuiteSettings(source=sys.argv[4], **path, train_limit=5, test_limit=5)
 prepare.prepare_suite("superglue", settings, WorldSettings(), Paths(Path(sys.argv[2])))
 """
 
 
-def killed_prepare(raw: Path, root: Path, moment: str) -> None:
+def killed_prepare(raw: Path, root: Path, moment: str, source: str = "local", **environment: str) -> None:
     """`moment`: while manifests are `written`, or after so many folders were renamed."""
-    source = str(Path(prepare.__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
-    killed = subprocess.run([sys.executable, "-c", KILLED, raw, root, moment], env=environment, check=False)
+    code = str(Path(prepare.__file__).parents[2])
+    environment |= {"PYTHONPATH": os.pathsep.join([code, os.environ.get("PYTHONPATH", "")])}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, raw, root, moment, source], env={**os.environ, **environment}, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
 
 
-def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(raw: Path, tmp_path: Path) -> None:
-    paths = Paths(tmp_path / "out")
-    killed_prepare(raw, paths.root, "written")
+@pytest.mark.parametrize("source", ["local", "embedded"])
+def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(source: str, raw: Path, tmp_path: Path) -> None:
+    paths, temporary = Paths(tmp_path / "out"), tmp_path / "temporary"
+    temporary.mkdir()
+    killed_prepare(raw, paths.root, "written", source, TMPDIR=str(temporary))
+    assert not list(temporary.iterdir())
     sides = paths.suite("superglue"), paths.test_suite("superglue")
     for side in sides:
         assert not side.exists()

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data as loaded
+from helpers.task_data import task_of
 from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import prediction_table
 from softprompt.inputs.outputs import Predictions
@@ -23,7 +24,6 @@ from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.candidates import candidates_of
-from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Template
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
@@ -77,8 +77,7 @@ def method_named(name: str) -> TrainedMethod:
 
 
 def task_data(folder: Path, backbone: Backbone, method: Method, name: str) -> TaskData:
-    task = load_task("superglue", name, folder)
-    return load_task_data(folder / "superglue", task, backbone, 128, head=method.uses_head(task))
+    return loaded(folder, backbone, "superglue", name, head=method.uses_head(task_of("superglue", name, folder)))
 
 
 def predicted_with_losses(data: TaskData, template: Template) -> tuple[Predictions, Tensor]:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from helpers.backbones import tiny_backbone
 from helpers.profiles import profile_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params
 from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.train import train_method
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.encoding import NO_TOKEN, tokenize
@@ -52,8 +52,7 @@ def reader(request: pytest.FixtureRequest, prepared: Path) -> Backbone:
 
 
 def ner_data(extra: Path, backbone: Backbone) -> TaskData:
-    task = load_task("extra", "ner", extra)
-    return load_task_data(extra / "extra", task, backbone, 128, head=True)
+    return task_data(extra, backbone, "extra", "ner", head=True)
 
 
 def chunks_as_conlleval(sequence: list[str]) -> set[tuple[str, int, int]]:

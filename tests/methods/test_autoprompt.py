@@ -7,12 +7,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool, shuffled_rows
 from softprompt.inputs.outputs import Predictions, Reading
 from softprompt.inputs.task_data import TaskData
@@ -24,7 +24,6 @@ from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable, gather
 from softprompt.results import CurvePoint
 from softprompt.seeding import torch_generator
-from softprompt.tasks.load import load_task
 from softprompt.training import triggers
 from softprompt.training.fleet import Fleet
 from softprompt.training.label_word_search import PENALTY, label_certainty, surest_words
@@ -43,7 +42,7 @@ def autoprompt(**section: object) -> AutoPrompt:
 
 
 def data_of(suite: str, name: str, backbone: Backbone, prepared: Path) -> TaskData:
-    return load_task_data(prepared / suite, load_task(suite, name, prepared), backbone, 128, head=False)
+    return task_data(prepared, backbone, suite, name)
 
 
 def member_of(method: AutoPrompt, data: TaskData, length: int = 3) -> Member:
@@ -237,7 +236,7 @@ def test_a_label_without_a_word_of_its_own_keeps_its_output() -> None:
 
 
 def test_an_output_stands_for_the_summed_probability_of_its_words_beside_members_without_any() -> None:
-    logits = torch.randn(3, 9, dtype=torch.double)
+    logits = torch.randn(3, 9, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     words = torch.tensor([[2, 5, 6], [5, 2, NO_WORD]])  # each label's output is a word of the other
     parts = gather([Trainable(LabelWords(words)), Trainable(LabelWords(words[:1, :2])), Trainable()])
     scored = parts.rescored(logits, torch.tensor([0, 1, 2]))

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.errors import UserError
 from softprompt.experiments.cell_factory import CellFactory
 from softprompt.experiments.store import FleetStore
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.untrained import untrained_cells
 from softprompt.experiments.workload import Workload
 from softprompt.inputs.batches import Pool
@@ -34,7 +34,7 @@ def params() -> Params:
 
 
 def data_of(suite: str, name: str, backbone: Backbone, prepared: Path, max_tokens: int = 128) -> TaskData:
-    return load_task_data(prepared / suite, load_task(suite, name, prepared), backbone, max_tokens, head=False)
+    return task_data(prepared, backbone, suite, name, max_tokens=max_tokens)
 
 
 def shown_by(method: Method, data: TaskData, identity: str = "one") -> Trainable:

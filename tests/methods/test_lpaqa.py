@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import build_method
@@ -37,7 +37,7 @@ def lpaqa(**section: object) -> Lpaqa:
 
 
 def data_of(name: str, backbone: Backbone, prepared: Path) -> TaskData:
-    return load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
+    return task_data(prepared, backbone, "lama", name)
 
 
 def member_of(method: Lpaqa, data: TaskData) -> Member:

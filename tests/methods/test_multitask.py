@@ -10,12 +10,12 @@ from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
 from torch import Tensor, nn
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.errors import UserError
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Batch, Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.methods import TrainedMethod, build_method
@@ -24,7 +24,6 @@ from softprompt.prompts.selector import Selector
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable, gather, restored
 from softprompt.results import CurvePoint
-from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, team_parameters, teams_of
 from softprompt.training.member import Member, Trained
@@ -61,10 +60,7 @@ def jobs_of(group: str) -> list[Job]:
 
 
 def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path, *groups: str) -> list[Member]:
-    data = {
-        f"lama/{name}": load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
-        for name in TASKS
-    }
+    data = {f"lama/{name}": task_data(prepared, backbone, "lama", name) for name in TASKS}
     return build_members(method, data, [job for group in groups for job in jobs_of(group)])
 
 
@@ -92,9 +88,10 @@ def train(backbone: Backbone, members: list[Member], method: TrainedMethod) -> l
 
 def test_a_selector_mixes_each_rows_prompt_by_its_formula(backbone: Backbone, prepared: Path) -> None:
     members = members_of(method_named("multitask_prompt"), backbone, prepared, "first", "second")
+    generator = torch.Generator().manual_seed(0)
     for member in members:
-        nn.init.normal_(member.trainable.part(Selector).weight)
-        nn.init.normal_(member.trainable.part(Selector).bias)
+        nn.init.normal_(member.trainable.part(Selector).weight, generator=generator)
+        nn.init.normal_(member.trainable.part(Selector).bias, generator=generator)
     fleet = Fleet(backbone, [member.space for member in members])
     pool = Pool([member.train for member in members], backbone.device)
     batch = pool.batch(torch.tensor([0, 4, 2, 5]), torch.tensor([0, 1, 2, 3]))
@@ -127,7 +124,6 @@ def logits_by_hand(backbone: Backbone, member: Member, batch: Batch, row: int) -
 
 
 def test_a_factored_prompt_is_pefts_formula_for_every_task() -> None:
-    torch.manual_seed(0)
     sizes = {"num_tasks": 3, "num_ranks": 2, "num_virtual_tokens": 4, "token_dim": 6, "num_transformer_submodules": 1}
     config = MultitaskPromptTuningConfig(task_type="SEQ_2_SEQ_LM", **sizes)
     oracle = MultitaskPromptEmbedding(config, nn.Embedding(9, 6)).double()

@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import NO_BLANK, Backbone
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.prompts.trainable import gather
-from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.member import Member
 
@@ -27,7 +26,7 @@ def method_named(name: str) -> TrainedMethod:
 
 def member_of(name: str, task: str, backbone: Backbone, prepared: Path) -> tuple[Member, TaskData]:
     suite, _, short = task.partition("/")
-    data = load_task_data(prepared / suite, load_task(suite, short, prepared), backbone, 128, head=False)
+    data = task_data(prepared, backbone, suite, short)
     job = Job("key", "one", task, 0, {"prompt_length": 3, "learning_rate": 1e-2}, 0, "words")
     (member,) = build_members(method_named(name), {task: data}, [job])
     return member, data

@@ -11,6 +11,7 @@ import yaml
 from helpers.backbones import WORLD, tiny_backbone
 from helpers.paths import ROOT
 from helpers.profiles import fixture_content, fixture_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, Range, Recipe, SuiteSettings
 from softprompt.config.parsing import parse_params
@@ -20,7 +21,6 @@ from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.experiments.checks import load_checked_params
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.train import train_method
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.methods import TrainedMethod, build_method
@@ -43,7 +43,7 @@ def method_named(name: str) -> TrainedMethod:
 
 def member(backbone: Backbone, prepared: Path, length: int = 3) -> Member:
     method, task = method_named(METHOD), load_task("superglue", "rte", prepared)
-    data = load_task_data(prepared / "superglue", task, backbone, 128, head=False)
+    data = task_data(prepared, backbone, "superglue", "rte")
     template = method.templates(task, backbone.kind)[0]
     return Member(
         identity="member",

@@ -118,6 +118,8 @@ data:
 WORDS = ("dull", "fine")
 PAGE = "# An example\n\nHow to read its rows: as any others.\n"
 
+pytestmark = pytest.mark.xdist_group("contributing")  # one worker makes what the module shares
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -28,3 +28,9 @@ def test_links_lead_somewhere() -> None:
     for page in DOCS.glob("*.md"):
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (DOCS / target).is_file(), f"{page.name} -> {target}"
+
+
+def test_the_tests_that_hold_the_trust_model_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py|test_\w+\.py)`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 5
+    assert not [name for name in named if not list(ROOT.glob(name if "/" in name else f"tests/**/{name}"))]

@@ -36,6 +36,7 @@ SMALL = World(tasks={"lama": ("P1",)}, methods=("manual", "p_tuning"), backbones
 START_SECONDS, PAGE_SECONDS = 120, 120
 
 pytestmark = [
+    pytest.mark.xdist_group("ui"),  # one worker makes what the module shares
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"),
     # MLflow 3.17 asks SQLAlchemy 2.1 for a loader that it deprecates; nothing of ours uses it.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),

@@ -15,8 +15,8 @@ ENCODERS = ("lstm", "wide_lstm", "mlp", "identity")
 
 
 def encoder_of(name: str, length: int, size: int = 8) -> SoftPrompt:
-    torch.manual_seed(length)
-    return SoftPrompt(torch.randn(length, size), name).double()  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(length)
+    return SoftPrompt.drawn(name, length, torch.randn(20, size, generator=generator), generator).double()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -31,7 +31,7 @@ def test_fleet_prompts_equal_every_members_own_module(name: str) -> None:
 @pytest.mark.parametrize("name", ENCODERS)
 def test_fleet_prompts_have_every_members_own_gradients(name: str) -> None:
     encoders = [encoder_of(name, length) for length in (4, 2)]
-    weights = torch.randn(2, 4, 8, dtype=torch.double)
+    weights = torch.randn(2, 4, 8, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     prompts = fleet_prompts(encoders)
     (prompts[0] * weights[0]).sum().add((prompts[1, :2] * weights[1, :2]).sum()).backward()
     for index, encoder in enumerate(encoders):
@@ -60,7 +60,7 @@ def test_a_prompt_is_spread_evenly_over_its_blocks(length: int, blocks: int, len
 
 
 def test_new_encoders_differ_by_generator_and_leave_global_randomness_alone() -> None:
-    embeddings = torch.randn(50, 8)
+    embeddings = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     state = torch.random.get_rng_state()
     same = [SoftPrompt.drawn("lstm", 3, embeddings, torch.Generator().manual_seed(seed))() for seed in (1, 1, 2)]
     assert torch.equal(state, torch.random.get_rng_state())
@@ -81,13 +81,14 @@ def test_prompts_stand_in_their_slots_and_nowhere_else(gpt2: Backbone) -> None:
 
 
 def test_prompt_tuning_equals_peft_for_the_same_weights(gpt2: Backbone) -> None:
-    length, ids = 4, torch.randint(5, 300, (3, 7))
+    length, generator = 4, torch.Generator().manual_seed(0)
+    ids = torch.randint(5, 300, (3, 7), generator=generator)
     twin = GPT2LMHeadModel(gpt2.model.config).double().eval()
     twin.load_state_dict(gpt2.model.state_dict())
     peft_model = get_peft_model(
         twin, PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=length)
     ).double()
-    prompt = torch.randn(length, gpt2.embedding_size, dtype=torch.double)
+    prompt = torch.randn(length, gpt2.embedding_size, dtype=torch.double, generator=generator)
     with torch.no_grad():
         peft_model.prompt_encoder["default"].embedding.weight.copy_(prompt)
         expected = peft_model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import synthetic_results as synthetic
@@ -81,7 +81,6 @@ def test_means_leave_probes_out_for_every_method(root: Path) -> None:
         st.tuples(st.floats(0, 1), st.integers(1, 900), st.sampled_from(["test", "probe"])), min_size=1, max_size=8
     )
 )
-@settings(deadline=None)
 def test_macro_and_micro_equal_brute_force(relations: list[tuple[float, int, str]]) -> None:
     relations = [(0.5, 10, "test"), (0.5, 10, "test"), *relations]
     entries = {

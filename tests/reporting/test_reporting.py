@@ -26,6 +26,8 @@ HOLES = World(
     dropped=(("P1", "tiny_gpt2", 5), ("P4", "tiny_gpt2", 2)),
 )
 
+pytestmark = pytest.mark.xdist_group("reporting")  # one worker makes what the module shares
+
 
 def report_on(root: Path, world: World) -> Path:
     aggregate(Paths(root), synthetic.context_of(world))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -30,7 +30,6 @@ def ranked(ranks: list[int]) -> pd.DataFrame:
 
 
 @given(PAIRS)
-@settings(deadline=None)
 def test_accuracy_and_macro_f1_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*pairs, strict=True)
     assert METRICS["accuracy"](labelled(pairs)) == pytest.approx(accuracy_score(gold, predicted))
@@ -38,7 +37,6 @@ def test_accuracy_and_macro_f1_equal_scikit_learn(pairs: list[tuple[str, str]]) 
 
 
 @given(ANSWERS)
-@settings(deadline=None)
 def test_f1a_equals_scikit_learn_and_em_equals_brute_force(answers: list[tuple[int, int, str, str]]) -> None:
     rows = [(f"val-{p}-{q}-{number}", gold, said) for number, (p, q, gold, said) in enumerate(answers)]
     predictions = pd.DataFrame(rows, columns=["id", "gold", "prediction"])
@@ -51,7 +49,6 @@ def test_f1a_equals_scikit_learn_and_em_equals_brute_force(answers: list[tuple[i
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=30))
-@settings(deadline=None)
 def test_rank_metrics_equal_brute_force(ranks: list[int]) -> None:
     count = len(ranks)
     assert METRICS["p_at_1"](ranked(ranks)) == pytest.approx(sum(rank == 1 for rank in ranks) / count)

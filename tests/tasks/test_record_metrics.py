@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from softprompt.tasks.metrics import METRICS
@@ -37,7 +37,6 @@ def f1(said: str, gold: str) -> float:
 
 
 @given(ROWS)
-@settings(deadline=None)
 def test_record_metrics_are_the_best_over_the_right_texts(rows: list[tuple[list[str], str]]) -> None:
     predictions = pd.DataFrame([(json.dumps(golds), said) for golds, said in rows], columns=["gold", "prediction"])
     for name, score in (("record_em", exact), ("record_f1", f1)):

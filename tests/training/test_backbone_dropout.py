@@ -7,16 +7,15 @@ import torch
 
 from helpers.backbones import dropping_backbone, tiny_backbone
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.prompts.trainable import gather, restored
-from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
@@ -28,8 +27,7 @@ MEMBERS = [("lama/P19", 5, 1e-2), ("lama/P36", 2, 3e-3), ("lama/P19", 3, 2e-2)] 
 
 
 def data_of(backbone: Backbone, prepared: Path, name: str) -> TaskData:
-    task = load_task(*name.split("/"), prepared)
-    return load_task_data(prepared / task.suite, task, backbone, 128, head=False)
+    return task_data(prepared, backbone, *name.split("/"))
 
 
 def members_of(name: str, backbone: Backbone, prepared: Path) -> list[Member]:

@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data, task_of
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.encoding import ORDINARY
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.prompts.trainable import gather
-from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
@@ -42,15 +41,10 @@ def method_named(name: str) -> TrainedMethod:
     return method
 
 
-def task_data(prepared: Path, backbone: Backbone, method: TrainedMethod, suite: str, name: str) -> TaskData:
-    task = load_task(suite, name, prepared)
-    return load_task_data(prepared / suite, task, backbone, 128, head=method.uses_head(task))
-
-
 def data_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[TaskData]:
     """Of the members in `SETTINGS`, in their order."""
-    data = {name: task_data(prepared, backbone, method, "lama", name) for name in ("P19", "P36")}
-    return [data[name] for name, *_ in SETTINGS]
+    head = method.uses_head(task_of("lama", "P19", prepared))
+    return [task_data(prepared, backbone, "lama", name, head=head) for name, *_ in SETTINGS]
 
 
 def members_of(method: TrainedMethod, backbone: Backbone, prepared: Path) -> list[Member]:

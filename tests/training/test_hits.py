@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from helpers.backbones import BACKBONE_TYPES, tiny_backbone
 from helpers.finished_cells import all_methods, finished_cell, paths_with
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data as loaded
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
 from softprompt.data.prepared import load_split
@@ -21,7 +22,6 @@ from softprompt.errors import NotFiniteError, UserError
 from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.untrained import template_scores
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import keep_answerable
@@ -30,7 +30,6 @@ from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable
-from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet, _rank
 from softprompt.training.loop import FleetWork, curve_point, keep_best, train_fleet
 from softprompt.training.member import Member, Trained
@@ -50,8 +49,7 @@ scores = st.one_of(st.integers(-2, 2).map(float), st.sampled_from([math.nan, mat
 
 
 def task_data(backbone: Backbone, prepared: Path, name: str = "lama/P19") -> TaskData:
-    task = load_task(*name.split("/"), prepared)
-    return load_task_data(prepared / task.suite, task, backbone, 128, head=False)
+    return loaded(prepared, backbone, *name.split("/"))
 
 
 def members_of(method: TrainedMethod, data: TaskData, rates: list[float]) -> list[Member]:

@@ -10,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from helpers.profiles import fixture_params
+from helpers.task_data import task_data, task_of
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.forward import GivenStates
 from softprompt.config import Budget
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.methods.autoprompt import label_search_batches
-from softprompt.tasks.load import load_task
 from softprompt.training.loop import FleetWork
 from softprompt.training.member import Member, Trained
 from softprompt.training.patterns import WEIGHING_ROWS, Ensemble
@@ -73,14 +72,10 @@ def method_named(name: str, **changed: object) -> TrainedMethod:
 def data_of(method: TrainedMethod, backbone: Backbone, prepared: Path, suite: str) -> list[TaskData]:
     """Three members' tasks that the method takes part in; none where it takes part in none of the suite."""
     keys = LAMA if suite == "lama" else SUPERGLUE
-    tasks = {key: load_task(*key, prepared) for key in keys}
+    tasks = {key: task_of(*key, prepared) for key in keys}
     if any(method.inapplicable(task, backbone) for task in tasks.values()):
         return []
-    known = {
-        key: load_task_data(prepared / suite, task, backbone, 128, head=method.uses_head(task))
-        for key, task in tasks.items()
-    }
-    return [known[key] for key in keys]
+    return [task_data(prepared, backbone, *key, head=method.uses_head(tasks[key])) for key in keys]
 
 
 def members_of(method: TrainedMethod, data: Sequence[TaskData]) -> list[Member]:

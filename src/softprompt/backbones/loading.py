@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # importing models takes seconds, which stages without one ne
     from transformers import PreTrainedModel
 
 PROBE_LENGTHS = (4, 3)  # tokens of the rows that the load check compares; the shorter one is padded
+LOCAL = {"local_files_only": True, "trust_remote_code": False}  # otherwise the terminal is asked whether to run code
 
 
 def load_configured(params: Params, name: str, paths: Paths, *, threads: int) -> Backbone:
@@ -48,7 +49,7 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device, *, 
         name=name,
         kind=kind,
         model=model.to(device).eval(),
-        tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
+        tokenizer=AutoTokenizer.from_pretrained(folder, **LOCAL),
         revision=sha256_of_folder(folder) + ("" if dtype == "float32" else f"-{dtype}"),
         has_lm_head=not _head_is_fresh(model, missing_keys),
     )
@@ -66,7 +67,7 @@ def _load_model(name: str, kind: Kind, folder: Path, dtype: Dtype) -> tuple["Pre
         "seq2seq": (library.AutoModelForSeq2SeqLM, library.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING),
     }
     try:
-        config = with_fused_activation(library.AutoConfig.from_pretrained(folder, local_files_only=True))
+        config = with_fused_activation(library.AutoConfig.from_pretrained(folder, **LOCAL))
     except ValueError as error:  # a type that it does not know, or that would run code of the model's own
         raise UserError(f"backbone {name}: {folder / 'config.json'}: {str(error).splitlines()[0]}") from error
     loader, types = loaders[kind]
@@ -78,7 +79,7 @@ def _load_model(name: str, kind: Kind, folder: Path, dtype: Dtype) -> tuple["Pre
             f"{config.model_type!r}; {advice}"
         )
     model, loading = loader.from_pretrained(
-        folder, config=config, local_files_only=True, dtype=getattr(torch, dtype), output_loading_info=True
+        folder, config=config, dtype=getattr(torch, dtype), output_loading_info=True, **LOCAL
     )
     return model, loading["missing_keys"]
 

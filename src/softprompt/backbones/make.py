@@ -12,7 +12,7 @@ from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.finished import Finished
 from softprompt.backbones.key import pretraining_key
 from softprompt.backbones.pretraining import pretrain
-from softprompt.backbones.snapshots import FORMATS, fetch_snapshot, weights_in
+from softprompt.backbones.snapshots import expected_weights, fetch_snapshot, weights_in
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
 from softprompt.errors import UserError
@@ -36,28 +36,28 @@ def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_se
     if settings.source == "hub":
         copy_snapshot(name, settings, paths.backbone(name))
     else:
-        copy_model(name, Path(settings.path), paths.backbone(name))
+        copy_model(name, settings, paths.backbone(name))
 
 
-def copy_model(name: str, folder: Path, out: Path) -> None:
+def copy_model(name: str, settings: BackboneSettings, out: Path) -> None:
     """The model's own files, beside the target and then renamed; of its weights the format that the hub's are taken in.
 
     Raises UserError where the folder has no config.json or no whole set of weights.
     """
+    folder = Path(settings.path)
     if not (folder / "config.json").is_file():
         raise UserError(
             f"backbones.{name}.path is {folder}, which has no config.json; name a folder in Hugging Face format"
         )
-    weights = weights_in(folder)
+    weights = weights_in(folder, settings)
     if not weights:
-        formats = " or ".join(f"{weights.stem}{weights.suffix}" for weights in FORMATS)
         raise UserError(
-            f"backbones.{name}.path is {folder}, which has no weights; expected {formats}, or the shards of one with "
-            "their index; complete the folder or name another"
+            f"backbones.{name}.path is {folder}, which has no weights; expected {expected_weights(name, settings)}; "
+            "complete the folder or name another"
         )
-    settings = {path.name for pattern in SETTINGS_FILES for path in folder.glob(pattern)}
+    configuration = {path.name for pattern in SETTINGS_FILES for path in folder.glob(pattern)}
     indices = {path.name for path in folder.glob("*.index.json")}  # one without its shards would mislead the loader
-    _copy_whole((folder / file for file in sorted({*(settings - indices), *weights})), {}, out)
+    _copy_whole((folder / file for file in sorted({*(configuration - indices), *weights})), {}, out)
 
 
 def copy_snapshot(name: str, settings: BackboneSettings, out: Path) -> None:

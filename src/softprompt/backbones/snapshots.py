@@ -40,8 +40,7 @@ class Weights:
         return [index.name, *shards] if all((folder / shard).is_file() for shard in shards) else []
 
 
-# Pickled weights, which are loaded without running any code in them, only where the model has no others.
-FORMATS = (Weights("model", ".safetensors"), Weights("pytorch_model", ".bin"))
+SAFETENSORS, PICKLED = Weights("model", ".safetensors"), Weights("pytorch_model", ".bin")
 
 
 def fetch_snapshot(name: str, settings: BackboneSettings) -> tuple[Path, list[str], str]:
@@ -62,7 +61,7 @@ def fetch_snapshot(name: str, settings: BackboneSettings) -> tuple[Path, list[st
         )
     files = [file for file in TOKENIZER if (folder / file).is_file()]
     source = {"repo": settings.repo, "revision": settings.revision, "commit": folder.name}
-    return folder, files + weights_in(folder), json.dumps(source, indent=1) + "\n"
+    return folder, files + weights_in(folder, settings), json.dumps(source, indent=1) + "\n"
 
 
 def cached_snapshot(settings: BackboneSettings) -> Path | None:
@@ -70,7 +69,7 @@ def cached_snapshot(settings: BackboneSettings) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    for weights in FORMATS:
+    for weights in _formats(settings):
         try:
             folder = Path(
                 snapshot_download(
@@ -114,7 +113,7 @@ def _download(name: str, settings: BackboneSettings) -> Path:
     from huggingface_hub.utils import logging
 
     logging.set_verbosity(CRITICAL)  # it would tell every retry; what comes of them is told here
-    for weights in FORMATS:
+    for weights in _formats(settings):
         try:
             patterns = [*TOKENIZER, *weights.patterns]
             folder = Path(snapshot_download(settings.repo, revision=settings.revision, allow_patterns=patterns))
@@ -127,12 +126,27 @@ def _download(name: str, settings: BackboneSettings) -> Path:
             ) from error
         if weights.files(folder) and (folder / "config.json").is_file():
             return folder
-    raise UserError(f"{_what(name, settings)} lacks config.json or PyTorch weights; name another repo")
+    raise UserError(
+        f"{_what(name, settings)} lacks config.json or {expected_weights(name, settings)}; name another repo"
+    )
 
 
-def weights_in(folder: Path) -> list[str]:
+def weights_in(folder: Path, settings: BackboneSettings) -> list[str]:
     """The names of a model folder's files of weights, of the preferred format that is whole; empty where none is."""
-    return next((files for weights in FORMATS if (files := weights.files(folder))), [])
+    return next((files for weights in _formats(settings) if (files := weights.files(folder))), [])
+
+
+def expected_weights(name: str, settings: BackboneSettings) -> str:
+    """What a model's folder needs, for a message."""
+    whole = "model.safetensors, or the shards of one with their index"
+    if settings.pickled_weights:
+        return f"{whole}, or the same of pytorch_model.bin"
+    return f"{whole} (`backbones.{name}.pickled_weights: true` takes pytorch_model.bin as well)"
+
+
+def _formats(settings: BackboneSettings) -> tuple[Weights, ...]:
+    """Pickled weights, which are loaded without running any code in them, only where they are allowed and alone."""
+    return (SAFETENSORS, PICKLED) if settings.pickled_weights else (SAFETENSORS,)
 
 
 def _gated(name: str, settings: BackboneSettings) -> UserError:

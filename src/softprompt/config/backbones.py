@@ -54,6 +54,7 @@ class BackboneSettings(Frozen):
     repo: str = ""  # owner/name on the hub
     revision: str = "main"  # a branch or tag is resolved when it is fetched; models/NAME/source.json says to what
     kind: Kind
+    pickled_weights: bool = False  # whether pytorch_model.bin is taken where there is no model.safetensors
     dtype: Dtype = "float32"  # of frozen weights; what trains is float32 everywhere
     suites: Annotated[tuple[Suite, ...], Field(min_length=1)] | None = None  # the only ones it meets; null: all
     size: Size | None = None

@@ -51,7 +51,7 @@ def prepare_suite(
     """
     one_of([suite], SUITES, what="suite")
     outs = paths.suite(suite), paths.test_suite(suite)
-    with _source(suite, settings, world, downloads) as root, replaced_folders(*outs) as (folder, test):
+    with replaced_folders(*outs) as (folder, test), _source(suite, settings, world, downloads, folder) as root:
         if suite == "lama":
             tasks, left_out = _lama(root, settings)
         else:
@@ -78,8 +78,11 @@ def prepare_suite(
 
 
 @contextmanager
-def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads: Path) -> Iterator[Path]:
-    """The root of the raw files: the user's folder, what was fetched, or the generated world while it is needed."""
+def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads: Path, folder: Path) -> Iterator[Path]:
+    """The root of the raw files: the user's folder, what was fetched, or the generated world while it is needed.
+
+    It is below `folder`, so that what a killed run leaves goes where the next one clears that away.
+    """
     if settings.source in ("hub", "official"):
         redrawn = settings.split_seed is not None
         yield fetch_suite(suite, settings.source, settings.tasks, downloads, redrawn=redrawn)
@@ -93,9 +96,9 @@ def _source(suite: str, settings: SuiteSettings, world: WorldSettings, downloads
             )
         yield root
         return
-    with tempfile.TemporaryDirectory(prefix="softprompt-world-") as folder:
-        (write_extra if suite == "extra" else write_world)(world, Path(folder))
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        (write_extra if suite == "extra" else write_world)(world, Path(name))
+        yield Path(name)
 
 
 def _lama(root: Path, settings: SuiteSettings) -> tuple[list[PreparedTask], dict[str, Any]]:

@@ -95,7 +95,7 @@ def missing_backbone(settings: BackboneSettings, made: Path) -> str:
         return ""
     if settings.source == "local":
         folder = Path(settings.path)
-        return "" if (folder / "config.json").is_file() and weights_in(folder) else f"no model in {folder}"
+        return "" if (folder / "config.json").is_file() and weights_in(folder, settings) else f"no model in {folder}"
     return "" if cached_snapshot(settings) else f"to be fetched: {settings.repo} at {settings.revision[:12]}"
 
 
