@@ -1,5 +1,7 @@
 """Templates turned into rows: blanks, slots, places to read, shortening."""
 
+import time
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
-from softprompt.inputs.encoding import block_lengths, encode_texts
+from softprompt.inputs.encoding import _shorten, block_lengths, encode_texts
 from softprompt.tasks.task import Template
 
 
@@ -74,6 +76,36 @@ def test_rows_are_shortened_at_their_longest_field_and_keep_everything_else(bert
     lost = int(full.lengths[0] - short.lengths[0])
     whole, shortened = full.ids[0].tolist(), short.ids[0].tolist()
     assert any(whole[:cut] + whole[cut + lost :] == shortened for cut in range(len(shortened) + 1))
+
+
+def cut_one_by_one(parts: list[list[int]], shortenable: list[bool], limit: int) -> list[list[int]]:
+    """What shortening means: tokens fall from the end of what is longest, of equals the first, until all parts fit."""
+    left = [list(part) for part in parts]
+    while sum(map(len, left)) > limit:
+        longest = max((index for index, may in enumerate(shortenable) if may), key=lambda index: len(left[index]))
+        left[longest].pop()
+    return left
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=6), st.integers(-3, 60))
+def test_fields_are_cut_at_once_as_they_would_be_token_by_token(sizes: list[tuple[int, bool]], limit: int) -> None:
+    parts, shortenable = [list(range(size)) for size, _ in sizes], [may for _, may in sizes]
+    fixed = sum(size for size, may in sizes if not may)
+    if fixed > limit and sum(map(len, parts)) > limit:
+        with pytest.raises(UserError, match=f"leave no room for the input: {limit} tokens are free"):
+            _shorten(parts, shortenable, limit)
+        return
+    expected = cut_one_by_one(parts, shortenable, limit)
+    _shorten(parts, shortenable, limit)
+    assert parts == expected
+
+
+def test_a_very_long_row_is_cut_in_no_time() -> None:
+    parts = [list(range(300_000)), list(range(200_000))]
+    started = time.process_time()
+    _shorten(parts, [True, True], 101)
+    assert time.process_time() - started < 2.0  # one by one it takes minutes
+    assert parts == [list(range(50)), list(range(51))]
 
 
 def test_no_room_for_the_input_is_an_error_that_says_what_to_change(bert: Backbone) -> None:

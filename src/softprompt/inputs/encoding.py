@@ -203,18 +203,25 @@ def _encode_row(
 
 
 def _shorten(parts: list[list[int]], shortenable: list[bool], limit: int) -> None:
-    """Cut tokens from the end of the longest field, one by one, until all parts together fit."""
-    candidates = [index for index, may in enumerate(shortenable) if may]
-    excess = sum(map(len, parts)) - limit
-    while excess > 0:
-        longest = max(candidates, key=lambda index: len(parts[index]), default=None)
-        if longest is None or not parts[longest]:
-            raise UserError(
-                f"the prompt and the template's own text leave no room for the input: {limit} tokens are free; "
-                "use a shorter prompt_length or a larger max_tokens"
-            )
-        parts[longest] = parts[longest][:-1]
-        excess -= 1
+    """Cut the longest fields to one length, so that all parts together fit; where that leaves room for some of them to
+    keep a token more, the later ones do. So it would be if tokens fell one by one, each from what is then longest."""
+    if sum(map(len, parts)) <= limit:
+        return
+    fields = [part for part, may in zip(parts, shortenable, strict=True) if may]
+    room = limit - sum(len(part) for part, may in zip(parts, shortenable, strict=True) if not may)
+    if room < 0:
+        raise UserError(
+            f"the prompt and the template's own text leave no room for the input: {limit} tokens are free; "
+            "use a shorter prompt_length or a larger max_tokens"
+        )
+
+    def kept(length: int) -> int:
+        return sum(min(len(field), length) for field in fields)
+
+    length = bisect_right(range(max(map(len, fields)) + 1), room, key=kept) - 1
+    more, cut = room - kept(length), [field for field in fields if len(field) > length]
+    for number, field in enumerate(cut):
+        del field[length + (number >= len(cut) - more) :]
 
 
 @lru_cache(maxsize=16)

@@ -7,6 +7,7 @@ a JSON list with a tag a word. A word is read at its first piece. Axes: N rows, 
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 
 import pandas as pd
 import torch
@@ -53,7 +54,7 @@ def _first_pieces(backbone: Backbone, encoded: Encoded, row: int, words: Sequenc
     ordinary = [place for place, slot in enumerate(encoded.slots[row, :length].tolist()) if slot < 0]
     places = ordinary[len(prefix) : len(ordinary) - len(suffix)]
     sizes = [len(tokenize(backbone.tokenizer, word)) for word in words]
-    starts = [sum(sizes[:number]) for number in range(len(words))]
+    starts = [0, *accumulate(sizes[:-1])]
     if sum(sizes) != len(places) and length < max_tokens:
         raise UserError(
             f"{backbone.name}: {''.join(words)!r} is {len(places)} tokens as a text, but {sum(sizes)} word by word; "
