@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from softprompt.errors import UserError
 from softprompt.results import Record, TrainResult
 
+FAILURES = "failures.csv"  # of a backbone's evaluation
+
 
 def read_train_result(path: Path) -> TrainResult:
     """A `result.json`. Raises UserError naming the first field that is wrong."""

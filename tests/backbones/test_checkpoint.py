@@ -1,6 +1,7 @@
 """An interrupted pretraining goes on where it was, and ends as if undisturbed."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from softprompt.backbones import pretraining
 from softprompt.backbones.architectures import ARCHITECTURES
-from softprompt.backbones.checkpoint import checkpoint_path
+from softprompt.backbones.checkpoint import Checkpoint, checkpoint_path
 from softprompt.backbones.key import pretraining_key
 from softprompt.backbones.pretraining import PretrainingReport, pretrain
 from softprompt.config import Architecture, BackboneSettings, PretrainingSettings, WorldSettings
@@ -78,3 +79,45 @@ def test_the_checkpoint_of_other_settings_is_not_taken_up(
     assert checkpoint_path(tmp_path / "model").is_file()
     _, steps = run("bert", text, tmp_path / "model", seed=1)
     assert steps == [20, 40, 60, 80, 100]
+
+
+STATE = {"model": {"weight": torch.arange(6.0)}, "losses": [(20, 1.5)], "done": 40}
+
+
+def damaged(content: bytes, other: bytes) -> Iterator[bytes]:
+    """The file cut off and flipped in many places, emptied, and that of another pretraining."""
+    places = [0, 1, 31, 32, 33, len(content) // 2, len(content) - 1]
+    yield from (content[:place] for place in places)
+    yield from (content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :] for place in places)
+    yield other
+
+
+def test_a_checkpoint_that_is_not_as_it_was_written_is_none(tmp_path: Path) -> None:
+    mine, other = (Checkpoint(tmp_path / name, name) for name in ("mine", "other"))
+    assert mine.read() is None
+    for one in (mine, other):
+        one.write(STATE)
+    found = mine.read()
+    assert found is not None
+    assert torch.equal(found.pop("model")["weight"], STATE["model"]["weight"])
+    assert found == {"key": "mine", "losses": [(20, 1.5)], "done": 40}
+    for content in damaged(mine.path.read_bytes(), other.path.read_bytes()):
+        mine.path.write_bytes(content)
+        assert mine.read() is None
+    mine.path.unlink()
+    mine.path.mkdir()
+    assert mine.read() is None
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining, "CHECKPOINT_EVERY", 40)
+    undisturbed, _ = run("gpt2", text, tmp_path / "undisturbed")
+    with pytest.raises(KilledError):
+        run("gpt2", text, tmp_path / "model", kill_at=60)
+    checkpoint = checkpoint_path(tmp_path / "model")
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    resumed, steps = run("gpt2", text, tmp_path / "model")
+    assert (steps, resumed.losses) == ([20, 40, 60, 80, 100], undisturbed.losses)
+    assert sha256_of_folder(tmp_path / "model") == sha256_of_folder(tmp_path / "undisturbed")

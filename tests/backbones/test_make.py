@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from softprompt.backbones import make
+from softprompt.backbones.architectures import ARCHITECTURES
+from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
 from softprompt.config import BackboneSettings, Device
+from softprompt.errors import UserError
 from softprompt.paths import Paths
 
 DEVICE = Device(type="cpu", workers=1)
@@ -107,6 +110,34 @@ def test_other_settings_or_texts_are_pretrained_and_leave_nothing_old(paths: Pat
         handle.write(json.dumps({"text": "One more line.", "answers": []}) + "\n")
     make_backbone("tiny", longer, paths, DEVICE)
     assert len(pretrained) == 2
+
+
+@pytest.mark.parametrize("name", ["loss.csv", "cost.csv", "pretraining.json"])
+def test_a_record_that_is_no_text_any_more_is_made_anew(name: str, paths: Paths, pretrained: list[Path]) -> None:
+    (paths.pretraining("tiny") / name).write_bytes(b"\xff\xfe\x00")
+    make_backbone("tiny", SETTINGS, paths, DEVICE)
+    assert pretrained == [paths.backbone("tiny")]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bert", "t5"])
+def test_pretraining_that_diverges_fails_and_names_the_key_to_change(kind: str, paths: Paths) -> None:
+    shutil.rmtree(paths.backbone("tiny"))
+    changed = {"steps": 30, "learning_rate": 1e6, "warmup_steps": 1}
+    section = SETTINGS.model_dump(mode="json")
+    section |= {"kind": ARCHITECTURES[kind].kind, "pretraining": section["pretraining"] | changed}
+    section["architecture"]["type"] = kind
+    line = r"^backbones\.tiny\.pretraining\.learning_rate: the loss was not finite by step 20; write a lower one$"
+    with pytest.raises(UserError, match=line):
+        make_backbone("tiny", BackboneSettings.model_validate(section), paths, DEVICE)
+    assert not paths.backbone("tiny").exists()
+    assert not checkpoint_path(paths.backbone("tiny")).exists()
+
+
+def test_a_last_step_that_leaves_no_numbers_fails_too(paths: Paths) -> None:
+    section = SETTINGS.model_dump(mode="json")
+    section["pretraining"] |= {"steps": 1, "learning_rate": 1e39, "warmup_steps": 1}
+    with pytest.raises(UserError, match=r"tiny\.pretraining\.learning_rate: after the last step .* is not finite"):
+        make_backbone("tiny", BackboneSettings.model_validate(section), paths, DEVICE)
 
 
 def test_a_copied_model_takes_the_place_of_a_pretrained_one(paths: Paths, tmp_path: Path) -> None:

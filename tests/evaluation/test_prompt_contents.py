@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from helpers import synthetic_results as synthetic
 from helpers.profiles import fixture_params, listed
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.evaluation.prompt_contents import cosines_to_words, write_prompt_contents
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.saved_parts import SavedParts
 from softprompt.experiments.task_loading import load_task_data
 from softprompt.files import write_atomically
 from softprompt.inputs.batches import Pool
@@ -50,10 +51,13 @@ def keyed_pool(backbone: Backbone, seed: int) -> PromptPool:
 
 
 def store_cells(folder: Path, method: str, trained: dict[tuple[str, int], Trainable]) -> None:
-    cells = [cell_of(method, task, seed, parts.positions) for (task, seed), parts in trained.items()]
+    cells = []
+    for (task, seed), parts in trained.items():
+        cell, saved = cell_of(method, task, seed, parts.positions), parts.saved()
+        kept = sum(tensor.numel() for tensor in saved.values())
+        digest = SavedParts(folder / "parts").save(cell.key, saved)
+        cells.append(cell.model_copy(update={"parameters_kept": kept, "parts_sha256": digest}))
     write_record(folder / "result.json", TrainResult(method=method, backbone="tiny_bert", cells=cells))
-    for cell, trainable in zip(cells, trained.values(), strict=True):
-        FleetStore(folder).save_parts(cell.key, trainable.saved())
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,8 @@ def test_nearest_words_are_those_of_a_search_through_the_vocabulary(root: Path, 
     assert of_prompt["cosine"].tolist() == pytest.approx([1.0, 1.0])
     of_pool = rows[(rows["method"] == "prompt_pool_topk") & (rows["task"] == "P36")]
     assert list(dict.fromkeys(of_pool["vector"])) == [f"{m}.{n}" for m in range(4) for n in range(2)]
-    saved = FleetStore(Paths(root).train("prompt_pool_topk", "tiny_bert")).load_parts("prompt_pool_topk-P36-2")
+    parts = Paths(root).train("prompt_pool_topk", "tiny_bert") / "parts"
+    saved = load_file(parts / "prompt_pool_topk-P36-2.safetensors")
     vector, words = saved["pool.entries"][3, 1].numpy(), bert.word_embeddings().numpy()
     cosines = [vector @ word / (np.linalg.norm(vector) * np.linalg.norm(word) or 1) for word in words]
     best = sorted(range(len(words)), key=lambda token: -cosines[token])[:3]

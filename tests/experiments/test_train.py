@@ -1,21 +1,29 @@
 """The train stage: done again it changes no byte, cut off it goes on to the same bytes; any setting can be searched."""
 
 import copy
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load, save_file
 
 from helpers.backbones import WORLD
 from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings, Tuning
 from softprompt.data.prepare import prepare_suite
+from softprompt.experiments.runner import _refusing_broken
+from softprompt.experiments.saved_parts import SavedParts
 from softprompt.experiments.store import FleetStore
 from softprompt.experiments.train import train_method
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.results import TrainResult, TrialRecord, total_cost
+from softprompt.training.member import Trained
 
 BUDGET = Budget(trials=5, steps=4, batch_size=4, eval_every=2, patience=3)
 RATE = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
@@ -197,3 +205,75 @@ def test_a_shared_search_costs_the_trials_of_its_one_study(bert: Backbone, few: 
     assert first == second
     assert first.trainings == BUDGET.trials
     assert all(cell.cost.trainings == 1 for cell in result.cells)
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swapped(first: Path, second: Path) -> None:
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[list[Path]], None]] = {
+    "deleted": lambda parts: parts[0].unlink(),
+    "cut off": lambda parts: parts[0].write_bytes(parts[0].read_bytes()[:-3]) and None,
+    "flipped": lambda parts: flipped(parts[0]),
+    "without parts": lambda parts: save_file({}, parts[0]),
+    "swapped": lambda parts: swapped(*parts),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(bert: Backbone, few: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    """A stage with two cells, which tests copy, and its result."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train("prompt_tuning", {}, bert, few, folder, seeds=(3, 7))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_parts_that_are_not_as_they_were_saved_are_trained_anew(
+    damage: str, finished: tuple[Path, TrainResult], bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0] / "results", tmp_path / "results")
+    parts = sorted(tmp_path.rglob("parts/*.safetensors"))
+    whole = {path: path.read_bytes() for path in parts}
+    DAMAGES[damage](parts)
+    result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7))
+    saved = SavedParts(parts[0].parent)
+    assert all(saved.holds(cell.key, cell.parts_sha256) for cell in result.cells)
+    for path, content in whole.items():
+        for name, tensor in load(content).items():
+            torch.testing.assert_close(load(path.read_bytes())[name], tensor, rtol=0, atol=1e-8)
+    for cell, before in zip(result.cells, finished[1].cells, strict=True):
+        assert (cell.key, cell.chosen, cell.dev_score) == (before.key, before.chosen, before.dev_score)
+
+
+@pytest.mark.parametrize("damage", ["edited", "cut off", "no text", "another version"])
+def test_a_fleet_record_that_is_not_as_it_was_written_never_enters_a_result(
+    damage: str, finished: tuple[Path, TrainResult], bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0] / "results", tmp_path / "results")
+    for path in tmp_path.rglob("fleets/*.json"):
+        content = json.loads(path.read_text())
+        if damage == "another version":
+            del content["sha256"]
+        for member in content["members"]:
+            member["dev_score"] = 1.0
+        text = json.dumps(content).encode()
+        path.write_bytes({"cut off": text[:-20], "no text": b"\xff\xfe"}.get(damage, text))
+    result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7))
+    assert [cell.dev_score for cell in result.cells] == [cell.dev_score for cell in finished[1].cells]
+    assert all(cell.dev_score != 1.0 for cell in result.cells)
+
+
+def test_a_member_whose_parts_are_no_numbers_has_failed() -> None:
+    """Though dev does not show it: of a pool, not every prompt is asked."""
+    saved = {"pool.entries": torch.tensor([1.0, float("nan")])}
+    trained = Trained(saved=saved, dev_score=1.0, best_step=2)
+    assert not _refusing_broken(trained).saved
+    assert _refusing_broken(trained).failure == "its trained pool.entries is not finite"

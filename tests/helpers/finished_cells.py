@@ -6,7 +6,7 @@ from helpers.profiles import fixture_params
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.evaluation.trained_cells import TrainedCells
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.saved_parts import SavedParts
 from softprompt.methods import METHODS
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import Trainable
@@ -32,6 +32,7 @@ def finished_cell(
     """The cell of seed 0 that ended training with these parts and uses this template."""
     suite, _, name = task.partition("/")
     saved = parts.saved()
+    folder = paths.train(params.run.folder_of(method), backbone.name)
     cell = Cell(
         key="key",
         suite=suite,
@@ -43,12 +44,10 @@ def finished_cell(
         status="done",
         templates=[template] if template else [],
         parameters_kept=sum(tensor.numel() for tensor in saved.values()),
+        parts_sha256=SavedParts(folder / "parts").save("key", saved),
         positions=parts.positions,
         provenance={"backbone": backbone.revision},
     )
-    folder = paths.train(params.run.folder_of(method), backbone.name)
-    if saved:
-        FleetStore(folder).save_parts("key", saved)
     write_record(folder / "result.json", TrainResult(method=method, backbone=backbone.name, cells=[cell]))
     trained = TrainedCells(params, method, backbone, paths)
     return TrainedCell(cell, load_task(suite, name, paths.prepared), backbone, trained)

@@ -128,7 +128,7 @@ def test_cells_save_what_they_show_and_both_methods_show_the_same(
         workload = workload_of(params, name, data, tmp_path / name, {"examples": 3})
         cells, _ = untrained_cells(workload, tmp_path / "studies")
         assert [cell.status for cell in cells] == ["done", "done"]
-        saved[name] = [workload.store.load_parts(cell.key) for cell in cells]
+        saved[name] = [workload.store.parts.load(cell.key, cell.parts_sha256) for cell in cells]
     plain, calibrated = saved["in_context"], saved["in_context_calibrated"]
     assert plain[0]["tokens.tokens"].tolist() != plain[1]["tokens.tokens"].tolist()
     for one, other in zip(plain, calibrated, strict=True):
@@ -169,7 +169,7 @@ def test_a_cell_says_how_many_examples_fitted(params: Params, gpt2: Backbone, pr
     workload = workload_of(params, "in_context", data, tmp_path, {"examples": 8})
     cells, _ = untrained_cells(workload, tmp_path / "studies")
     for cell in cells:
-        tokens = workload.store.load_parts(cell.key)["tokens.tokens"]
+        tokens = workload.store.parts.load(cell.key, cell.parts_sha256)["tokens.tokens"]
         shown = gpt2.tokenizer.decode(tokens).strip("\n").split("\n")
         assert cell.settings["examples_shown"] == len(shown) < 8 == cell.settings["examples"]
 

@@ -167,7 +167,7 @@ def test_it_is_tuned_and_trained(run: Run) -> None:
     for cell in run.result.cells:
         assert cell.positions == cell.settings["prompt_length"]
         assert cell.parameters_trained == cell.parameters_kept == run.backbone.embedding_size + 1
-        saved = run.trained.store.load_parts(cell.key)
+        saved = run.trained.parts.load(cell.key, cell.parts_sha256)
         assert set(saved) == {"refrain.vector", "refrain.sharpness"}
         assert float(saved["refrain.sharpness"]) != 1.0
         assert cell.best_step in [look.step for look in cell.curve if look.dev_score == cell.dev_score]
@@ -198,7 +198,7 @@ def test_its_nearest_words_are_those_of_its_vector(run: Run) -> None:
     for (_, name), (cell,) in run.trained.cells.items():
         own = rows[rows["task"] == name]
         assert own["vector"].tolist() == ["refrain"] * NEAREST
-        vector = run.trained.store.load_parts(cell.key)["refrain.vector"]
+        vector = run.trained.parts.load(cell.key, cell.parts_sha256)["refrain.vector"]
         words = run.backbone.word_embeddings()[: len(run.backbone.tokenizer)]
         best = torch.cosine_similarity(vector[None], words).topk(NEAREST)
         assert own["cosine"].tolist() == pytest.approx(best.values.tolist(), abs=1e-5)

@@ -12,6 +12,8 @@ from helpers.synthetic_results import World
 from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import collect
+from softprompt.reporting.analysis.gaps import find_gaps
+from softprompt.results import FailedCell
 
 WORLD = World(
     backbones=("tiny_bert",),
@@ -133,6 +135,19 @@ def test_a_cell_without_any_prediction_is_a_gap_and_no_error(paths: Paths) -> No
     tampered(paths, lambda frame: frame[~((frame["method"] == "p_tuning") & (frame["task"] == "cb"))])
     collected = collect(paths, synthetic.context_of(WORLD))
     assert collected.scores.query("method == 'p_tuning' and task == 'cb'").empty
+
+
+def test_a_cell_that_could_not_answer_is_failed_with_the_reason(paths: Paths) -> None:
+    place = ["lama", "P1", "tiny_bert", "p_tuning", 100]
+    failed = pd.DataFrame([[*place, "the logits are not finite"]], columns=list(FailedCell.model_fields))
+    failed.to_csv(paths.evaluate("tiny_bert") / "failures.csv", index=False)
+    context = synthetic.context_of(WORLD)
+    with pytest.raises(UserError, match="no finished cell has them"):  # predictions all the same
+        collect(paths, context)
+    tampered(paths, lambda frame: frame[~((frame[["method", "task", "seed"]] == ["p_tuning", "P1", 100]).all(axis=1))])
+    (gap,) = find_gaps(collect(paths, context), context)
+    found = gap.status, gap.suite, gap.method, gap.reason, gap.cells
+    assert found == ("failed", "lama", "p_tuning", "the logits are not finite", ("P1, seed 100",))
 
 
 def test_a_test_table_that_is_not_the_manifests_is_refused(paths: Paths) -> None:

@@ -1,7 +1,6 @@
 """What counts as a hit: the first of equals, never what is no number, read in float32 whatever the backbone's dtype."""
 
 import copy
-import logging
 import math
 from pathlib import Path
 
@@ -12,24 +11,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from helpers.backbones import BACKBONE_TYPES, tiny_backbone
-from helpers.finished_cells import all_methods, finished_cell, paths_with
 from helpers.profiles import fixture_params
 from helpers.task_data import task_data as loaded
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Recipe
-from softprompt.data.prepared import load_split
 from softprompt.errors import NotFiniteError, UserError
-from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.experiments.jobs import Job
 from softprompt.experiments.members import build_members
 from softprompt.experiments.untrained import template_scores
 from softprompt.inputs.batches import Pool
-from softprompt.inputs.label_space import keep_answerable
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
-from softprompt.methods import METHODS, TrainedMethod, build_method
-from softprompt.prompts.soft_prompt import SoftPrompt
-from softprompt.prompts.trainable import FleetParts, Trainable
+from softprompt.methods import TrainedMethod, build_method
+from softprompt.prompts.trainable import FleetParts
 from softprompt.training.fleet import Fleet, _rank
 from softprompt.training.loop import FleetWork, curve_point, keep_best, train_fleet
 from softprompt.training.member import Member, Trained
@@ -37,14 +31,6 @@ from softprompt.training.member import Member, Trained
 SECTIONS = fixture_params().methods
 BUDGET = Budget(trials=2, steps=4, batch_size=5, eval_every=2, patience=2)
 CLIPPED = Recipe(optimizer="adamw", clip_norm=1.0)
-FROZEN = sorted(
-    name
-    for name, method in METHODS.items()
-    if issubclass(method, TrainedMethod)
-    and method.train is TrainedMethod.train
-    and method.state == "frozen"
-    and build_method(name, SECTIONS[name]).settings.descends
-)
 scores = st.one_of(st.integers(-2, 2).map(float), st.sampled_from([math.nan, math.inf]))
 
 
@@ -98,25 +84,6 @@ def test_of_equals_the_first_is_the_answer_and_no_other_is_right(name: str, gpt2
     assert 1 < int(found.gold_rank.max()) <= int(data.label_space.outputs.allowed.sum())
 
 
-@pytest.mark.parametrize("name", FROZEN)
-def test_a_member_that_runs_away_touches_no_neighbour(name: str, bert: Backbone, prepared: Path) -> None:
-    method = build_method(name, SECTIONS[name])
-    assert isinstance(method, TrainedMethod)
-    data, rates = task_data(bert, prepared), [1e-2, 1e-2, 3e-3]
-    members = members_of(method, data, rates)
-    with torch.no_grad():
-        for parameter in members[1].trainable.parameters():
-            parameter.fill_(float("nan"))
-    together = train(members, data)
-    assert "loss was not finite by step 2" in together[1].failure
-    assert (together[1].saved, together[1].curve, together[1].steps) == ({}, [], 2)
-    for index in (0, 2):
-        (alone,) = train([members_of(method, data, rates)[index]], data)
-        assert not together[index].failure
-        for key, saved in alone.saved.items():
-            torch.testing.assert_close(together[index].saved[key], saved, rtol=0, atol=1e-8)
-
-
 def test_a_rate_without_bounds_ends_in_a_failure(prepared: Path) -> None:
     backbone = tiny_backbone("gpt2", prepared)
     backbone.model.float()
@@ -160,27 +127,6 @@ def test_a_narrow_backbone_is_scored_as_its_weights_in_float32_say(model_type: s
     assert gradient.dtype == torch.float32
     after = dict(narrow.model.named_parameters())
     assert all(after[name].dtype == torch.bfloat16 and torch.equal(after[name], was) for name, was in before.items())
-
-
-def nan_prompt(backbone: Backbone) -> Trainable:
-    return Trainable(SoftPrompt(torch.full((3, backbone.embedding_size), math.nan, dtype=torch.double), "identity"))
-
-
-def test_a_cell_whose_logits_are_no_numbers_answers_nothing(
-    bert: Backbone, prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    paths = paths_with(prepared, tmp_path)
-    chosen = finished_cell("prompt_tuning", bert, "lama/P19", "plain", nan_prompt(bert), paths, all_methods())
-    (template,) = METHODS["prompt_tuning"].templates(chosen.trained.method, chosen.task, "masked")[:1]
-    cell = chosen.cell.model_copy(update={"templates": [template.id]})
-    label_space = chosen.trained.label_space_of(chosen.task)
-    examples = keep_answerable(label_space, load_split(paths.test_suite("lama"), "P19", "test"))
-    chosen.trained.cells["lama", "P19"] = [cell]
-    scored = ScoredSplit(chosen.task, label_space, examples, "test")
-    with caplog.at_level(logging.ERROR):
-        (table,) = chosen.trained.predict(list(chosen.trained.requests(scored)))
-    assert table.empty
-    assert f"prompt_tuning on tiny_bert, lama/P19, seed 0, test failed: the logits of {len(examples)} of" in caplog.text
 
 
 def test_a_backbone_of_nan_has_no_dev_score(bert: Backbone, prepared: Path) -> None:

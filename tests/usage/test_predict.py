@@ -232,7 +232,7 @@ def test_a_cell_without_its_prompt_or_on_another_model_is_refused(project: Path)
     with pytest.raises(UserError, match="not the backbone that prompt_tuning was trained on"):
         load_cell(params, paths, other)
     shutil.rmtree(project / "results/train/tiny_bert/prompt_tuning/parts")
-    with pytest.raises(UserError, match=r"key\.safetensors: no such file; expected what the cell saved"):
+    with pytest.raises(UserError, match=r"key\.safetensors: not the file that training saved; run `dvc repro train@"):
         load_cell(params, paths, cell)
 
 

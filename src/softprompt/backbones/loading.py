@@ -14,6 +14,7 @@ from softprompt.config import Dtype, Kind, Params
 from softprompt.device import choose_device
 from softprompt.errors import UserError
 from softprompt.files import sha256_of_folder
+from softprompt.finite import not_finite
 from softprompt.paths import Paths
 
 if TYPE_CHECKING:  # importing models takes seconds, which stages without one need not wait for
@@ -35,21 +36,28 @@ def load_configured(params: Params, name: str, paths: Paths, *, threads: int) ->
 def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device, *, dtype: Dtype = "float32") -> Backbone:
     """The model and tokenizer of a local folder, frozen, in evaluation mode.
 
-    Raises UserError where the folder or its architecture cannot serve as a backbone of this kind, or where the device
-    has no room for its weights.
+    Raises UserError where the folder, its architecture or its weights cannot serve as a backbone of this kind, or where
+    the device has no room for them.
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"backbone {name}: {folder / 'config.json'} is missing; run `dvc repro backbone@{name}` first")
-    refuse_too_large(name, folder, device, dtype)
     from transformers import AutoTokenizer
 
-    model, missing_keys = _load_model(name, kind, folder, dtype)
+    try:
+        refuse_too_large(name, folder, device, dtype)
+        model, missing_keys = _load_model(name, kind, folder, dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the libraries stumble over in files that are damaged or do not fit
+        raise UserError(f"backbone {name}: {folder} cannot be loaded ({_said(error)}); name a whole model") from error
+    _refuse_damaged(name, folder, model, missing_keys)
     model.requires_grad_(False)
     backbone = Backbone(
         name=name,
         kind=kind,
         model=model.to(device).eval(),
-        tokenizer=AutoTokenizer.from_pretrained(folder, **LOCAL),
+        tokenizer=tokenizer,
         revision=sha256_of_folder(folder) + ("" if dtype == "float32" else f"-{dtype}"),
         has_lm_head=not _head_is_fresh(model, missing_keys),
     )
@@ -84,6 +92,22 @@ def _load_model(name: str, kind: Kind, folder: Path, dtype: Dtype) -> tuple["Pre
     return model, loading["missing_keys"]
 
 
+def _refuse_damaged(name: str, folder: Path, model: "PreTrainedModel", missing_keys: list[str]) -> None:
+    """Raises UserError where weights are no numbers, or the body lacks some, which would be drawn at random."""
+    broken = not_finite(model.named_parameters())
+    if broken:
+        raise UserError(f"backbone {name}: {folder}: the weights {broken} are not finite; name another model")
+    lacking = sorted(key for key in missing_keys if key.startswith(f"{model.base_model_prefix}."))
+    if lacking:
+        raise UserError(f"backbone {name}: {folder}: the weights {lacking[0]} are missing; name a whole model")
+
+
+def _said(error: Exception) -> str:
+    """An error as part of a line."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+
+
 def refuse_unfit(backbone: Backbone) -> None:
     """Raises UserError where the backbone lacks what its kind needs, or gives other logits than its model by itself."""
     lack = _missing_token(backbone) or _wrong_logits(backbone)
@@ -112,12 +136,13 @@ def _wrong_logits(backbone: Backbone) -> str:
         ours, own = answer_logits(backbone, ids, mask), library_logits(backbone, ids, mask)
         unpadded = answer_logits(backbone, ids[1:, : PROBE_LENGTHS[1]], mask[1:, : PROBE_LENGTHS[1]])
     except Exception as error:  # whatever an architecture that was never tried stumbles over
-        reason = str(error).splitlines()[0] if str(error) else "no reason given"
-        return f"its forward pass from embeddings fails ({type(error).__name__}: {reason})"
+        return f"its forward pass from embeddings fails ({_said(error)})"
+    if not own.isfinite().all():
+        return "its logits are not finite"
     tolerance = torch.finfo(backbone.model.dtype).eps ** 0.5 * float(own.abs().max())
-    if float((ours - own).abs().max()) > tolerance:
+    if not float((ours - own).abs().max()) <= tolerance:  # NaN is no agreement
         return "its logits from embeddings differ from those from token ids"
-    return "padding changes its logits" if float((ours[1:] - unpadded).abs().max()) > tolerance else ""
+    return "" if float((ours[1:] - unpadded).abs().max()) <= tolerance else "padding changes its logits"
 
 
 def probe_rows(backbone: Backbone) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from softprompt.backbones.pretraining import pretrain
 from softprompt.backbones.snapshots import expected_weights, fetch_snapshot, weights_in
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
-from softprompt.errors import UserError
+from softprompt.errors import NotFiniteError, UserError
 from softprompt.files import write_csv
 from softprompt.paths import Paths
 from softprompt.progress import Progress
@@ -89,7 +89,10 @@ def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch
     _clear(results)
     steps = settings.pretraining.steps if settings.pretraining else 0
     with Progress(f"pretraining {name}", steps, "step") as progress:
-        report = pretrain(settings, texts, answers, out, key=key, device=device, progress=progress.reach)
+        try:
+            report = pretrain(settings, texts, answers, out, key=key, device=device, progress=progress.reach)
+        except NotFiniteError as error:
+            raise UserError(f"backbones.{name}.pretraining.learning_rate: {error}; write a lower one") from None
     write_csv(results / "loss.csv", pd.DataFrame(report.losses, columns=["step", "loss"]))
     cost = {column: getattr(report, column) for column in ("parameters", "tokens", "seconds")}
     write_csv(results / "cost.csv", pd.DataFrame([cost]))

@@ -1,5 +1,6 @@
 """Tiny backbones pretrained in the pipeline: tokenizer, model and training on the text that `prepare` made."""
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,8 @@ from softprompt.backbones.packing import (
 )
 from softprompt.backbones.tokenizer import train_tokenizer
 from softprompt.config import Architecture, BackboneSettings, Kind, PretrainingSettings
-from softprompt.errors import UserError
+from softprompt.errors import NotFiniteError, UserError
+from softprompt.finite import not_finite
 from softprompt.seeding import numpy_generator, stream_seed
 
 REPORT_EVERY = 20  # steps
@@ -171,21 +173,34 @@ class Training:
     def run(
         self, batches: Iterator[Rows], loss_of: Callable[[Rows], torch.Tensor], progress: Progress
     ) -> PretrainingReport:
-        """All steps, or those that the checkpoint leaves; batches of steps that are done are drawn and not used."""
+        """All steps, or those that the checkpoint leaves; batches of steps that are done are drawn and not used.
+
+        Raises NotFiniteError where training diverges.
+        """
         self._take_up()
         start = time.perf_counter() - self.seconds
         for step, rows in enumerate(islice(batches, self.done, None), start=self.done + 1):
             self.recent.append(self._step(loss_of(rows)))
             self.tokens += int(rows.lengths.sum())
             if step % REPORT_EVERY == 0 or step == self.pretraining.steps:
-                self.losses.append((step, float(torch.stack(self.recent).mean())))
+                self.losses.append((step, self._mean_loss(step)))
                 self.recent.clear()
                 progress(step, self.pretraining.steps, self.losses[-1][1])
             if step % CHECKPOINT_EVERY == 0:  # right after a report: no losses are waiting
                 self.done, self.seconds = step, time.perf_counter() - start
                 self.checkpoint.write(self._state())
+        broken = not_finite(self.model.named_parameters())
+        if broken:
+            raise NotFiniteError(f"after the last step {broken} is not finite")
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         return PretrainingReport(self.losses, self.tokens, parameters, time.perf_counter() - start)
+
+    def _mean_loss(self, step: int) -> float:
+        """Since the last report. Raises NotFiniteError where it is none, before a checkpoint could keep the cause."""
+        loss = float(torch.stack(self.recent).mean())
+        if not math.isfinite(loss):
+            raise NotFiniteError(f"the loss was not finite by step {step}")
+        return loss
 
     def _step(self, loss: torch.Tensor) -> torch.Tensor:
         self.optimizer.zero_grad()

@@ -12,7 +12,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
 from softprompt.data.prepared import load_split, load_vocabulary
 from softprompt.errors import NotFiniteError, UserError
-from softprompt.experiments.store import FleetStore
+from softprompt.experiments.saved_parts import SavedParts
 from softprompt.inputs.batches import Pool, Split
 from softprompt.inputs.label_space import LabelSpace, label_space_of, majority_predictions, prediction_table
 from softprompt.inputs.outputs import Predictions
@@ -22,7 +22,7 @@ from softprompt.methods.base import Method, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
 from softprompt.result_files import read_train_result
-from softprompt.results import Cell, Prediction
+from softprompt.results import Cell
 from softprompt.tasks.task import Task, Template
 from softprompt.training.fleet import Fleet
 
@@ -61,7 +61,7 @@ class TrainedCells:
         self.backbone = self.method.prepared_backbone(backbone)
         folder = paths.train(params.run.folder_of(name), backbone.name)
         result = read_train_result(folder / "result.json")
-        self.store = FleetStore(folder)
+        self.parts = SavedParts(folder / "parts")
         self._encoded: dict[tuple[ScoredSplit, str, tuple[int, int]], Split] = {}
         self.cells: dict[tuple[str, str], list[Cell]] = {}
         for cell in result.cells:
@@ -92,17 +92,18 @@ class TrainedCells:
         """A split put to one cell under the first of its templates."""
         return next(request for request in self.requests(scored) if request.cell.key == cell.key)
 
-    def predict(self, requests: Sequence[Request]) -> list[pd.DataFrame]:
-        """One table a request, with the columns of results.Prediction; empty where a cell's logits are not finite,
-        which answers nothing and is logged."""
-        tables: dict[int, pd.DataFrame] = {}
+    def predict(self, requests: Sequence[Request]) -> list[pd.DataFrame | NotFiniteError]:
+        """One table a request, with the columns of results.Prediction, or the error of a cell whose logits are not
+        finite: it answers nothing, and the others answer all the same."""
+        answers: dict[int, pd.DataFrame | NotFiniteError] = {}
         for numbers in self._fleets(requests):
-            tables |= zip(numbers, self._predict([requests[number] for number in numbers]), strict=True)
-        return [_labelled(tables[number], request) for number, request in enumerate(requests)]
+            answers |= zip(numbers, self._predict([requests[number] for number in numbers]), strict=True)
+        return [answers[number] for number in range(len(requests))]
 
     def loaded(self, cell: Cell) -> Trainable:
-        """The parts that a cell saved."""
-        saved = {name: tensor.to(self.backbone.device) for name, tensor in self.store.load_parts(cell.key).items()}
+        """The parts that a cell saved. Raises UserError where they are not what training left."""
+        kept = self.parts.load(cell.key, cell.parts_sha256) if cell.parameters_kept else {}
+        saved = {name: tensor.to(self.backbone.device) for name, tensor in kept.items()}
         return restored(saved, self.backbone, cell.positions).to(self.backbone.device)
 
     def fleet_of(self, requests: Sequence[Request]) -> tuple[Fleet, Pool, FleetParts]:
@@ -142,9 +143,9 @@ class TrainedCells:
             alike = list(group)
             yield from (alike[start : start + width] for start in range(0, len(alike), width))
 
-    def _predict(self, requests: Sequence[Request]) -> list[pd.DataFrame]:
+    def _predict(self, requests: Sequence[Request]) -> list[pd.DataFrame | NotFiniteError]:
         if requests[0].template is NO_TEMPLATE:
-            return [self._commonest(request.scored) for request in requests]
+            return [_labelled(self._commonest(request.scored), request) for request in requests]
         fleet, pool, parts = self.fleet_of(requests)
         found = fleet.predict(pool, range(len(requests)), parts, self.params.device.inference_tokens)
         return [_answers(request, predictions) for request, predictions in zip(requests, found, strict=True)]
@@ -156,14 +157,14 @@ class TrainedCells:
         return commonest(train["label"].tolist(), scored.examples)
 
 
-def _answers(request: Request, predictions: Predictions) -> pd.DataFrame:
+def _answers(request: Request, predictions: Predictions) -> pd.DataFrame | NotFiniteError:
     scored, cell = request.scored, request.cell
     try:
-        return prediction_table(scored.label_space, scored.examples, predictions)
+        return _labelled(prediction_table(scored.label_space, scored.examples, predictions), request)
     except NotFiniteError as error:
         place = f"{cell.method} on {cell.backbone}, {scored.task.key}, seed {cell.seed}, {scored.split}"
         logger.error("%s failed: %s", place, error)
-        return pd.DataFrame(columns=list(Prediction.model_fields))
+        return error
 
 
 def _labelled(frame: pd.DataFrame, request: Request) -> pd.DataFrame:

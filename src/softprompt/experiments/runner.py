@@ -1,6 +1,7 @@
 """From jobs to finished fleets: train those that are missing, keep what they leave."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from softprompt.config import Budget, Device
@@ -9,6 +10,7 @@ from softprompt.experiments.measured import Spent
 from softprompt.experiments.members import train_members
 from softprompt.experiments.store import FleetRecord, FleetStore, MemberRecord
 from softprompt.experiments.workers import map_unordered
+from softprompt.finite import not_finite
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
@@ -43,18 +45,24 @@ class FleetRunner:
     def _train(self, jobs: Sequence[Job], *, keep: bool) -> FleetRecord:
         """Train one fleet and put it on disk."""
         members, trained, spent = train_members(self.method, self.data, jobs, self.budget, self.device.inference_tokens)
-        if keep:
-            for job, outcome in zip(jobs, trained, strict=True):
-                self.store.save_parts(job.key, outcome.saved)
+        trained = [_refusing_broken(outcome) for outcome in trained]
+        kept = [outcome.saved if keep else {} for outcome in trained]
+        digests = [self.store.parts.save(job.key, saved) for job, saved in zip(jobs, kept, strict=True)]
         key = fleet_key(jobs)
         costs = shares(spent, trained)
-        records = [_record(key, *one) for one in zip(jobs, members, trained, costs, strict=True)]
+        records = [_record(key, *one) for one in zip(jobs, members, trained, digests, costs, strict=True)]
         fleet = FleetRecord(key=key, members=records)
         self.store.finish(fleet)
         return fleet
 
 
-def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: Cost) -> MemberRecord:
+def _refusing_broken(trained: Trained) -> Trained:
+    """The outcome, failed where some number of its parts is none, though dev did not show it."""
+    broken = not_finite(trained.saved.items())
+    return replace(trained, saved={}, failure=f"its trained {broken} is not finite") if broken else trained
+
+
+def _record(fleet: str, job: Job, member: Member, trained: Trained, digest: str, cost: Cost) -> MemberRecord:
     return MemberRecord(
         key=job.key,
         fleet=fleet,
@@ -64,6 +72,7 @@ def _record(fleet: str, job: Job, member: Member, trained: Trained, cost: Cost) 
         curve=trained.curve,
         parameters_trained=member.trainable.trained_numbers,
         parameters_kept=sum(tensor.numel() for tensor in trained.saved.values()),
+        parts_sha256=digest,
         positions=member.trainable.positions,
         cost=cost,
     )

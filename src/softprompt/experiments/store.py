@@ -1,17 +1,14 @@
 """Finished fleets on disk: the unit of work and of resuming.
 
 `fleets/<fleet key>.json` holds the records of a fleet's members and is written last, so that a fleet is finished or
-was never there; `parts/<job key>.safetensors` holds the parts that a cell saves.
+was never there; `parts/` holds what cells keep (saved_parts.py).
 """
 
 from contextlib import suppress
 from pathlib import Path
 
-from safetensors.torch import load_file, save
-from torch import Tensor
-
-from softprompt.files import write_atomically
-from softprompt.results import Cost, CurvePoint, Record, write_record
+from softprompt.experiments.saved_parts import SavedParts
+from softprompt.results import Cost, CurvePoint, Record, SealedRecord, write_record
 
 
 class MemberRecord(Record):
@@ -25,11 +22,12 @@ class MemberRecord(Record):
     curve: list[CurvePoint]
     parameters_trained: int
     parameters_kept: int
+    parts_sha256: str  # "" where nothing was saved
     positions: int  # of the input, that its parts take
     cost: Cost
 
 
-class FleetRecord(Record):
+class FleetRecord(SealedRecord):
     """All members of one finished fleet."""
 
     key: str
@@ -42,10 +40,11 @@ class FleetStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.parts = SavedParts(folder / "parts")
         self.members: dict[str, MemberRecord] = {}
         for path in sorted((folder / "fleets").glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
-            with suppress(ValueError):  # one of an older version, whose members are trained anew
-                self.remember(FleetRecord.model_validate_json(path.read_bytes()))
+            with suppress(OSError, ValueError):  # damaged, edited or of an older version: its members are trained anew
+                self.remember(FleetRecord.read(path))
 
     def __contains__(self, job_key: str) -> bool:
         return job_key in self.members
@@ -53,31 +52,27 @@ class FleetStore:
     def __getitem__(self, job_key: str) -> MemberRecord:
         return self.members[job_key]
 
-    def parts_path(self, job_key: str) -> Path:
-        return self.folder / "parts" / f"{job_key}.safetensors"
-
-    def save_parts(self, job_key: str, saved: dict[str, Tensor]) -> None:
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in saved.items()}
-        write_atomically(self.parts_path(job_key), save(tensors))
-
-    def load_parts(self, job_key: str) -> dict[str, Tensor]:
-        return load_file(self.parts_path(job_key)) if self.parts_path(job_key).is_file() else {}
-
-    def has_parts(self, job_key: str) -> bool:
-        return self.parts_path(job_key).is_file()
-
-    def drop_parts(self, job_key: str) -> None:
-        """Of a trial that is not the best of its study. Its record stays."""
-        self.parts_path(job_key).unlink(missing_ok=True)
+    def lacks_parts(self, job_key: str) -> bool:
+        """Whether what a finished member kept is not on disk, or not as it was saved."""
+        member = self.members[job_key]
+        return member.parameters_kept > 0 and not self.parts.holds(job_key, member.parts_sha256)
 
     def finish(self, fleet: FleetRecord) -> None:
-        """Call after every member's `save_parts`."""
-        write_record(self.folder / "fleets" / f"{fleet.key}.json", fleet)
+        """Call after the parts of every member were saved."""
+        write_record(self._path(fleet.key), fleet.sealed())
 
     def forget(self, job_key: str) -> None:
         """Take a member for unfinished, though its record may be on disk."""
         self.members.pop(job_key, None)
 
+    def forget_fleet(self, key: str) -> None:
+        """Take a fleet for unfinished, all of it: some of its members alone would make a batch of another shape."""
+        self._path(key).unlink(missing_ok=True)
+        self.members = {job: member for job, member in self.members.items() if member.fleet != key}
+
     def remember(self, fleet: FleetRecord) -> None:
         """Know of a fleet that is on disk."""
         self.members |= {member.key: member for member in fleet.members}
+
+    def _path(self, key: str) -> Path:
+        return self.folder / "fleets" / f"{key}.json"

@@ -63,13 +63,15 @@ class _TrainedStage:
 
     def tune(self, units: list[Unit], progress: Progress) -> None:
         """Batches of trials of all units together, so that small studies share fleets."""
+        if self._keeps_trials:
+            self._forget_fleets_of_lost(units)
         for unit in units:  # what a killed run had not dropped yet
             self._drop_losers(unit)
         while waiting := [unit for unit in units if unit.study.told() < self.budget.trials]:
             batches = [(unit, unit.study.ask(self._batch_size(unit))) for unit in waiting]
             jobs = [self._jobs(unit, unit.seed, trial) for unit, asked in batches for trial in asked]
             every = [job for trial_jobs in jobs for job in trial_jobs.values()]
-            self.runner.run(every, progress, keep=self.params.tuning.scheme == "replicate")
+            self.runner.run(every, progress, keep=self._keeps_trials)
             scores = iter([self._mean_score(trial_jobs) for trial_jobs in jobs])
             for unit, asked in batches:
                 unit.study.tell([(trial, next(scores)) for trial in asked])
@@ -85,11 +87,27 @@ class _TrainedStage:
 
     def _forget_lost(self, jobs: Sequence[Job]) -> None:
         """Winners whose parts were dropped in a larger study, with all members of their groups, are trained again."""
-        lost = {job.key for job in jobs if not self.workload.store.has_parts(job.key)}
+        lost = self._lost(jobs)
         groups = {job.group for job in jobs if job.group and job.key in lost}
         for job in jobs:
             if job.key in lost or job.group in groups:
                 self.workload.store.forget(job.key)
+
+    def _forget_fleets_of_lost(self, units: Sequence[Unit]) -> None:
+        """Where the parts of a winner are not as they were saved, its fleet is trained again, as it was."""
+        winners = [job for unit in units for job in self._winners(unit, unit.seed).values()]
+        store = self.workload.store
+        for fleet in {store[key].fleet for key in self._lost(winners) if key in store}:
+            store.forget_fleet(fleet)
+
+    def _lost(self, jobs: Sequence[Job]) -> set[str]:
+        store = self.workload.store
+        return {job.key for job in jobs if job.key not in store or store.lacks_parts(job.key)}
+
+    @property
+    def _keeps_trials(self) -> bool:
+        """Whether the best trial is the result, and not only its setting."""
+        return self.params.tuning.scheme == "replicate"
 
     def _winners(self, unit: Unit, seed: int) -> dict[str, Job]:
         best = unit.study.best()
@@ -100,7 +118,7 @@ class _TrainedStage:
         best = {job.key for job in self._winners(unit, unit.seed).values()}
         told = {job.key for trial in unit.study.told_trials() for job in self._jobs(unit, unit.seed, trial).values()}
         for key in told - best:
-            self.workload.store.drop_parts(key)
+            self.workload.store.parts.drop(key)
 
     def _batch_size(self, unit: Unit) -> int:
         return min(self.params.tuning.batch, self.budget.trials - unit.study.told())
@@ -167,6 +185,7 @@ class _TrainedStage:
             curve=member.curve,
             parameters_trained=member.parameters_trained,
             parameters_kept=member.parameters_kept,
+            parts_sha256=member.parts_sha256,
             positions=member.positions,
             fleet=member.fleet,
             cost=member.cost,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from softprompt.errors import NotFiniteError, UserError
 from softprompt.experiments.cell_factory import scalars
 from softprompt.experiments.dependencies import task_dependencies
@@ -11,6 +13,7 @@ from softprompt.experiments.jobs import content_key
 from softprompt.experiments.studies import open_study, trial_records
 from softprompt.experiments.tuning import Study, Trial, tune
 from softprompt.experiments.workload import Workload
+from softprompt.finite import not_finite
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import dev_score
 from softprompt.inputs.task_data import TaskData
@@ -117,15 +120,13 @@ def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **field
     try:
         templates, score = chosen_templates(method, data, workload.params.device.inference_tokens)
         parts = _parts(workload, method, data, seed)
+        saved = _finite(parts.saved())
     except NotFiniteError as error:
         return workload.factory.finished(data, seed, "", status="failed", reason=str(error))
     except UserError as error:
         return workload.factory.not_applicable(data.task, seed, str(error))
     chosen = [template.id for template in templates]
     key = content_key({**_depends_on(workload, method, data), "chosen": chosen, "seed": seed})
-    saved = parts.saved()
-    if saved:
-        workload.store.save_parts(key, saved)
     return workload.factory.finished(
         data,
         seed,
@@ -134,6 +135,15 @@ def _cell(workload: Workload, method: Method, data: TaskData, seed: int, **field
         templates=chosen,
         dev_score=score,
         parameters_kept=sum(tensor.numel() for tensor in saved.values()),
+        parts_sha256=workload.store.parts.save(key, saved),
         positions=parts.positions,
         **fields,
     )
+
+
+def _finite(saved: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same. Raises NotFiniteError where the backbone's answers made parts that are no numbers."""
+    broken = not_finite(saved.items())
+    if broken:
+        raise NotFiniteError(f"its {broken} is not finite")
+    return saved

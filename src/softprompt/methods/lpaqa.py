@@ -119,7 +119,7 @@ def choose_best_on_train(member: Member, template: Template, data: TaskData, inf
 
 def one_hot_logits(length: int, chosen: int, like: Tensor) -> Tensor:
     """Logits whose softmax is one for the chosen entry and zero for all others."""
-    logits = torch.full((length,), float("-inf")).to(like)
+    logits = like.new_full((length,), torch.finfo(like.dtype).min)
     logits[chosen] = 0.0
     return logits
 

@@ -59,14 +59,14 @@ def stage_of(params: Params, method: str, backbone: str) -> str:
 def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
     """The cell with its backbone.
 
-    Raises UserError where what it kept from training is gone, or the backbone is no longer the one it was trained on.
+    Raises UserError where what it kept from training is gone or changed, or the backbone is no longer the one it was
+    trained on.
     """
     backbone = load_configured(params, cell.backbone, paths, threads=params.device.workers)
     trained = TrainedCells(params, cell.method, backbone, paths)
     again = f"run `dvc repro {stage_of(params, cell.method, cell.backbone)}`"
-    saved = trained.store.parts_path(cell.key)
-    if cell.parameters_kept and not saved.is_file():
-        raise UserError(f"{saved}: no such file; expected what the cell saved from training; {again}")
+    if cell.parameters_kept and not trained.parts.holds(cell.key, cell.parts_sha256):
+        raise UserError(f"{trained.parts.path(cell.key)}: not the file that training saved; {again}")
     if cell.provenance.get("backbone") != trained.backbone.revision:
         raise UserError(f"{paths.backbone(cell.backbone)}: not the backbone that {cell.method} was trained on; {again}")
     return TrainedCell(cell, load_task(cell.suite, cell.task, paths.prepared), backbone, trained)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from softprompt.data.prepared import load_split, splits
 from softprompt.data.suite_layouts import UNANSWERED
-from softprompt.errors import UserError
+from softprompt.errors import NotFiniteError, UserError
 from softprompt.evaluation.trained_cells import ScoredSplit, TrainedCells
 from softprompt.files import write_atomically
 from softprompt.inputs.label_space import keep_answerable
@@ -56,8 +56,8 @@ def _predictions(trained: TrainedCells, name: str, cell: Cell) -> pd.DataFrame:
     examples = keep_answerable(label_space, examples.assign(label=_any_labels(task, examples)))
     request = trained.first_request(ScoredSplit(task, label_space, examples, UNANSWERED), cell)
     answers = trained.predict([request])[0]
-    if answers.empty:
-        raise UserError(f"{trained.name} on {trained.backbone.name}: its answers to {task.key} are not finite")
+    if isinstance(answers, NotFiniteError):
+        raise UserError(f"{trained.name} on {trained.backbone.name}, {task.key}, seed {cell.seed}: {answers}")
     return answers[["id", "prediction"]]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +19,11 @@ from softprompt.reporting.analysis.evidence import Asked, Evidence
 from softprompt.reporting.analysis.frames import select
 from softprompt.reporting.analysis.scoring import score_table
 from softprompt.reporting.context import ReportContext
-from softprompt.result_files import empty_table, read_table, read_train_result
+from softprompt.result_files import FAILURES, empty_table, read_table, read_train_result
 from softprompt.results import (
     Cell,
     Coverage,
+    FailedCell,
     KnownFacts,
     NearestToken,
     PoolUsage,
@@ -134,6 +135,7 @@ def collect(paths: Paths, context: ReportContext) -> Collected:
         tables = [read_table(paths.evaluate(backbone) / name, record) for backbone in context.backbones]
         return _in_grid(_concat(tables), context)
 
+    cells = with_failures(cells, evaluated(FAILURES, FailedCell))
     predictions, coverage = evaluated(PREDICTIONS, Prediction), evaluated("coverage.csv", Coverage)
     definitions = {(suite, name): task for suite in manifests for name, task in manifests[suite].definitions.items()}
     asked = Asked(_test_tables(paths, manifests), definitions, _restricted(manifests))
@@ -154,6 +156,17 @@ def collect(paths: Paths, context: ReportContext) -> Collected:
         known_facts=read_pretraining(evaluations, "facts.csv", KnownFacts, context.backbones),
         stated_facts=read_pretraining(evaluations, "stated_facts.csv", StatedFacts, context.backbones),
     )
+
+
+def with_failures(cells: Sequence[Cell], failures: pd.DataFrame) -> list[Cell]:
+    """The cells, of which those that could not answer have failed, though they were trained."""
+    place = ["suite", "task", "backbone", "method", "seed"]
+    reasons = dict(zip(failures[place].itertuples(index=False, name=None), failures["reason"], strict=True))
+    return [
+        cell if reason is None else cell.model_copy(update={"status": "failed", "reason": reason})
+        for cell in cells
+        for reason in (reasons.get(tuple(getattr(cell, name) for name in place)),)
+    ]
 
 
 def _test_tables(paths: Paths, manifests: Mapping[str, Manifest]) -> dict[tuple[str, str, str], pd.DataFrame]:
