@@ -12,6 +12,17 @@ from softprompt.results import Record, TrainResult
 FAILURES = "failures.csv"  # of a backbone's evaluation
 
 
+class FailedCell(Record):
+    """A row of FAILURES: a trained cell that answered with what is no number, and so counts as failed."""
+
+    suite: str
+    task: str
+    backbone: str
+    method: str
+    seed: int
+    reason: str
+
+
 def read_train_result(path: Path) -> TrainResult:
     """A `result.json`. Raises UserError naming the first field that is wrong."""
     try:

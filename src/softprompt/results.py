@@ -1,9 +1,8 @@
 """What a cell and a prediction look like on disk. Written by train and evaluate, read by aggregate and publish."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,27 +17,6 @@ Setting = bool | int | float | str
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")  # a loss may run away
-
-
-class SealedRecord(Record):
-    """A record with a digest of all else in it, by which one that was edited or damaged is told."""
-
-    sha256: str = ""
-
-    def sealed(self) -> Self:
-        """Ready to be written."""
-        return self.model_copy(update={"sha256": self._digest()})
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Raises ValueError where the file is not what was written."""
-        record = cls.model_validate_json(path.read_bytes())
-        if record.sha256 != record._digest():
-            raise ValueError(f"{path}: changed since it was written")
-        return record
-
-    def _digest(self) -> str:
-        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
 
 
 class CurvePoint(Record):
@@ -177,17 +155,6 @@ class Prediction(Record):
     gold: str
     prediction: str
     gold_rank: int
-
-
-class FailedCell(Record):
-    """A row of `failures.csv`: a trained cell that answered with what is no number, and so counts as failed."""
-
-    suite: str
-    task: str
-    backbone: str
-    method: str
-    seed: int
-    reason: str
 
 
 class Score(Record):

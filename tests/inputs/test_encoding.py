@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
-from softprompt.inputs.encoding import _shorten, block_lengths, encode_texts
+from softprompt.inputs.encoding import block_lengths, encode_texts
+from softprompt.inputs.shortening import shorten
 from softprompt.tasks.task import Template
 
 
@@ -93,17 +94,17 @@ def test_fields_are_cut_at_once_as_they_would_be_token_by_token(sizes: list[tupl
     fixed = sum(size for size, may in sizes if not may)
     if fixed > limit and sum(map(len, parts)) > limit:
         with pytest.raises(UserError, match=f"leave no room for the input: {limit} tokens are free"):
-            _shorten(parts, shortenable, limit)
+            shorten(parts, shortenable, limit)
         return
     expected = cut_one_by_one(parts, shortenable, limit)
-    _shorten(parts, shortenable, limit)
+    shorten(parts, shortenable, limit)
     assert parts == expected
 
 
 def test_a_very_long_row_is_cut_in_no_time() -> None:
     parts = [list(range(300_000)), list(range(200_000))]
     started = time.process_time()
-    _shorten(parts, [True, True], 101)
+    shorten(parts, [True, True], 101)
     assert time.process_time() - started < 2.0  # one by one it takes minutes
     assert parts == [list(range(50)), list(range(51))]
 

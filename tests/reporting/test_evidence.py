@@ -13,7 +13,7 @@ from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.analysis.gaps import find_gaps
-from softprompt.results import FailedCell
+from softprompt.result_files import FailedCell
 
 WORLD = World(
     backbones=("tiny_bert",),

@@ -26,6 +26,7 @@ from softprompt.training.member import Member, Trained
 SECTIONS = fixture_params().methods
 FROZEN = sorted(name for name, one in METHODS.items() if issubclass(one, TrainedMethod) and one.state == "frozen")
 TOGETHER = [name for name in FROZEN if issubclass(METHODS[name], TasksTogether)]
+DESCENDING = [name for name in FROZEN if build_method(name, SECTIONS[name]).settings.descends]
 BUDGET = Budget(trials=2, steps=8, batch_size=5, eval_every=2, patience=4)
 BROKEN = 1  # the member in the middle
 
@@ -80,13 +81,14 @@ def method_named(name: str) -> TrainedMethod:
 
 def members_of(method: TrainedMethod, data: list[TaskData], groups: list[str]) -> list[Member]:
     """Of different lengths, so that shorter prompts and prefixes are padded beside the longer ones."""
+    rate = {"learning_rate": 1e-2} if method.settings.descends else {}
     jobs = [
         Job(
             key=str(number),
             identity=f"member-{number}",
             task=one.task.key,
             seed=number,
-            settings={"learning_rate": 1e-2, "prompt_length": 2 if method.together else 2 + number},
+            settings={"prompt_length": 2 if method.together else 2 + number} | rate,
             tokens=0,
             reading="label words",
             group=group,
@@ -112,8 +114,11 @@ def relation(backbone: Backbone, prepared: Path, name: str = "P19") -> TaskData:
     return load_task_data(prepared / "lama", load_task("lama", name, prepared), backbone, 128, head=False)
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("name", FROZEN)
+# A search without gradients can be broken by its numbers alone.
+PAIRS = [(name, attack) for name in FROZEN for attack in ATTACKS if name in DESCENDING or attack == "numbers"]
+
+
+@pytest.mark.parametrize(("name", "attack"), PAIRS)
 def test_a_broken_member_touches_no_neighbour(name: str, attack: str, prepared: Path) -> None:
     method, how = method_named(name), ATTACKS[attack]
     data = [relation(how.on(prepared), prepared)] * 3

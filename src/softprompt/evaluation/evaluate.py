@@ -19,8 +19,8 @@ from softprompt.experiments.workers import map_unordered
 from softprompt.files import write_atomically, write_csv
 from softprompt.inputs.label_space import LabelSpace, keep_answerable
 from softprompt.paths import Paths
-from softprompt.result_files import FAILURES
-from softprompt.results import FailedCell, Prediction
+from softprompt.result_files import FAILURES, FailedCell
+from softprompt.results import Prediction
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 

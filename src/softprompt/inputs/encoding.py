@@ -15,7 +15,7 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import FIRST_SENTINEL, NO_BLANK, Backbone
 from softprompt.config import Kind
-from softprompt.errors import UserError
+from softprompt.inputs.shortening import shorten
 from softprompt.tasks.task import CANDIDATE, Template
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _encode_row(
     given = answer[:-1] if kind == "causal" else []  # each of its tokens is read one place earlier
     fixed = len(prefix) + len(suffix) + sum(blocks) + len(masks) + len(given)
     is_field = [piece not in WITHOUT_TEXT and bool(PIECES.search(piece)) for piece in pieces]
-    _shorten(parts, is_field, max_tokens - fixed)
+    shorten(parts, is_field, max_tokens - fixed)
     row = _Row([], [], NO_BLANK if kind == "seq2seq" and not masks else 0)
     row.extend(prefix)
     waiting = iter(blocks)
@@ -200,28 +200,6 @@ def _encode_row(
         row.read_at = len(row.ids) - 1
         row.extend(given)
     return row
-
-
-def _shorten(parts: list[list[int]], shortenable: list[bool], limit: int) -> None:
-    """Cut the longest fields to one length, so that all parts together fit; where that leaves room for some of them to
-    keep a token more, the later ones do. So it would be if tokens fell one by one, each from what is then longest."""
-    if sum(map(len, parts)) <= limit:
-        return
-    fields = [part for part, may in zip(parts, shortenable, strict=True) if may]
-    room = limit - sum(len(part) for part, may in zip(parts, shortenable, strict=True) if not may)
-    if room < 0:
-        raise UserError(
-            f"the prompt and the template's own text leave no room for the input: {limit} tokens are free; "
-            "use a shorter prompt_length or a larger max_tokens"
-        )
-
-    def kept(length: int) -> int:
-        return sum(min(len(field), length) for field in fields)
-
-    length = bisect_right(range(max(map(len, fields)) + 1), room, key=kept) - 1
-    more, cut = room - kept(length), [field for field in fields if len(field) > length]
-    for number, field in enumerate(cut):
-        del field[length + (number >= len(cut) - more) :]
 
 
 @lru_cache(maxsize=16)

@@ -19,11 +19,10 @@ from softprompt.reporting.analysis.evidence import Asked, Evidence
 from softprompt.reporting.analysis.frames import select
 from softprompt.reporting.analysis.scoring import score_table
 from softprompt.reporting.context import ReportContext
-from softprompt.result_files import FAILURES, empty_table, read_table, read_train_result
+from softprompt.result_files import FAILURES, FailedCell, empty_table, read_table, read_train_result
 from softprompt.results import (
     Cell,
     Coverage,
-    FailedCell,
     KnownFacts,
     NearestToken,
     PoolUsage,
