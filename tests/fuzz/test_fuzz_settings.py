@@ -11,7 +11,7 @@ from helpers.fuzzing import changed, damaged, fuzz, unless_refused, write
 from helpers.paths import ROOT
 from helpers.profiles import fixture_content
 from softprompt.backbones.snapshots import weights_in
-from softprompt.config import Params
+from softprompt.config import BackboneSettings, Params
 from softprompt.config.names import is_name
 from softprompt.config.parsing import parse_params
 from softprompt.config.profiles import profile_text
@@ -26,6 +26,7 @@ SECTIONS = sorted(CONTENT)
 BASE = (ROOT / "profiles" / "base.yaml").read_bytes()
 OVERLAY = (ROOT / "profiles" / "multitask.yaml").read_bytes()
 DEFINED = {path.stem: path.read_bytes() for path in sorted(DEFINITIONS.glob("*.yaml"))}
+LOCAL = BackboneSettings(source="local", kind="masked", path="model")
 INDEX = {"metadata": {"total_size": 3}, "weight_map": {"one": "model-00001-of-00001.safetensors"}}
 
 
@@ -79,7 +80,7 @@ def test_indices_of_weights(tmp_path: Path, content: bytes) -> None:
     write(tmp_path / "model" / "model-00001-of-00001.safetensors", b"")
     write(tmp_path / "model" / "model.safetensors.index.json", content)
     write(tmp_path / "x", b"")
-    files = unless_refused(lambda: weights_in(tmp_path / "model")) or []
+    files = unless_refused(lambda: weights_in(tmp_path / "model", LOCAL)) or []
     assert set(files) <= {path.name for path in (tmp_path / "model").iterdir()}
 
 
