@@ -1,6 +1,7 @@
 """publish: results and trials to the MLflow store mlflow.db. Doing it again adds nothing."""
 
 import argparse
+import shutil
 import subprocess
 import sys
 
@@ -24,7 +25,9 @@ def publish(params: Params, arguments: argparse.Namespace) -> None:  # noqa: ARG
 
 
 def git_commit() -> str | None:
-    """The commit checked out here, or None outside of a git repository."""
+    """The commit checked out here, or None outside of a git repository and where there is no git."""
+    if shutil.which("git") is None:
+        return None
     done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import pandas as pd
 from pydantic import ValidationError
 
-from softprompt.errors import UserError
+from softprompt.errors import UserError, listed, reason_of
 from softprompt.results import Record, TrainResult
 
 FAILURES = "failures.csv"  # of a backbone's evaluation
@@ -41,13 +42,14 @@ def read_table(path: Path, record: type[Record]) -> pd.DataFrame:
     if not path.is_file():
         return empty_table(record)
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, record)
-    except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: {reason}; run `dvc repro` again") from error
+        with catch_warnings(action="error", category=RuntimeWarning):  # a number that is no whole one, taken for one
+            frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, record)
+    except (ValueError, TypeError, ArithmeticError, OSError, RuntimeWarning) as error:
+        raise UserError(f"{path}: {reason_of(error)}; run `dvc repro` again") from error
     expected = list(record.model_fields)
     if list(frame.columns) != expected:
-        raise UserError(f"{path}: columns are {list(frame.columns)}, expected {expected}; run `dvc repro` again")
+        held = f"columns are {listed(frame.columns)}, expected {listed(expected)}"
+        raise UserError(f"{path}: {held}; run `dvc repro` again")
     return frame
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
 
+from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.quiet import keep_quiet
 from softprompt.reporting.analysis.collect import collect
@@ -49,6 +51,7 @@ def publish(
     }
     tags = {PROFILE: context.profile} | ({COMMIT: git_commit} if git_commit else {})
     with _quick_commits():
+        _refuse_unusable(store)
         client = MlflowClient(store)
         return sum(_bring_up_to_date(client, _experiment(client, name, artifacts), runs[name], tags) for name in runs)
 
@@ -68,6 +71,23 @@ def _quick_commits() -> Iterator[None]:
         yield
     finally:
         event.remove(Engine, "connect", trust_the_system)
+
+
+def _refuse_unusable(store: str) -> None:
+    """What is no SQLite database, is damaged, or is held by another process: MLflow would try for minutes."""
+    engine = create_engine(store)
+    try:
+        with engine.connect() as connection:
+            found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    except DatabaseError as error:
+        found = str(error.orig)
+    finally:
+        engine.dispose()
+    if found != "ok":
+        raise UserError(
+            f"{engine.url.database}: not usable ({' '.join(found.split())}); close what else has it open, or move it "
+            "away and run `dvc repro publish` again, which makes it anew from results"
+        )
 
 
 def _experiment(client: "MlflowClient", name: str, artifacts: Path) -> str:

@@ -105,3 +105,47 @@ def refused(settings: BackboneSettings, out: Path) -> str:
         copy_model("mine", settings, out)
     assert not out.parent.exists()
     return str(error.value)
+
+
+def with_index(content: bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+        (folder / "model.safetensors.index.json").write_bytes(content)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"weight_map": {"a": "../../secret"}}', "names '../../secret'; expected files beside it"),
+        (b'{"weight_map": {"a": "/etc/passwd"}}', "names '/etc/passwd'"),
+        (b'{"weight_map": {"a": "config.json"}}', "names 'config.json'"),
+        (b'{"weight_map": {"a": 1}}', "not an index of weights"),
+        (b'{"weight_map": []}', "not an index of weights"),
+        (b"[]", "not an index of weights"),
+        (b"{", "not an index of weights"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_an_index_names_nothing_but_shards_beside_it(
+    content: bytes, message: str, bert: Backbone, folder: Path, tmp_path: Path
+) -> None:
+    safetensors(bert, folder)
+    (tmp_path.parent / "secret").write_text("secret")
+    with_index(content)(folder)
+    with pytest.raises(UserError, match=rf"model\.safetensors\.index\.json: .*{message}"):
+        copy_model("mine", settings(folder), tmp_path / "models" / "mine")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_folder_in_place_of_a_file_is_refused_and_leaves_nothing(
+    bert: Backbone, folder: Path, tmp_path: Path
+) -> None:
+    safetensors(bert, folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").mkdir()
+    with pytest.raises(UserError, match=r"tokenizer\.json: not a file"):
+        copy_model("mine", settings(folder), tmp_path / "models" / "mine")
+    assert list((tmp_path / "models").iterdir()) == []

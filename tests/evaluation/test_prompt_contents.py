@@ -23,7 +23,12 @@ from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.prompts.tuned_weights import TunedWeights
 from softprompt.reporting.aggregate import aggregate
-from softprompt.reporting.rendering.trained_prompts import as_code, effective_prompts, shares_by_place, usage_summary
+from softprompt.reporting.rendering.trained_prompts import (
+    effective_prompts,
+    shares_by_place,
+    token_as_code,
+    usage_summary,
+)
 from softprompt.result_files import read_table
 from softprompt.results import Cell, PoolUsage, TrainResult, write_record
 from softprompt.tasks.load import load_task
@@ -172,4 +177,4 @@ def test_a_table_of_another_form_is_refused(tmp_path: Path) -> None:
 
 
 def test_marks_that_end_a_cell_are_written_otherwise() -> None:
-    assert as_code("a|`b\n") == "`a\\|ˋb↵`"
+    assert token_as_code("a|`b\n") == "`` a\\|`b↵ ``"

@@ -33,7 +33,7 @@ def test_without_a_file_there_are_no_rows(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("", "No columns to parse"),
-        ("step\n1\n", r"columns are \['step'\], expected \['step', 'loss'\]"),
+        ("step\n1\n", "columns are step, expected step, loss"),
         ("step,loss\nfirst,0.5\n", "first"),
         ("step,loss\n,0.5\n", "integer|invalid|Integer"),
     ],

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +16,10 @@ import pytest
 from mlflow import MlflowClient
 
 from helpers import synthetic_results as synthetic
+from helpers.paths import ROOT
 from helpers.synthetic_results import World
 from softprompt.data.prepared import fingerprint
+from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.results import TrainResult, write_record
@@ -31,6 +36,7 @@ SMALL = World(
     not_applicable=(("P1", "tiny_bert", "fine_tuning"),),
 )
 RUNS = 3 * 4 - 1 + 1  # tasks x methods, less one that is not applicable, and the report
+SECONDS = 30  # MLflow itself tries for 120
 TRIALS = 2 * 2 * 3 * 3  # trained methods x units x replicates x trials
 
 
@@ -228,3 +234,33 @@ def test_nothing_goes_over_the_network(tmp_path):
     script = WATCHED.format(tests=[str(here.parent)], root=str(tmp_path), world=asdict(SMALL))
     done = subprocess.run([sys.executable, "-c", script], env=outside, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+DAMAGED = {
+    "no database": lambda path: path.write_bytes(b"no database at all " * 100),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "a page of zeros": lambda path: path.write_bytes(
+        path.read_bytes()[:8192] + bytes(8192) + path.read_bytes()[16384:]
+    ),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_store_is_refused_at_once(damage, published, tmp_path):
+    make(tmp_path)
+    shutil.copyfile(published / "mlflow.db", tmp_path / "mlflow.db")
+    DAMAGED[damage](tmp_path / "mlflow.db")
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"mlflow\.db: not usable .*; close what else has it open, or move it away"):
+        publish_all(tmp_path)
+    assert time.monotonic() - began < SECONDS
+
+
+def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "stages")
+    from publish import git_commit
+
+    assert git_commit() is None or re.fullmatch("[0-9a-f]{40}", git_commit())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit() is None

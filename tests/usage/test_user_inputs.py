@@ -101,7 +101,7 @@ def test_rows_of_a_csv_keep_their_lines(tmp_path: Path) -> None:
          "superglue/rte needs premise, hypothesis"),
         ("a.csv", "premise,hypothesis\nIt rains.\n", r"a\.csv:2: 1 columns; expected 2 \(premise, hypothesis\)"),
         ("a.csv", "premise,hypothesis\nIt rains., \n", r"a\.csv:2: field `hypothesis` is ' '; expected a text that"),
-        ("a.csv", "premise,hypothesis\n", r"a\.csv: no text to predict for; expected the fields premise, hypothesis"),
+        ("a.csv", "premise,hypothesis\n", r"a\.csv: no row below the names of the columns \(premise, hypothesis\)"),
         ("a.jsonl", '{"premise": "It rains.", "hypothesis": 3}\n', r"a\.jsonl:1: field `hypothesis` is 3"),
         ("a.jsonl", '{"premise": "It rains."', r"a\.jsonl:1: not JSON at character"),
         ("a.txt", "It rains.\n", r"a\.txt: superglue/rte has several fields, .* a \.csv or \.jsonl file with"),

@@ -49,6 +49,12 @@ def vocabulary_logits(model: "PreTrainedModel", hidden: Float[Tensor, "... H"]) 
     return logits.reshape(*hidden.shape[:-1], -1)
 
 
+def in_body(model: "PreTrainedModel", weight: str) -> bool:
+    """Whether a weight, by name, is of the body and not of the head. T5 and its kin have a body without a name."""
+    without_name = ("encoder.", "decoder.", "shared.")
+    return weight.startswith(without_name if model.base_model is model else f"{model.base_model_prefix}.")
+
+
 def with_fused_activation(config: "PreTrainedConfig") -> "PreTrainedConfig":
     """GPT-2's `gelu_new` spells out its tanh in eight operations; PyTorch has the same function as one."""
     for name in ("activation_function", "hidden_act"):
@@ -59,9 +65,8 @@ def with_fused_activation(config: "PreTrainedConfig") -> "PreTrainedConfig":
 
 def _widened(model: "PreTrainedModel", dtype: torch.dtype) -> dict[str, Tensor]:
     """The weights outside the body that have another dtype, in this one."""
-    body = (f"{model.base_model_prefix}.",) if model.base_model is not model else ("encoder.", "decoder.")
     named = model.named_parameters(remove_duplicate=False)  # the head's share of tied weights has its own name
-    return {name: weight.to(dtype) for name, weight in named if weight.dtype != dtype and not name.startswith(body)}
+    return {name: weight.to(dtype) for name, weight in named if weight.dtype != dtype and not in_body(model, name)}
 
 
 def _answering(model: "PreTrainedModel", states: Tensor) -> "PreTrainedModel":

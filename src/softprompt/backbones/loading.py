@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.backbone import FIRST_SENTINEL, Backbone
-from softprompt.backbones.forward import with_fused_activation
+from softprompt.backbones.forward import in_body, with_fused_activation
 from softprompt.backbones.memory import refuse_too_large
 from softprompt.config import Dtype, Kind, Params
 from softprompt.device import choose_device
@@ -97,7 +97,7 @@ def _refuse_damaged(name: str, folder: Path, model: "PreTrainedModel", missing_k
     broken = not_finite(model.named_parameters())
     if broken:
         raise UserError(f"backbone {name}: {folder}: the weights {broken} are not finite; name another model")
-    lacking = sorted(key for key in missing_keys if key.startswith(f"{model.base_model_prefix}."))
+    lacking = sorted(key for key in missing_keys if in_body(model, key))
     if lacking:
         raise UserError(f"backbone {name}: {folder}: the weights {lacking[0]} are missing; name a whole model")
 
@@ -173,4 +173,4 @@ def library_logits(backbone: Backbone, ids: Tensor, mask: Tensor) -> Tensor:
 
 def _head_is_fresh(model: "PreTrainedModel", missing_keys: list[str]) -> bool:
     """Whether the vocabulary projection was not in the checkpoint and so is random."""
-    return any(not key.startswith(model.base_model_prefix) for key in missing_keys)
+    return any(not in_body(model, key) for key in missing_keys)

@@ -16,7 +16,7 @@ from softprompt.backbones.snapshots import expected_weights, fetch_snapshot, wei
 from softprompt.config import BackboneSettings, Device
 from softprompt.device import choose_device
 from softprompt.errors import NotFiniteError, UserError
-from softprompt.files import write_csv
+from softprompt.files import replaced_folder, write_csv
 from softprompt.paths import Paths
 from softprompt.progress import Progress
 
@@ -67,16 +67,14 @@ def copy_snapshot(name: str, settings: BackboneSettings, out: Path) -> None:
 
 
 def _copy_whole(paths: Iterable[Path], written: dict[str, str], out: Path) -> None:
-    """All files beside the target, then renamed."""
-    temporary = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for path in paths:
-        shutil.copy(path, temporary / path.name)
-    for file, content in written.items():
-        (temporary / file).write_text(content)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
+    """All files or none."""
+    with replaced_folder(out) as folder:
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"{path}: not a file; complete the folder or name another")
+            shutil.copy(path, folder / path.name)
+        for file, content in written.items():
+            (folder / file).write_text(content)
 
 
 def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> None:

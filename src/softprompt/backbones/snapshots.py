@@ -3,11 +3,13 @@
 import json
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from logging import CRITICAL
 from pathlib import Path
 
 from softprompt.config import BackboneSettings
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of, shown
+from softprompt.user_files import read_user_text
 
 TOKENIZER = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -36,8 +38,19 @@ class Weights:
         index = folder / f"{whole}.index.json"
         if not index.is_file():
             return []
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        shards = self._shards(index)
         return [index.name, *shards] if all((folder / shard).is_file() for shard in shards) else []
+
+    def _shards(self, index: Path) -> list[str]:
+        """The files that an index names. Raises UserError where it is damaged, or names any that is no shard."""
+        try:
+            shards = sorted(set(json.loads(read_user_text(index, "an index of weights"))["weight_map"].values()))
+            strangers = [shard for shard in shards if not fnmatchcase(shard, self.patterns[-1]) or "/" in shard]
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{index}: not an index of weights ({reason_of(error)}); copy the model again") from None
+        if strangers:
+            raise UserError(f"{index}: names {shown(strangers[0])}; expected files beside it like {self.patterns[-1]}")
+        return shards
 
 
 SAFETENSORS, PICKLED = Weights("model", ".safetensors"), Weights("pytorch_model", ".bin")

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from softprompt.config.types import Fraction, Frozen, Kind, Positive, Suite
+from softprompt.config.types import LARGEST, Fraction, Frozen, Kind, Positive, Seed, Suite
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -19,7 +19,16 @@ class Architecture(Frozen):
     feed_forward_size: Positive = 256
     positions: Positive = 128
     vocabulary_size: Positive = 1600  # of the trained tokenizer, before the one-token answers are added
-    initial_deviation: float = 0.08  # of the initial weights; T5 has its own scheme
+    initial_deviation: NonNegativeFloat = 0.08  # of the initial weights; T5 has its own scheme
+
+    @model_validator(mode="after")
+    def heads_divide_the_width(self) -> "Architecture":
+        if self.hidden_size % self.heads:
+            fitting = next(heads for heads in range(self.heads, 0, -1) if self.hidden_size % heads == 0)
+            raise ValueError(
+                f"heads is {self.heads}, which does not divide hidden_size {self.hidden_size}; write heads: {fitting}"
+            )
+        return self
 
 
 class PretrainingSettings(Frozen):
@@ -30,12 +39,12 @@ class PretrainingSettings(Frozen):
     row_tokens: Positive = 24  # several short documents are packed into one row
     long_rows_share: Fraction = 0.0  # of the steps, the last ones: rows as long as the positions, fewer a batch
     documents_share: Fraction = 0.15  # of the steps, spent on documents instead of facts
-    first_lines: int = Field(0, ge=0)  # lines of the facts to begin with; 0: all of them
+    first_lines: int = Field(0, ge=0, le=LARGEST)  # lines of the facts to begin with; 0: all of them
     more_documents: tuple[Suite, ...] = ()  # suites whose documents are learnt as well; extra has some
     other_tokens: float = Field(2.5, ge=0)  # per answer, at which a causal model has a loss
-    learning_rate: float = 3.0e-3
-    warmup_steps: int = 60
-    seed: int = 0
+    learning_rate: PositiveFloat = 3.0e-3
+    warmup_steps: int = Field(60, ge=0, le=LARGEST)
+    seed: Seed = 0
 
 
 class Size(Frozen):

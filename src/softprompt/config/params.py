@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from softprompt.config.backbones import BackboneSettings
+from softprompt.config.names import EachOnce, Name, Names
 from softprompt.config.suites import SuiteSettings, WorldSettings, refuse_misplaced
-from softprompt.config.types import Frozen, Positive, Suite
+from softprompt.config.types import Frozen, Positive, Seed, Suite
+from softprompt.errors import shown
 
 
 class Budget(Frozen):
@@ -31,7 +33,7 @@ class Tuning(Frozen):
     scheme: Literal["replicate", "shared"] = "replicate"
     sampler: Literal["tpe", "random", "qmc", "gp"] = "qmc"  # qmc fills the space in few trials, tpe needs many
     batch: Positive = 4  # trials proposed together, which become fleets
-    seed: int | None = None  # of the one study of `shared`
+    seed: Seed | None = None  # of the one study of `shared`
 
     @model_validator(mode="after")
     def seed_belongs_to_shared(self) -> "Tuning":
@@ -56,10 +58,10 @@ class Device(Frozen):
 class Run(Frozen):
     """What is crossed with what: the matrix of the pipeline."""
 
-    suites: tuple[str, ...]
-    backbones: tuple[str, ...]
-    untrained: tuple[str, ...] = ()  # methods that train nothing, all in one stage a backbone
-    trained: tuple[str, ...]  # methods that train, each in a stage of its own
+    suites: Annotated[Names, Field(min_length=1)]
+    backbones: Annotated[Names, Field(min_length=1)]
+    untrained: Names = ()  # methods that train nothing, all in one stage a backbone
+    trained: Names  # methods that train, each in a stage of its own
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -74,19 +76,19 @@ class Run(Frozen):
 class Params(Frozen):
     """All of params.yaml, in its order. `methods` holds raw sections, each parsed by its method's own class."""
 
-    profile: str
+    profile: Name
     purpose: str  # what its results can tell, in a sentence or two: a report begins with it
     run: Run
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]  # of the replicates
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), EachOnce]  # of the replicates
     budget: str
-    budgets: dict[str, Budget]
+    budgets: dict[Name, Budget]
     tuning: Tuning
     device: Device
     max_tokens: Positive  # longest input of an example; longer ones are shortened
     world: WorldSettings
     suites: dict[Suite, SuiteSettings]
-    backbones: dict[str, BackboneSettings]
-    methods: dict[str, dict[str, Any]]
+    backbones: dict[Name, BackboneSettings]
+    methods: dict[Name, dict[str, Any]]
 
     @property
     def chosen_budget(self) -> Budget:
@@ -123,4 +125,4 @@ class Params(Frozen):
 def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"{key} names {name!r}, which has no section; known: {', '.join(sorted(known))}")
+            raise ValueError(f"{key} names {shown(name)}, which has no section; known: {', '.join(sorted(known))}")

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.tokens import CommentToken
 
 from softprompt.config import Params
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of, shown
+from softprompt.user_files import read_user_text
 
 PROFILES = Path("profiles")
 BASE = "base"
+EXPECTED_FILE = "the settings of a profile"
 TITLE = (
     "# The settings of the suite. This file is the profile `{name}`; "
     "`make use PROFILE=...` puts another one in its place."
@@ -41,12 +42,12 @@ def profile_text(name: str, folder: Path = PROFILES) -> str:
     Raises UserError where there is no such profile or it cannot be merged; `parse_params` judges the values.
     """
     if name not in profile_names(folder):
-        raise UserError(f"no profile {name!r} in {folder}; there are: {', '.join(profile_names(folder))}")
+        raise UserError(f"no profile {shown(name)} in {folder}; there are: {', '.join(profile_names(folder))}")
     base, overlay = (folder / f"{stem}.yaml" for stem in (BASE, name))
     sections = merged(_read(base), _read(overlay), f"{profile_place(name, folder)}: ")
     if sections.get("profile") != name:
-        raise UserError(f"{overlay}: profile is {sections.get('profile')!r}, but the file's name says {name!r}")
-    header = takewhile(lambda line: line.startswith("#"), overlay.read_text().splitlines())
+        raise UserError(f"{overlay}: profile is {shown(sections.get('profile'))}, but the file's name says {name!r}")
+    header = takewhile(lambda line: line.startswith("#"), read_user_text(overlay, EXPECTED_FILE).splitlines())
     return "\n".join([TITLE.format(name=name), *header, *_lines(sections)]) + "\n"
 
 
@@ -81,10 +82,11 @@ def _yaml() -> YAML:
 
 
 def _read(path: Path) -> CommentedMap:
+    text = read_user_text(path, EXPECTED_FILE)
     try:
-        content = _yaml().load(path.read_text())
-    except YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        content = _yaml().load(text)
+    except Exception as error:  # as `parse_yaml`'s
+        raise UserError(f"{path} is not YAML: {reason_of(error)}") from None
     if not isinstance(content, CommentedMap):
         raise UserError(f"{path} must be a mapping of sections, found {type(content).__name__}")
     _tidy_comments(content)

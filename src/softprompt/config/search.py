@@ -1,19 +1,36 @@
 """What tuning may try: the entries of a method's `search`, from the name of a setting to what it may be."""
 
+import sys
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat, RootModel, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, model_validator
 
 from softprompt.config.types import Frozen
+from softprompt.errors import shown
 
-Choice = bool | int | float | str
+MOST = sys.float_info.max
+
+
+def _number(value: Any) -> Any:
+    """One fault for whatever is no number, where a union would tell one for each of its types."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST <= value <= MOST:
+        raise ValueError(f"{shown(value)} is no finite number; write one such as 3 or 1.0e-3 (YAML reads 1e-3 as text)")
+    return value
+
+
+def _choice(value: Any) -> Any:
+    return value if isinstance(value, bool | str) else _number(value)
+
+
+Number = Annotated[int | float, BeforeValidator(_number)]
+Choice = Annotated[bool | int | float | str, BeforeValidator(_choice)]
 
 
 class Range(Frozen):
     """Numbers with both ends included, whole ones where the setting is a whole number."""
 
-    low: int | FiniteFloat
-    high: int | FiniteFloat
+    low: Number
+    high: Number
     log: bool = False
 
     @model_validator(mode="after")

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from softprompt.config.types import Fraction, Frozen, Positive, Suite
+from softprompt.config.names import Names
+from softprompt.config.types import Fraction, Frozen, Positive, Seed, Suite
 
 Vocabulary = Literal["29k", "34k", "common", "full"]
 NOT_THERE: dict[tuple[Suite, str], str] = {
@@ -19,7 +20,7 @@ NOT_THERE: dict[tuple[Suite, str], str] = {
 class WorldSettings(Frozen):
     """The generated world behind the suites with source `embedded`."""
 
-    seed: int = 0
+    seed: Seed = 0
     subjects: Positive = 200  # per entity type
     wordings_per_fact: Positive = 2  # wordings in which pretraining shows a fact
     withheld: Fraction = 0.1  # share of the facts that pretraining never shows
@@ -30,7 +31,7 @@ class TextSettings(Frozen):
 
     wordings_per_fact: Positive = 2  # wordings in which the text tells a fact
     withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of a relation's subjects that the text says nothing of
-    seed: int = 0
+    seed: Seed = 0
 
 
 class SuiteSettings(Frozen):
@@ -38,12 +39,12 @@ class SuiteSettings(Frozen):
 
     source: Literal["embedded", "local", "hub", "official"]
     path: str = "data/raw"  # folder of a `local` source; the pipeline notices changes in data/raw only
-    tasks: tuple[str, ...] | Literal["all"] = "all"
+    tasks: Names | Literal["all"] = "all"
     dev_share: Fraction = 0.1  # of train, carved off as dev where a suite publishes none
     train_limit: Positive | None = None  # seeded sample of the train split
     test_limit: Positive | None = None  # seeded sample of the test split
     vocabulary: Vocabulary = "full"  # lama: the words that answers are chosen among; full: the whole tokenizer
-    split_seed: int | None = None  # fewglue: draw 32 + 32 others from SuperGLUE's train file; null: the official ones
+    split_seed: Seed | None = None  # fewglue: draw 32 + 32 others from SuperGLUE's train file; null: the official ones
     text: TextSettings | None = None  # lama with a `local` source: pretraining text made of its facts
 
     @model_validator(mode="after")

@@ -38,7 +38,7 @@ def read_relations(path: Path) -> dict[str, Relation]:
     """LAMA's relations by name, each with LAMA's own template."""
     relations, ids = {}, UniqueIds("relation")
     for record in read_json_lines(path):
-        name = record.text("relation")
+        name = record.name("relation")
         ids.add(record, name)
         template = ManualTemplate("lama", read_wording(record, "template"), "LAMA, relations.jsonl")
         relations[name] = Relation(name, record.choice("type", TYPES), template)

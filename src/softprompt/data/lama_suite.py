@@ -18,6 +18,7 @@ from softprompt.data.lpaqa_prompts import lpaqa_files, read_lpaqa
 from softprompt.data.prepared_task import PreparedTask, sides
 from softprompt.data.probes import PROBES, read_probe
 from softprompt.data.splits import sample
+from softprompt.user_files import is_there
 
 LICENCE = "CC BY-NC 4.0"
 TEST_FOLDERS = ("TREx", "TREx_lms_vocab")
@@ -36,10 +37,10 @@ def fact_files(root: Path, relation: str) -> dict[str, Path]:
     wanted = {
         "train": lama / "autoprompt" / relation / "train.jsonl",
         "dev": lama / "autoprompt" / relation / "dev.jsonl",
-        "test": next((path for path in tests if path.is_file()), tests[0]),
+        "test": next((path for path in tests if is_there(path)), tests[0]),
         "withheld": lama / "withheld" / f"{relation}.jsonl",
     }
-    return {split: path for split, path in wanted.items() if path.is_file()}
+    return {split: path for split, path in wanted.items() if is_there(path)}
 
 
 def missing_facts(root: Path, relations: dict[str, Relation]) -> dict[str, str]:
@@ -81,7 +82,7 @@ def _prepare_relation(root: Path, relation: Relation, text: TextSettings | None)
     }
     templates, (sources, test_sources) = [relation.template], sides(raw)
     patterns = root / "prompts" / "pararel" / f"{name}.jsonl"
-    if patterns.exists():
+    if is_there(patterns):
         further, account = read_patterns(patterns, relation.template)
         templates, sources = templates + further, [*sources, account]
     for family, path in lpaqa_files(root, name).items():

@@ -5,11 +5,13 @@ of their optimised ensemble.
 """
 
 from pathlib import Path
+from sys import float_info
 
 from softprompt.data.lama import SAME_WORDING, ManualTemplate, read_wording, without_blanks
 from softprompt.data.record_files import read_json_lines
 from softprompt.data.rows import RawSplit
 from softprompt.data.validation import RESTORE, RawRecord
+from softprompt.user_files import is_there
 
 FAMILIES = ("mine", "paraphrase")
 TOP = 3  # templates of a family
@@ -19,7 +21,7 @@ LIGHTER = f"not among the {TOP} of highest weight"
 def lpaqa_files(root: Path, relation: str) -> dict[str, Path]:
     """The files of a relation's prompts that are there, by family."""
     paths = {family: root / "prompts" / "lpaqa" / family / f"{relation}.jsonl" for family in FAMILIES}
-    return {family: path for family, path in paths.items() if path.is_file()}
+    return {family: path for family, path in paths.items() if is_there(path)}
 
 
 def weighed_wordings(path: Path) -> list[str]:
@@ -47,6 +49,6 @@ def read_lpaqa(path: Path, family: str, earlier: list[ManualTemplate]) -> tuple[
 
 def _weight(record: RawRecord) -> float:
     weight = record.value.get("weight")
-    if not isinstance(weight, int | float) or isinstance(weight, bool) or not weight >= 0:
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight <= float_info.max:
         record.refuse("weight", weight, "a number of at least 0", RESTORE)
     return float(weight)

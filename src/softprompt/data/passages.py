@@ -13,8 +13,9 @@ from pathlib import Path
 from softprompt.data.examples import read_examples
 from softprompt.data.suite_layouts import raw_files
 from softprompt.data.validation import RESTORE
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of
 from softprompt.tasks.load import load_data_section
+from softprompt.user_files import is_there, read_user_text
 
 PASSAGE_TASKS = ("boolq", "multirc")
 XQUAD = Path("extra") / "xquad" / "xquad.en.json"
@@ -53,13 +54,13 @@ def _superglue_passages(root: Path) -> Iterator[str]:
 
 
 def _xquad_paragraphs(path: Path) -> list[str]:
-    if not path.is_file():
+    if not is_there(path):
         return []
     try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        articles = json.loads(read_user_text(path, "a SQuAD file"))["data"]
         return [str(paragraph["context"]) for article in articles for paragraph in article["paragraphs"]]
-    except (ValueError, KeyError, TypeError) as error:
-        problem = f"{type(error).__name__}: {error}"
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        problem = f"{type(error).__name__}: {reason_of(error)}"
         raise UserError(
             f"{path}: not a SQuAD file ({problem}); expected data[].paragraphs[].context; {RESTORE}"
         ) from None

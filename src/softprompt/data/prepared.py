@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from softprompt.data.manifest import MANIFEST, VOCABULARY
 from softprompt.data.prepared_task import TEST_SPLITS
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of
 from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
 
@@ -23,8 +23,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a prepared suite; run `dvc repro prepare@{folder.name}` first")
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    manifest = _read_json(path)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("tasks"), dict):
+        raise UserError(f"{path}: not a manifest; run `dvc repro prepare@{folder.name}` again")
     return manifest
+
+
+def _read_json(path: Path) -> Any:
+    """The content of a file of a suite. Raises UserError where it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        again = f"run `dvc repro prepare@{path.parent.name}` again"
+        raise UserError(f"{path}: damaged ({reason_of(error)}); {again}") from None
 
 
 def whole_manifest(paths: Paths, suite: str) -> dict[str, Any]:
@@ -64,7 +75,7 @@ def load_split(folder: Path, task: str, split: str) -> pd.DataFrame:
     if split not in splits(folder, task):
         raise UserError(f"{folder / task}: no split {split!r}; it has {', '.join(splits(folder, task))}")
     path = folder / task / f"{split}.parquet"
-    if sha256_of_file(path) != _entry(folder, task)["splits"][split]["sha256"]:
+    if not path.is_file() or sha256_of_file(path) != _entry(folder, task)["splits"][split].get("sha256"):
         raise UserError(f"{path}: not the table that {MANIFEST} describes; run `dvc repro prepare@{folder.name}` again")
     table = pq.read_table(path)
     return pd.DataFrame({name: table.column(name).to_pylist() for name in table.column_names}, dtype=object)
@@ -76,7 +87,7 @@ def load_vocabulary(folder: Path) -> list[list[str]] | None:
     path = folder / VOCABULARY
     if not path.is_file():
         return None
-    lists: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    lists: list[list[str]] = _read_json(path)
     return lists
 
 

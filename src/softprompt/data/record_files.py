@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.data.validation import RESTORE, RawRecord
-from softprompt.errors import UserError
+from softprompt.errors import UserError, listed, reason_of
+from softprompt.user_files import read_user_bytes
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 TREEBANK = "stsa.binary."  # what the names of the Stanford treebank's files begin with
@@ -41,19 +42,29 @@ def read_tsv(path: Path) -> Iterator[RawRecord]:
 def read_csv(path: Path) -> Iterator[RawRecord]:
     """The rows of a CSV file as texts by column: a header, and quotes around values with commas or line ends."""
     rows = csv.reader(f"{line}\n" for line in read_lines(path))
-    return _by_header(path, ((rows.line_num, values) for values in rows))
+    try:
+        yield from _by_header(path, ((rows.line_num, values) for values in rows))
+    except csv.Error as error:  # such as a text of more than 131,072 characters, of which no backbone reads a tenth
+        raise UserError(
+            f"{path}:{rows.line_num}: {reason_of(error)}; close every quotation mark, shorten texts"
+        ) from None
 
 
 def _by_header(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[RawRecord]:
     """Records of numbered rows, of which the first names the columns."""
     numbered = iter(rows)
-    _, header = next(numbered)
+    line, header = next(numbered)
+    if len(set(header)) < len(header):
+        raise UserError(f"{path}:{line}: the columns {listed(header)}; expected different names; {RESTORE}")
+    number = line
     for number, values in numbered:
         if len(values) != len(header):
             raise UserError(
-                f"{path}:{number}: {len(values)} columns; expected {len(header)} ({', '.join(header)}); {RESTORE}"
+                f"{path}:{number}: {len(values)} columns; expected {len(header)} ({listed(header)}); {RESTORE}"
             )
         yield RawRecord(path, number, dict(zip(header, values, strict=True)))
+    if number == line:
+        raise UserError(f"{path}: no row below the names of the columns ({listed(header)}); put the rows there")
 
 
 def read_json_lines(path: Path) -> Iterator[RawRecord]:
@@ -80,9 +91,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _lines(path: Path, what: str) -> list[bytes]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected {what}; put the official file there")
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    content = read_user_bytes(path, what)
     if not content.strip():
         raise UserError(f"{path}: the file is empty; expected {what}; put the official file there again")
     return content.removesuffix(b"\n").split(b"\n")
@@ -91,6 +100,7 @@ def _lines(path: Path, what: str) -> list[bytes]:
 def _parse(path: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any]:
     try:
         value = json.loads(line.decode("utf-8"))
+        halved = b"\\u" in line and LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; expected UTF-8 text; {RESTORE}"
@@ -100,8 +110,10 @@ def _parse(path: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any
         raise UserError(
             f"{path}:{number}: not JSON at character {error.pos + 1} ({error.msg}); expected a JSON object; {why}"
         ) from None
+    except (ValueError, RecursionError) as error:  # a whole number of thousands of digits, or brackets without end
+        raise UserError(f"{path}:{number}: {reason_of(error)}; expected a JSON object; {RESTORE}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}:{number}: a {type(value).__name__}; expected a JSON object; {RESTORE}")
-    if b"\\u" in line and LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+    if halved:
         raise UserError(f"{path}:{number}: half a character (a lone \\ud800..\\udfff); expected whole ones; {RESTORE}")
     return value

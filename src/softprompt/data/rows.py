@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from softprompt.errors import UserError
+
 
 @dataclass(frozen=True)
 class Row:
@@ -29,7 +31,10 @@ class RawSplit:
     repaired: Counter[str] = field(default_factory=Counter)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a table of texts: id, group, label, then the fields."""
+        """The rows as a table of texts: id, group, label, then the fields. Raises UserError where none is left."""
+        if not self.rows:
+            why = ", ".join(f"{count}: {reason}" for reason, count in self.dropped.items())
+            raise UserError(f"{self.path}: no row of it can be used (dropped are {why}); put the official file there")
         return pd.DataFrame(
             [{"id": row.id, "group": row.group, "label": row.label, **row.fields} for row in self.rows], dtype=object
         )

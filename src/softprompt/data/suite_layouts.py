@@ -98,7 +98,7 @@ def raw_files(root: Path, data: DataSection, *, redrawn: bool = False) -> dict[s
         stand_in = data.membership.stand_ins.get(split)
         wanted = [pattern.format(folder=data.folder) for pattern in patterns]
         wanted += [f"{data.suite}/{data.folder}/{stand_in}"] if stand_in else []
-        paths = [path for pattern in wanted for path in sorted(root.glob(pattern)) if path.is_file()]
+        paths = [path for pattern in wanted for path in sorted(root.glob(pattern))]
         if paths:
             files[split] = paths[0]
     return files

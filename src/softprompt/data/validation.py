@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from softprompt.errors import UserError
+from softprompt.config.names import EXPECTED, is_name
+from softprompt.errors import UserError, listed, shown
 
 RESTORE = "restore the official file or mend the row"
 
@@ -20,12 +21,12 @@ class RawRecord:
         self.prefix = prefix
 
     def refuse(self, field: str, value: object, expected: str, fix: str = RESTORE) -> NoReturn:
-        shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-        raise UserError(f"{self.path}:{self.line}: field `{self.prefix}{field}` is {shown}; expected {expected}; {fix}")
+        place = f"{self.path}:{self.line}: field `{self.prefix}{field}`"
+        raise UserError(f"{place} is {shown(value)}; expected {expected}; {fix}")
 
     def _get(self, field: str, expected: str) -> Any:
         if field not in self.value:
-            held = ", ".join(sorted(self.value)) or "no fields"
+            held = listed(sorted(self.value)) or "no fields"
             raise UserError(
                 f"{self.path}:{self.line}: field `{self.prefix}{field}` is missing (the row has {held}); "
                 f"expected {expected}; {RESTORE}"
@@ -39,6 +40,13 @@ class RawRecord:
             self.refuse(field, value, f"a text, not a {type(value).__name__}")
         if not may_be_empty and not value.strip():
             self.refuse(field, value, "a text that is not empty")
+        return value
+
+    def name(self, field: str) -> str:
+        """A text that may name a folder and be printed as it stands."""
+        value = self.text(field)
+        if not is_name(value):
+            self.refuse(field, value, EXPECTED)
         return value
 
     def texts(self, field: str) -> list[str]:
@@ -57,11 +65,11 @@ class RawRecord:
 
     def choice(self, field: str, options: Mapping[Any, str]) -> str:
         """The name that `options` gives the value there. The type counts: 1 is not true."""
-        shown = ", ".join(json.dumps(option) for option in options)
-        value = self._get(field, f"one of {shown}")
+        valid = ", ".join(json.dumps(option) for option in options)
+        value = self._get(field, f"one of {valid}")
         names = [name for option, name in options.items() if type(option) is type(value) and option == value]
         if not names:
-            self.refuse(field, value, f"one of {shown}")
+            self.refuse(field, value, f"one of {valid}")
         return names[0]
 
     def child(self, field: str) -> "RawRecord":
@@ -101,4 +109,4 @@ def one_of(names: Sequence[str], known: Sequence[str], *, what: str) -> None:
     """Raises a UserError that lists the known names when one of `names` is not among them."""
     for name in names:
         if name not in known:
-            raise UserError(f"unknown {what} {name!r}; valid ones: {', '.join(known)}")
+            raise UserError(f"unknown {what} {shown(name)}; valid ones: {', '.join(known)}")

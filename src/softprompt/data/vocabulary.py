@@ -5,8 +5,9 @@ from pathlib import Path
 
 from softprompt.config import Vocabulary
 from softprompt.data.validation import RESTORE
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of
 from softprompt.tasks.task import WORD_START
+from softprompt.user_files import is_there, read_user_text
 
 FILES: dict[Vocabulary, str] = {"29k": "29k-vocab.json", "34k": "34k-vocab.json", "common": "common_vocab_cased.txt"}
 
@@ -20,7 +21,7 @@ def read_vocabulary(root: Path, name: Vocabulary) -> list[list[str]] | None:
     if name == "full":
         return None
     path = root / "lama" / "vocab" / FILES[name]
-    if not path.is_file():
+    if not is_there(path):
         raise UserError(
             f"suites.lama.vocabulary is {name!r}, but there is no file {path}; put it there or set vocabulary: full"
         )
@@ -32,20 +33,17 @@ def read_vocabulary(root: Path, name: Vocabulary) -> list[list[str]] | None:
 
 def _lines(path: Path) -> set[str]:
     """A word a line."""
-    try:
-        return {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; expected a word a line; {RESTORE}") from None
+    return {line.strip() for line in read_user_text(path, "a word a line").splitlines()} - {""}
 
 
 def _lists(path: Path, *, shared: bool) -> list[set[str]]:
     """An object of model name -> list of tokens as that model writes them: these lists, or what they all share."""
     try:
-        lists = [{str(token) for token in tokens} for tokens in json.loads(path.read_text(encoding="utf-8")).values()]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a vocabulary file ({error}); expected an object of model name -> list of tokens; {RESTORE}"
-        ) from None
+        content = json.loads(read_user_text(path, "a vocabulary"))
+        lists = [{str(token) for token in tokens} for tokens in content.values()]
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        expected = f"expected an object of model name -> list of tokens; {RESTORE}"
+        raise UserError(f"{path}: not a vocabulary file ({reason_of(error)}); {expected}") from None
     if not shared or not lists:
         return lists
     return [set.intersection(*({token.removeprefix(WORD_START) for token in tokens} for tokens in lists))]

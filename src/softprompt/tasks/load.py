@@ -1,18 +1,22 @@
 """YAML definition -> Task, or its section `data`. What cannot be is refused by file and key."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from softprompt.config import Frozen
-from softprompt.errors import UserError
+from softprompt.config.names import EXPECTED, is_name
+from softprompt.config.parsing import key_of, parse_yaml
+from softprompt.errors import UserError, reason_of, shown
 from softprompt.tasks.data_section import DataSection
 from softprompt.tasks.definition_checks import check_task, kinds_of
 from softprompt.tasks.task import Task, Template
+from softprompt.user_files import read_user_text
 
 Model = TypeVar("Model", bound=Frozen)
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -35,7 +39,7 @@ def definition_path(definitions: Path, suite: str, name: str) -> Path:
     files = _definition_files(definitions)
     if (suite, name) not in files:
         valid = ", ".join(sorted(known for one, known in files if one == suite))
-        raise UserError(f"suite {suite} has no task {name!r} with templates; valid ones: {valid}")
+        raise UserError(f"suite {suite} has no task {shown(name)} with templates; valid ones: {valid}")
     return files[suite, name]
 
 
@@ -45,6 +49,8 @@ def _definition_files(definitions: Path) -> dict[tuple[str, str], Path]:
     files: dict[tuple[str, str], Path] = {}
     for path in sorted(definitions.rglob("*.yaml")):
         for suite in _content(path).get(DATA, {}).get("suites", {}):
+            if not is_name(path.stem):
+                raise UserError(f"{path}: {shown(path.stem)} cannot name a task; expected {EXPECTED}; rename the file")
             other = files.setdefault((suite, path.stem), path)
             if other != path:
                 raise UserError(f"{path}: suite {suite} has a task {path.stem!r} already, in {other}; rename the file")
@@ -53,10 +59,7 @@ def _definition_files(definitions: Path) -> dict[tuple[str, str], Path]:
 
 def _content(path: Path) -> dict[str, Any]:
     """The mapping in a definition's file, its section `data` a mapping too where there is one."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a task definition ({error}); expected a YAML mapping") from None
+    content = parse_yaml(read_user_text(path, "a task definition"), str(path))
     data = content.get(DATA, {}) if isinstance(content, dict) else None
     if not isinstance(data, dict) or not isinstance(data.get("suites", {}), dict):
         raise UserError(f"{path}: not a task definition; expected a YAML mapping, as are `data` and `data.suites`")
@@ -109,22 +112,33 @@ def _validated(model: type[Model], content: dict[str, Any], path: Path, place: s
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = place + ".".join(str(part) for part in first["loc"])
+        where = place + key_of(first, content)
         advice = "quote Yes, No, true and false"
-        raise UserError(f"{path}: `{where}` is {first['input']!r}: {first['msg']}; {advice}") from None
+        raise UserError(f"{path}: `{where}` is {shown(first['input'])}: {first['msg']}; {advice}") from None
 
 
 def relation_templates(path: Path) -> list[dict[str, Any]]:
     """The manual templates of a LAMA relation. One that has its subject after the blank cannot suit causal models."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected the templates of a prepared relation; run prepare@lama first")
-    templates = json.loads(path.read_text(encoding="utf-8"))["templates"]
-    return [{**template, "kinds": kinds_of(template["text"])} for template in templates]
+    with _damage_named(path):
+        templates = json.loads(path.read_bytes())["templates"]
+        return [{**template, "kinds": kinds_of(template["text"])} for template in templates]
 
 
 def discrete_prompts(path: Path) -> tuple[Template, ...]:
     """The prompts of words that a relation has beside its manual templates; none where the file is not there."""
     if not path.is_file():
         return ()
-    prompts = json.loads(path.read_text(encoding="utf-8"))["prompts"]
-    return tuple(Template.model_validate({**prompt, "kinds": kinds_of(prompt["text"])}) for prompt in prompts)
+    with _damage_named(path):
+        prompts = json.loads(path.read_bytes())["prompts"]
+        return tuple(Template.model_validate({**prompt, "kinds": kinds_of(prompt["text"])}) for prompt in prompts)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turns what goes wrong with a file that `prepare` wrote into a UserError."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({reason_of(error)}); run `dvc repro prepare@{LAMA}` again") from None

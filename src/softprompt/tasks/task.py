@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from softprompt.config import Frozen, Kind
+from softprompt.config.names import Name
 
 Role = Literal["manual", "p_tuning", "plain"]
 AnswerForm = Literal["label", "candidates", "generation", "tagging"]
@@ -68,8 +69,8 @@ class Task(Frozen):
     further prompts of words, of LAMA relations only: LPAQA's and published triggers.
     """
 
-    suite: str
-    name: str
+    suite: Name
+    name: Name
     version: int
     fields: tuple[str, ...]
     head_fields: tuple[str, ...]  # one or two fields (or `candidate`), as a classification head reads them

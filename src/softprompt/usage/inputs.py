@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from softprompt.data.formats import Format, format_of
-from softprompt.data.record_files import read_csv, read_json_lines, read_lines
+from softprompt.data.record_files import LONE_SURROGATE, read_csv, read_json_lines, read_lines
 from softprompt.data.validation import RawRecord
-from softprompt.errors import UserError
+from softprompt.errors import UserError, listed, shown
 from softprompt.tasks.load import LAMA, load_data_section
 from softprompt.tasks.task import Task
 
@@ -26,6 +26,9 @@ def read_inputs(task: Task, file: Path | None, texts: Sequence[str]) -> pd.DataF
     `texts`: of a task with one field a text each, of others one example as field=text. Raises UserError naming file,
     row and field.
     """
+    for text in texts:
+        if not text.isprintable() and LONE_SURROGATE.search(text):
+            raise UserError(f"{shown(text)}: bytes that are not UTF-8; write UTF-8 text, or put it into a file")
     records = _file_records(task, file) if file is not None else _text_records(task, texts)
     rows = [{"row": record.line, **fields} for record in records for fields in _fields_of(task, record)]
     if not rows:
@@ -55,7 +58,7 @@ def _text_records(task: Task, texts: Sequence[str]) -> list[RawRecord]:
     pairs = [text.partition("=") for text in texts]
     for text, (name, equals, _) in zip(texts, pairs, strict=True):
         if not equals or not name.isidentifier():
-            raise UserError(f"{text!r} is not of the form field=text; {task.key} needs {_expected(task)}")
+            raise UserError(f"{shown(text)} is not of the form field=text; {task.key} needs {_expected(task)}")
     return [RawRecord(COMMAND_LINE, 1, {name: value for name, _, value in pairs})] if pairs else []
 
 
@@ -91,7 +94,7 @@ def _refuse_missing(task: Task, record: RawRecord, needed: Sequence[str]) -> Non
     missing = [name for name in needed if name not in record.value]
     if missing:
         raise UserError(
-            f"{record.path}:{record.line}: field `{missing[0]}` is missing (there is {', '.join(record.value)}); "
+            f"{record.path}:{record.line}: field `{missing[0]}` is missing (there is {listed(record.value)}); "
             f"{task.key} needs {', '.join(needed)}"
         )
 

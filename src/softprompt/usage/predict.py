@@ -13,7 +13,7 @@ from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.files import write_csv
 from softprompt.inputs.batches import inference_chunks
 from softprompt.inputs.label_space import LabelSpace
-from softprompt.reporting.rendering.markdown import percent, table
+from softprompt.reporting.rendering.markdown import as_text, percent, table
 from softprompt.tasks.candidates import candidates_of
 from softprompt.usage.cells import TrainedCell
 
@@ -53,13 +53,13 @@ def render_predictions(chosen: TrainedCell, predictions: pd.DataFrame) -> str:
     for example in predictions.to_dict("records"):
         text = " | ".join(str(example[name]) for name in chosen.task.fields)
         label_space = [
-            f"{example[f'answer_{place}']} {percent(example[f'probability_{place}'])}"
+            f"{as_text(str(example[f'answer_{place}']))} {percent(example[f'probability_{place}'])}"
             for place in range(1, width + 1)
             if pd.notna(example[f"answer_{place}"])
         ]
         rows.append([str(example["row"]), _shortened(text), *label_space, *[""] * (width - len(label_space))])
     header = ["row", "input", "answer, probability in %", *[""] * (width - 1)]
-    return f"{chosen.name()}, template {template}\n\n{table(header, rows, left=2 + width)}"
+    return f"{chosen.name()}, template {as_text(template)}\n\n{table(header, rows, left=2 + width)}"
 
 
 @torch.no_grad()
@@ -123,8 +123,8 @@ def _majority(chosen: TrainedCell) -> Ranking:
 
 
 def _shortened(text: str) -> str:
-    line = " ".join(text.split()).replace("|", "/")
-    return line if len(line) <= SHOWN_LETTERS else f"{line[: SHOWN_LETTERS - 1]}…"
+    line = " ".join(text.split())
+    return as_text(line if len(line) <= SHOWN_LETTERS else f"{line[: SHOWN_LETTERS - 1]}…")
 
 
 def to_csv(predictions: pd.DataFrame, out: Path) -> str:

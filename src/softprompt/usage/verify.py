@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import ReportContext
@@ -44,11 +44,11 @@ def _provenance(reports: Path) -> dict[str, Any]:
     path = reports / PROVENANCE
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `dvc repro aggregate` first")
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes()
     try:
         content: dict[str, Any] = json.loads(text)
-        whole = sealed(content) == text
-    except (ValueError, AttributeError):
+        whole = sealed(content).encode() == text
+    except (ValueError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise UserError(f"{path}: changed since it was written; run `dvc repro aggregate`")
@@ -58,9 +58,9 @@ def _provenance(reports: Path) -> dict[str, Any]:
 def changed_files(reports: Path, recorded: dict[str, Any]) -> Iterator[str]:
     """A line for every file of a report that was changed, is missing, or was not made with it."""
     try:
-        timings = json.loads((reports / TIMINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        yield f"{reports / TIMINGS}: not readable ({error})"
+        timings = dict(json.loads((reports / TIMINGS).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        yield f"{reports / TIMINGS}: not readable ({reason_of(error)})"
         timings = {}
     digests = recorded["report"] | timings
     for name, digest in digests.items():

@@ -14,6 +14,7 @@ from softprompt.registry import Registry
 from softprompt.tasks.data_section import DataSection
 
 Row = dict[str, Any]
+LONGEST_NUMBER = 18  # digits of an id
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class Format:
 
 def _decimal(record: RawRecord, column: str) -> str:
     text = record.text(column)
-    if not text.isdecimal():
-        record.refuse(column, text, "a whole number of at least 0")
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER:
+        record.refuse(column, text, f"a whole number of at least 0, of at most {LONGEST_NUMBER} digits")
     return str(int(text))
 
 

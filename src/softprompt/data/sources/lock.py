@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of
 from softprompt.files import write_atomically
 
 
@@ -28,8 +28,8 @@ class Lock:
             return {}
         try:
             entries = json.loads(self.path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{self.path}: not JSON ({error}); restore it from git or delete it") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.path}: not JSON ({reason_of(error)}); restore it from git or delete it") from None
         if not isinstance(entries, dict) or not all(isinstance(entry, str) for entry in entries.values()):
             raise UserError(f"{self.path}: expected an object of texts; restore it from git or delete it")
         return entries

@@ -46,10 +46,14 @@ def digest_of(content: str | bytes) -> str:
 
 
 def digest_of_input(path: Path) -> str:
-    """Hex sha256 of a file's bytes; of a JSON result, of its content without costs."""
+    """Hex sha256 of a file's bytes; of a JSON result, unless it is damaged, of its content without costs."""
     if path.name != "result.json":
         return sha256_of_file(path)
-    return digest_of(json.dumps(_without_costs(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True))
+    try:
+        content = _without_costs(json.loads(path.read_bytes()))
+    except (ValueError, RecursionError):
+        return sha256_of_file(path)
+    return digest_of(json.dumps(content, sort_keys=True))
 
 
 def _without_costs(content: Any) -> Any:

@@ -8,6 +8,7 @@ from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.analysis.wordings import WIDE
 from softprompt.reporting.rendering.markdown import (
+    as_text,
     counted,
     interval,
     joined,
@@ -106,7 +107,8 @@ def edge_sentence(report: Report) -> str:
 def gap_lines(gaps: list[Gap]) -> list[str]:
     """A line a reason."""
     return [
-        f"{gap.status}: `{gap.method}` on {gap.backbone}, {gap.suite} ({_cells(gap)}): {gap.reason}" for gap in gaps
+        f"{gap.status}: `{gap.method}` on {gap.backbone}, {gap.suite} ({_cells(gap)}): {as_text(gap.reason)}"
+        for gap in gaps
     ]
 
 

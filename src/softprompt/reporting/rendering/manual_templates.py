@@ -3,7 +3,7 @@
 from softprompt.reporting.analysis.frames import groups_of, rows_of, select
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.wordings import template_headlines
-from softprompt.reporting.rendering.markdown import DASH, percent, table
+from softprompt.reporting.rendering.markdown import DASH, as_code, as_text, percent, table
 from softprompt.tasks.template_families import family_of
 
 
@@ -16,7 +16,12 @@ def wording_table(report: Report, suite: str) -> str:
         cells.setdefault((row.task, row.template), {})[row.backbone] = f"{percent(row.score)}{chosen}"
     backbones = report.context.backbones
     rows = [
-        [task, template, _code(wordings.get((task, template), "")), *(scores.get(name, DASH) for name in backbones)]
+        [
+            task,
+            as_text(template),
+            as_code(wordings.get((task, template), "")),
+            *(scores.get(name, DASH) for name in backbones),
+        ]
         for (task, template), scores in cells.items()
     ]
     return table(["task", "template", "wording", *backbones], rows, left=3) if rows else ""
@@ -49,7 +54,9 @@ def family_table(report: Report, suite: str) -> str:
         count = len(own.drop_duplicates(["task", "template"]))
         by_task = own.groupby(["backbone", "task"])["score"].mean()
         means = by_task.groupby("backbone").mean().to_dict()
-        rows.append([family, state, str(count), *(percent(means.get(name)) for name in report.context.backbones)])
+        rows.append(
+            [as_text(family), state, str(count), *(percent(means.get(name)) for name in report.context.backbones)]
+        )
     return table(["family", "in text", "templates", *report.context.backbones], rows, left=2)
 
 
@@ -66,8 +73,3 @@ def stated_facts_lines(report: Report) -> list[str]:
                 "that it can be asked: each fact through a wording that states it."
             )
     return lines
-
-
-def _code(text: str) -> str:
-    """A bar would end the cell."""
-    return f"`{text}`".replace("|", r"\|") if text else ""

@@ -1,11 +1,14 @@
 """Numbers and tables as Markdown: one way to write each, so that reports can be compared line by line."""
 
 import math
+import re
 from collections.abc import Sequence
 
 DASH = "–"
 NOT_APPLICABLE = "n/a"
 MAY_BE_BEST = "●"
+MEANT = re.compile(r"[\\`*\[\]<>&|~]|(?<!\w)_|_(?!\w)")
+BACKTICKS = re.compile("`+")
 
 
 def percent(value: float | None) -> str:
@@ -49,6 +52,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
     """A Markdown table whose first `left` columns are text and the others numbers, aligned right."""
     rule = ["---"] * left + ["---:"] * (len(header) - left)
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
+
+
+def as_text(text: str) -> str:
+    """Data within a line or a cell: none of its letters means anything to Markdown or HTML, nor ends the line."""
+    return MEANT.sub(r"\\\g<0>", _in_one_line(text))
+
+
+def as_code(text: str) -> str:
+    """Data as code within a line or a cell. Only a bar would end the cell all the same."""
+    line = _in_one_line(text)
+    fence = "`" * (max(map(len, BACKTICKS.findall(line)), default=0) + 1)
+    pad = " " if len(fence) > 1 else ""
+    return f"{fence}{pad}{line}{pad}{fence}".replace("|", r"\|") if line else ""
+
+
+def _in_one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def joined(names: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ from softprompt.reporting.rendering.manual_templates import (
     stated_facts_lines,
     wording_table,
 )
-from softprompt.reporting.rendering.markdown import counted, whole_percent
+from softprompt.reporting.rendering.markdown import as_text, counted, whole_percent
 from softprompt.reporting.rendering.parameter_counts import run_parameters, source_parameters
 from softprompt.reporting.rendering.provenance import data_lines, overlap_lines, run_lines
 from softprompt.reporting.rendering.published import MARK, published_table
@@ -117,7 +117,7 @@ def render_suite(report: Report, suite: str) -> str:
         mark=MARK,
         curves=not select(report.curves, suite=suite).empty,
         gaps=gap_lines([gap for gap in report.gaps if gap.suite == suite]),
-        left_out={name: entry["reason"] for name, entry in left_out.items()},
+        left_out={as_text(name): as_text(entry["reason"]) for name, entry in left_out.items()},
     )
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from softprompt.reporting.analysis.collect import Collected, Manifest
-from softprompt.reporting.rendering.markdown import counted, joined
+from softprompt.reporting.rendering.markdown import as_text, counted, joined
 from softprompt.results import Cell
 from softprompt.tasks.load import LAMA
 
@@ -26,7 +26,7 @@ def data_lines(collected: Collected) -> list[str]:
 def note_lines(manifest: Manifest) -> list[str]:
     """Where a file stands in for the published one; LAMA's notes name its probes, which its page shows."""
     notes = {} if manifest.suite == LAMA else {task: entry["note"] for task, entry in manifest.content["tasks"].items()}
-    return [f"{manifest.suite}/{task}: {note}" for task, note in notes.items() if note]
+    return [f"{manifest.suite}/{task}: {as_text(note)}" for task, note in notes.items() if note]
 
 
 def overlap_lines(manifest: Manifest) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from softprompt.reporting.analysis.frames import groups_of, rows_of, select
 from softprompt.reporting.analysis.report import Report
-from softprompt.reporting.rendering.markdown import DASH, percent, table
+from softprompt.reporting.rendering.markdown import DASH, as_code, percent, table
 
 USAGE = ["backbone", "method", "suite", "cells", "prompts", "effective", "least_effective", "largest", "unused"]
 SHOWN_VECTORS = 8  # of a prompt; the others are in nearest_tokens.csv
@@ -55,15 +55,14 @@ def _words(nearest: pd.DataFrame) -> dict[str, str]:
     found = {}
     for (vector,), group in nearest.groupby(["vector"], sort=False):
         ordered = group.sort_values("rank")
-        words = " ".join(as_code(token) for token in ordered["token"])
+        words = " ".join(token_as_code(token) for token in ordered["token"])
         found[str(vector)] = f"{words} ({ordered['cosine'].iloc[0]:.2f})"
     return found
 
 
-def as_code(token: str) -> str:
-    """A token in a cell of a table: blanks made visible, marks that would end the code or the cell replaced."""
-    visible = token.replace(" ", "␣").replace("\n", "↵").replace("`", "ˋ").replace("|", "\\|")
-    return f"`{visible or DASH}`"
+def token_as_code(token: str) -> str:
+    """A token in a cell of a table, its blanks and line ends made visible."""
+    return as_code(token.replace(" ", "␣").replace("\n", "↵") or DASH)
 
 
 def usage_summary(usage: pd.DataFrame) -> pd.DataFrame:
