@@ -58,7 +58,7 @@ facts: .venv/run.stamp
 	dvc repro
 
 clean:
-	rm -rf data models results mlartifacts mlflow.db
+	rm -rf data models results mlartifacts mlflow.db .locks
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

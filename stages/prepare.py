@@ -3,13 +3,16 @@ data/test/SUITE."""
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from softprompt.config import Params
 from softprompt.paths import Paths
 from softprompt.stage import run_stage
 
+if TYPE_CHECKING:
+    from softprompt.config import Params
 
-def prepare(params: Params, arguments: argparse.Namespace) -> None:
+
+def prepare(params: "Params", arguments: argparse.Namespace) -> None:
     from softprompt.data.prepare import prepare_suite
 
     suite = arguments.suite

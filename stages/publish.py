@@ -4,13 +4,16 @@ import argparse
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from softprompt.config import Params
 from softprompt.paths import Paths
 from softprompt.stage import run_stage
 
+if TYPE_CHECKING:
+    from softprompt.config import Params
 
-def publish(params: Params, arguments: argparse.Namespace) -> None:  # noqa: ARG001 - stages share a signature
+
+def publish(params: "Params", arguments: argparse.Namespace) -> None:  # noqa: ARG001 - stages share a signature
     from softprompt.reporting.context import report_context
     from softprompt.tracking import publish as publish_results
 

@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from softprompt.config import Params
 from softprompt.paths import Paths
 from softprompt.stage import run_stage
 
+if TYPE_CHECKING:
+    from softprompt.config import Params
 
-def untrained(params: Params, arguments: argparse.Namespace) -> None:
+
+def untrained(params: "Params", arguments: argparse.Namespace) -> None:
     from softprompt.backbones.loading import load_configured
     from softprompt.experiments.train import train_method
     from softprompt.methods import build_method

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from softprompt.errors import UserError
+from softprompt.endings import exit_status
 from softprompt.quiet import keep_quiet
 from softprompt.stage import PARAMS
 from softprompt.usage.commands import add_commands, run_command
@@ -28,13 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("verify", help="whether reports/ is what was recorded, and follows from results/ and data/")
     add_commands(commands)
     asked = parser.parse_args(arguments)
-    try:
-        page = _page(asked)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(page + "\n")
-    return 0
+    return exit_status(lambda: sys.stdout.write(_page(asked) + "\n"))
 
 
 def _page(asked: argparse.Namespace) -> str:

@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write beside the target, then rename: a reader or a killed run never sees half a file."""
+    """Write beside the target, then rename: a reader or a killed run never sees half a file.
+
+    One process writes a file at a time. What a killed one left beside the target goes with the next write.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     data = content.encode() if isinstance(content, str) else content
     try:
         temporary.write_bytes(data)
         temporary.replace(path)
-    finally:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

@@ -14,11 +14,13 @@ import pandas as pd
 
 from softprompt.backbones.loading import load_configured
 from softprompt.config import Params
+from softprompt.endings import exit_status
 from softprompt.errors import UserError
 from softprompt.evaluation.evaluate import evaluate_backbone
 from softprompt.experiments.checks import load_checked_params
 from softprompt.experiments.train import train_method
 from softprompt.files import write_atomically
+from softprompt.locks import only_process
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.quiet import keep_quiet
@@ -30,7 +32,7 @@ from softprompt.reporting.analysis.intervals import ALL_TASKS
 from softprompt.reporting.analysis.report import Report, build_report
 from softprompt.reporting.context import report_context
 from softprompt.reporting.rendering.markdown import percent, table
-from softprompt.stage import PARAMS
+from softprompt.stage import LOCKS, PARAMS
 
 METHODS = ("prompt_tuning", "p_tuning", "prefix_tuning", "p_tuning_v2", "prompt_pool")
 MASTER_SEEDS = (1, 2, 3, 4)
@@ -76,21 +78,22 @@ class Retuned:
 def main() -> int:
     """The exit status: 1 where params.yaml is not valid or the default was not run."""
     keep_quiet()
-    try:
-        params, paths = load_checked_params(PARAMS), Paths()
-        if params.tuning.scheme != "replicate":
-            raise UserError("make retune tunes again with fresh seeds, which needs tuning.scheme: replicate")
-        context = report_context(params)
+    return exit_status(retune)
+
+
+def retune() -> None:
+    """Tune and train again what the experiment asks for, then write its page."""
+    params, paths = load_checked_params(PARAMS), Paths()
+    if params.tuning.scheme != "replicate":
+        raise UserError("make retune tunes again with fresh seeds, which needs tuning.scheme: replicate")
+    context = report_context(params)
+    with only_process("retune", LOCKS):
         collected = collect(paths, context)
         printed = build_report(collected, context)
         again = [_report_on(fresh_seeds(params, master), METHODS, f"seeds_{master}") for master in MASTER_SEEDS]
         wide = _collected_of(widened(params), (WIDENED,), "wider")
         moved = build_report(with_method_of(collected, wide, WIDENED), context)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    write_atomically(PAGE, page(retuned(printed, again), printed, moved))
-    return 0
+        write_atomically(PAGE, page(retuned(printed, again), printed, moved))
 
 
 def fresh_seeds(params: Params, master: int) -> Params:

@@ -1,38 +1,49 @@
-"""What all stages share: quiet surroundings, parsed params, and errors a user can read."""
+"""What all stages share: quiet surroundings, parsed params, one process a stage, and errors a user can read."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from softprompt.config import Params
-from softprompt.errors import UserError
+from softprompt.endings import STARTED_BY_DVC, end_with_parent, exit_status
 from softprompt.quiet import keep_quiet
 
+if TYPE_CHECKING:  # takes time, in which nobody would see to signals
+    from softprompt.config import Params
+
 PARAMS = Path("params.yaml")
+LOCKS = Path(".locks")
 
 
 def run_stage(
-    work: Callable[[Params, argparse.Namespace], None], flags: Sequence[str] = (), *, offline: bool = True
+    work: Callable[["Params", argparse.Namespace], None], flags: Sequence[str] = (), *, offline: bool = True
 ) -> int:
     """Parse `flags` (each with one name as value) and params.yaml, do the work, and return the exit status.
 
     Unless `offline` is false, the Hugging Face hub is switched off for the stage.
-
-    A UserError is printed without a traceback; everything else is a bug and shows one.
     """
+    if STARTED_BY_DVC in os.environ:
+        end_with_parent()
     keep_quiet(offline=offline)
-    from softprompt.experiments.checks import (
-        load_checked_params,  # imports transformers, which must find the quiet settings
-    )
+    return exit_status(lambda: _alone(work, flags))
 
+
+def _alone(work: Callable[["Params", argparse.Namespace], None], flags: Sequence[str]) -> None:
+    """The work of a stage, in the only process of it."""
     parser = argparse.ArgumentParser()
     for flag in flags:
         parser.add_argument(flag, required=True)
     arguments = parser.parse_args()
-    try:
-        work(load_checked_params(PARAMS), arguments)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
+    from softprompt.experiments.checks import load_checked_params  # imports transformers: the surroundings are quiet
+    from softprompt.locks import only_process
+
+    params = load_checked_params(PARAMS)
+    with only_process(stage_name(arguments), LOCKS):
+        work(params, arguments)
+
+
+def stage_name(arguments: argparse.Namespace) -> str:
+    """As `dvc` says it: train@p_tuning-tiny_bert."""
+    return "@".join(filter(None, (Path(sys.argv[0]).stem, "-".join(vars(arguments).values()))))

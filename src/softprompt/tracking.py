@@ -51,6 +51,7 @@ def publish(
     }
     tags = {PROFILE: context.profile} | ({COMMIT: git_commit} if git_commit else {})
     with _quick_commits():
+        _make_whole(store)
         _refuse_unusable(store)
         client = MlflowClient(store)
         return sum(_bring_up_to_date(client, _experiment(client, name, artifacts), runs[name], tags) for name in runs)
@@ -88,6 +89,19 @@ def _refuse_unusable(store: str) -> None:
             f"{engine.url.database}: not usable ({' '.join(found.split())}); close what else has it open, or move it "
             "away and run `dvc repro publish` again, which makes it anew from results"
         )
+
+
+def _make_whole(store: str) -> None:
+    """Where there is no store, one that has all of its tables: of one that was left half made MLflow makes nothing."""
+    from mlflow import MlflowClient
+
+    path = Path(store.removeprefix("sqlite:///"))
+    if path.exists():
+        return
+    beside = path.with_name(f"{path.name}.tmp")
+    beside.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
+    beside.replace(path)
 
 
 def _experiment(client: "MlflowClient", name: str, artifacts: Path) -> str:

@@ -1,9 +1,11 @@
 """The train stage: done again it changes no byte, cut off it goes on to the same bytes; any setting can be searched."""
 
 import copy
+import itertools
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from softprompt.experiments.runner import _refusing_broken
 from softprompt.experiments.saved_parts import SavedParts
 from softprompt.experiments.store import FleetStore
 from softprompt.experiments.train import train_method
+from softprompt.experiments.tuning import Study, Trial
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.results import TrainResult, TrialRecord, total_cost
@@ -137,6 +140,57 @@ def test_a_study_file_that_was_cut_off_leads_to_the_same_bytes(
     study.write_bytes(study.read_bytes()[: int(share * study.stat().st_size)])
     train("prompt_tuning", {}, bert, few, tmp_path)
     assert bytes_below(tmp_path / "results") == before
+
+
+SPENT = re.compile(rb'"(train_seconds|peak_memory_bytes)": ?[0-9.e+-]+|(?<=\n) "sha256": "[0-9a-f]+"')
+
+
+def without_spent(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Seconds and memory differ from run to run."""
+    return {name: SPENT.sub(b"", content) for name, content in files.items()}
+
+
+@pytest.mark.parametrize("told", [1, 2, 3])
+def test_cut_off_between_what_two_studies_are_told_it_goes_on_to_the_same_bytes(
+    told: int, bert: Backbone, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fleets hold trials of both studies, and of the same batch only."""
+    kept = {"seeds": (3, 7), "device": small("prompt_tuning", {}).device.model_copy(update={"fleet_members": 3})}
+    train("prompt_tuning", {}, bert, few, tmp_path / "whole", **kept)
+    tell, calls = Study.tell, itertools.count(1)
+
+    def tell_some(study: Study, outcomes: Sequence[tuple[Trial, float | None]]) -> None:
+        if next(calls) > told:
+            raise KeyboardInterrupt
+        tell(study, outcomes)
+
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(Study, "tell", tell_some)
+        with pytest.raises(KeyboardInterrupt):
+            train("prompt_tuning", {}, bert, few, tmp_path / "cut", **kept)
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut").rglob("fleets/*.json")}
+    train("prompt_tuning", {}, bert, few, tmp_path / "cut", **kept)
+    whole, cut = (without_spent(bytes_below(tmp_path / name / "results")) for name in ("whole", "cut"))
+    assert cut == whole
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_a_fleet_cut_at_any_byte_is_not_finished_and_trained_as_before(
+    bert: Backbone, few: Path, tmp_path: Path
+) -> None:
+    train("prompt_tuning", {}, bert, few, tmp_path)
+    before = without_spent(bytes_below(tmp_path / "results"))
+    folder = next(tmp_path.rglob("fleets"))
+    path = min(folder.iterdir())
+    whole = path.read_bytes()
+    members = set(FleetStore(folder.parent).members)
+    for end in range(len(whole.rstrip())):
+        path.write_bytes(whole[:end])
+        assert set(FleetStore(folder.parent).members) < members
+    for end in (0, len(whole) // 2, len(whole) - 2):
+        path.write_bytes(whole[:end])
+        train("prompt_tuning", {}, bert, few, tmp_path)
+        assert without_spent(bytes_below(tmp_path / "results")) == before
 
 
 @pytest.mark.parametrize(

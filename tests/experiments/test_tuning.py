@@ -78,6 +78,22 @@ def test_a_file_cut_anywhere_in_its_last_record_leads_to_the_same_trials(tmp_pat
         assert path.read_bytes().rstrip() == whole.rstrip(), end
 
 
+def test_the_file_of_another_study_is_none_of_this_one(tmp_path: Path) -> None:
+    tune(study_at(tmp_path, "random"), 3, score)
+    (tmp_path / "study.json").rename(tmp_path / "another.json")
+    assert Study(tmp_path / "another.json", "another", SETTINGS, Tuning(), PAPER).told() == 0
+
+
+def test_a_study_with_any_byte_changed_is_whole_or_has_not_begun(tmp_path: Path) -> None:
+    tune(study_at(tmp_path, "random"), 3, score)
+    path = tmp_path / "study.json"
+    whole, scores = path.read_bytes(), study_at(tmp_path, "random").scores()
+    for place in range(len(whole)):
+        for bit in (1, 16):  # a digit is another digit, or none any more
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+            assert study_at(tmp_path, "random").scores() in (scores, []), place
+
+
 def test_a_finished_study_is_not_written_again(tmp_path: Path) -> None:
     tune(study_at(tmp_path, "tpe"), 4, score)
     written = (tmp_path / "study.json").stat().st_mtime_ns

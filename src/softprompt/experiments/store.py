@@ -4,12 +4,11 @@
 was never there; `parts/` holds what cells keep (saved_parts.py).
 """
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from softprompt.experiments.saved_parts import SavedParts
+from softprompt.experiments.sealed_records import SealedRecord
 from softprompt.results import Cost, CurvePoint, Record, write_record
 
 
@@ -29,27 +28,10 @@ class MemberRecord(Record):
     cost: Cost
 
 
-class FleetRecord(Record):
-    """All members of one finished fleet, with a digest of all else in it, by which an edited or damaged one is told."""
+class FleetRecord(SealedRecord):
+    """All members of one finished fleet."""
 
-    key: str
     members: list[MemberRecord]
-    sha256: str = ""
-
-    def sealed(self) -> Self:
-        """Ready to be written."""
-        return self.model_copy(update={"sha256": self._digest()})
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Raises ValueError where the file is not what was written."""
-        record = cls.model_validate_json(path.read_bytes())
-        if record.sha256 != record._digest():
-            raise ValueError(f"{path}: changed since it was written")
-        return record
-
-    def _digest(self) -> str:
-        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
 
 
 class FleetStore:

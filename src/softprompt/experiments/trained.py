@@ -65,6 +65,9 @@ class _TrainedStage:
         """Batches of trials of all units together, so that small studies share fleets."""
         if self._keeps_trials:
             self._forget_fleets_of_lost(units)
+        if not self._in_step(units):
+            for unit in units:
+                unit.study.begin_anew()
         for unit in units:  # what a killed run had not dropped yet
             self._drop_losers(unit)
         while waiting := [unit for unit in units if unit.study.told() < self.budget.trials]:
@@ -119,6 +122,13 @@ class _TrainedStage:
         told = {job.key for trial in unit.study.told_trials() for job in self._jobs(unit, unit.seed, trial).values()}
         for key in told - best:
             self.workload.store.parts.drop(key)
+
+    def _in_step(self, units: list[Unit]) -> bool:
+        """Whether all studies stand at the same batch, and all that they were told of is in the store. Otherwise, after
+        a kill or a loss, fleets would be planned from other trials than in an undisturbed run."""
+        told = [(unit, trial) for unit in units for trial in unit.study.told_trials()]
+        jobs = (job for unit, trial in told for job in self._jobs(unit, unit.seed, trial).values())
+        return len({unit.study.told() for unit in units}) <= 1 and all(job.key in self.workload.store for job in jobs)
 
     def _batch_size(self, unit: Unit) -> int:
         return min(self.params.tuning.batch, self.budget.trials - unit.study.told())

@@ -23,6 +23,7 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from softprompt.config import Choices, MethodSettings, Range, Tuning
+from softprompt.experiments.sealed_records import SealedRecord
 from softprompt.results import Record, SearchedSetting, Setting, write_record
 from softprompt.seeding import stream_seed
 
@@ -44,14 +45,14 @@ class ToldTrial(Record):
     dev_score: float | None
 
 
-class StudyRecord(Record):
+class StudyRecord(SealedRecord):
     """All told trials of a study in order."""
 
     trials: tuple[ToldTrial, ...] = ()
 
 
 class Study:
-    """The search for one setting. A file that is missing or cannot be read is a study that has not begun.
+    """The search for one setting. A file that is missing, damaged or edited is a study that has not begun.
 
     `stream` names what it draws from; the trial numbered 0 is the `paper`'s, where that is given.
     """
@@ -86,8 +87,13 @@ class Study:
         for trial, score in outcomes:
             self.study.tell(trial.number, score, state=TrialState.FAIL if score is None else None)
         told = [ToldTrial(settings=dict(trial.settings), dev_score=score) for trial, score in outcomes]
-        self.record = StudyRecord(trials=(*self.record.trials, *told))
-        write_record(self.path, self.record)
+        self.record = StudyRecord(key=self.path.stem, trials=(*self.record.trials, *told))
+        write_record(self.path, self.record.sealed())
+
+    def begin_anew(self) -> None:
+        """Forget all told trials: asked again in the same way, they find what was trained for them."""
+        self.record = StudyRecord(key=self.path.stem)
+        self.study = self._replayed()
 
     def told_trials(self) -> list[Trial]:
         """All trials that have their score, failed ones too, in order."""
@@ -160,9 +166,9 @@ def tune(study: Study, trials: int, score: Callable[[Trial], float | None]) -> T
 
 def _read(path: Path) -> StudyRecord:
     try:
-        return StudyRecord.model_validate_json(path.read_bytes())
+        return StudyRecord.read(path)
     except (OSError, ValueError):
-        return StudyRecord()
+        return StudyRecord(key=path.stem)
 
 
 def _distribution(settings: MethodSettings, name: str) -> BaseDistribution:
