@@ -17,7 +17,7 @@ def backbone(params: "Params", arguments: argparse.Namespace) -> None:
 
     name, paths = arguments.backbone, Paths()
     make_backbone(name, params.backbones[name], paths, params.device)
-    load_configured(params, name, paths, threads=params.device.workers)  # what cannot be loaded is refused here
+    load_configured(params, name, paths, threads=1)  # what cannot be loaded is refused here
 
 
 if __name__ == "__main__":

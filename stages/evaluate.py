@@ -16,7 +16,7 @@ def evaluate(params: "Params", arguments: argparse.Namespace) -> None:
     from softprompt.evaluation.evaluate import evaluate_backbone
 
     paths = Paths()
-    backbone = load_configured(params, arguments.backbone, paths, threads=params.device.workers)
+    backbone = load_configured(params, arguments.backbone, paths, threads=1)  # each worker has one
     evaluate_backbone(params, backbone, paths)
 
 

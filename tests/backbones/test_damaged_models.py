@@ -20,6 +20,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "emptied": lambda content: content[:0],
     "another file": lambda _: b"\xff\xfe" * 50,
     "no object": lambda _: b"[]",
+    "nested too deeply": lambda _: b"[" * 100_000,
 }
 
 
@@ -53,7 +54,9 @@ def test_a_damaged_file_is_one_line(name: str, damage: str, folder: Path) -> Non
     refused(folder, "^backbone mine: ")
 
 
-@pytest.mark.parametrize("changed", [{"num_attention_heads": 3}, {"hidden_size": "wide"}, {"hidden_size": 32}])
+@pytest.mark.parametrize(
+    "changed", [{"num_attention_heads": 3}, *({"hidden_size": size} for size in ("wide", 32, 24, 0))]
+)
 def test_a_configuration_that_does_not_fit_is_one_line(changed: dict[str, object], folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changed))

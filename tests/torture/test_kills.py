@@ -66,8 +66,7 @@ def test_killed_at_a_random_moment_of_every_stage(
     rng = random.Random(seed)
     copy = new_copy(tmp_path / "copy")
     for stage in STAGES:
-        # Pretraining computes with as many threads as there are workers, which decides how floats round.
-        set_params(copy, torture_params(workers=rng.choice((1, 2)) if stage.name == "train" else 1))
+        set_params(copy, torture_params(workers=rng.choice((1, 2))))
         moment = rng.uniform(0, undisturbed.ended[str(stage)].seconds)
         ended = zygote.run(copy, stage, signal=int(signal.SIGKILL), after=moment)
         assert ended.status in (0, -signal.SIGKILL)
@@ -81,7 +80,7 @@ def stopped(
 ) -> Ended:
     """Ended by a signal in one line and with its workers, and gone on; or finished before the signal came."""
     copy = before(stage, undisturbed.folder, folder)
-    set_params(copy, torture_params(workers=2 if stage is TRAIN else 1))
+    set_params(copy, torture_params(workers=2))
     ended = zygote.run(copy, stage, signal=int(number), after=moment)
     if ended.status:
         assert ended.status == 128 + number, ended.output

@@ -20,6 +20,7 @@ from softprompt.files import replaced_folder, write_csv
 from softprompt.paths import Paths
 from softprompt.progress import Progress
 
+THREADS = 2  # that pretrain on a CPU, however many cores or workers: how a sum is split decides how it rounds
 SETTINGS_FILES = ("*.json", "*.txt", "*.model")  # of model and tokenizer
 
 
@@ -30,7 +31,7 @@ def make_backbone(name: str, settings: BackboneSettings, paths: Paths, device_se
     Raises UserError where a local folder is no model, the hub cannot give one, or there is no text to pretrain on.
     """
     if settings.source == "pretrain":
-        _pretrain(name, settings, paths, choose_device(device_settings, threads=device_settings.workers))
+        _pretrain(name, settings, paths, choose_device(device_settings, threads=THREADS))
         return
     _clear(paths.pretraining(name))  # an out of the stage, empty where nothing is pretrained
     if settings.source == "hub":
