@@ -143,6 +143,14 @@ def test_a_cluster_without_a_place_is_refused(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "reason"), [("127.0.0.1:1", "Connection refused"), ("cluster", "Invalid address format")]
+)
+def test_an_address_at_which_nobody_answers_is_told_at_once(address: str, reason: str) -> None:
+    with pytest.raises(UserError, match=f"no Ray cluster can be reached at {address} .*{reason}"):
+        RayExecutor(LightBrief(Path()), ONE_CORE, address)
+
+
+@pytest.mark.parametrize(
     ("takes", "expected"),
     [
         ({"num_cpus": 1}, 12),

@@ -7,6 +7,7 @@ has seen to its surroundings.
 
 import logging
 import signal
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 LOST = (RayActorError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
 ATTEMPTS = 3  # at a fleet whose workers are lost
 LOOK_SECONDS = 5.0  # between looks at which nodes there are
+ANSWER_SECONDS = 10.0  # that a cluster may take to say that it is there
 
 
 class _Worker:
@@ -158,11 +160,15 @@ def places(nodes: Sequence[Mapping[str, Any]], takes: Mapping[str, float]) -> in
 
 
 def _connect(address: str) -> None:
-    """Ray would end the process in its own way on a signal: what stages do stays in place."""
+    """Ray would end the process in its own way on a signal: what stages do stays in place. It would also wait for
+    minutes where nobody answers."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdecimal():
+            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"no Ray cluster can be reached at {address} ({reason_of(error)})") from None
     finally:
         for number, handler in handlers.items():
