@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     using = commands.add_parser("use", help="put a profile in place: profiles/base.yaml and its overlay as params.yaml")
     using.add_argument("profile")
-    commands.add_parser("plan", help="stages, cells, trials, memory, disk and time of params.yaml; nothing is run")
+    planning = commands.add_parser("plan", help="stages, cells, trials, memory, disk and time; nothing is run")
+    planning.add_argument("--gpus", type=int, nargs="+", default=[], help="and how long it takes on so many GPUs")
     submitting = commands.add_parser("submit", help="a trained method's answers to SuperGLUE's unlabelled test files")
     submitting.add_argument("--method", required=True)
     submitting.add_argument("--backbone", required=True)
@@ -35,7 +36,7 @@ def _page(asked: argparse.Namespace) -> str:
     if asked.command == "use":
         return use(asked.profile)
     if asked.command == "plan":
-        return plan()
+        return plan(asked.gpus)
     if asked.command == "verify":
         return verify()
     if asked.command == "submit":
@@ -83,10 +84,11 @@ def verify() -> str:
     return verify_report(Paths(), report_context(load_checked_params(PARAMS)))
 
 
-def plan() -> str:
-    """The page for the params.yaml in place."""
+def plan(gpus: Sequence[int] = ()) -> str:
+    """The page for the params.yaml in place, with a line for each of these numbers of GPUs."""
     from softprompt.experiments.checks import load_checked_params
     from softprompt.paths import Paths
+    from softprompt.planning.cluster import render_clusters
     from softprompt.planning.machine import describe_machine
     from softprompt.planning.needs import backbone_needs
     from softprompt.planning.page import render_plan
@@ -96,7 +98,8 @@ def plan() -> str:
     machine = describe_machine(params.device, paths.reports / "bench.json")
     work = plan_work(params, paths)
     needs = [backbone_needs(name, params, work, machine, paths) for name in params.run.backbones]
-    return render_plan(params, work, needs, machine, paths)
+    page = render_plan(params, work, needs, machine, paths)
+    return "\n\n".join([page, render_clusters(params, work, gpus, machine)]) if gpus else page
 
 
 if __name__ == "__main__":

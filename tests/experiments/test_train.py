@@ -3,7 +3,6 @@
 import copy
 import itertools
 import json
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from safetensors.torch import load, save_file
 
 from helpers.backbones import WORLD
 from helpers.profiles import fixture_params
+from helpers.trained_stages import bytes_below, without_spent
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings, Tuning
 from softprompt.data.prepare import prepare_suite
-from softprompt.experiments.runner import _refusing_broken
+from softprompt.experiments.fleet_training import _refusing_broken
 from softprompt.experiments.saved_parts import SavedParts
 from softprompt.experiments.store import FleetStore
 from softprompt.experiments.train import train_method
@@ -66,10 +66,6 @@ def train(
     params = small(name, section, **changed)
     params = params.model_copy(update={"backbones": {backbone.name: params.backbones["tiny_bert"]}})
     return train_method(params, name, build_method(name, params.methods[name]), backbone, Paths(folder))
-
-
-def bytes_below(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_finished_stage_that_runs_again_changes_no_byte(bert: Backbone, few: Path, tmp_path: Path) -> None:
@@ -140,14 +136,6 @@ def test_a_study_file_that_was_cut_off_leads_to_the_same_bytes(
     study.write_bytes(study.read_bytes()[: int(share * study.stat().st_size)])
     train("prompt_tuning", {}, bert, few, tmp_path)
     assert bytes_below(tmp_path / "results") == before
-
-
-SPENT = re.compile(rb'"(train_seconds|peak_memory_bytes)": ?[0-9.e+-]+|(?<=\n) "sha256": "[0-9a-f]+"')
-
-
-def without_spent(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Seconds and memory differ from run to run."""
-    return {name: SPENT.sub(b"", content) for name, content in files.items()}
 
 
 @pytest.mark.parametrize("told", [1, 2, 3])

@@ -5,6 +5,7 @@ Axes: R rows, T tokens, K tokens of an answer, D word-embedding size, H hidden s
 
 import copy
 import inspect
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from torch import Tensor
 from softprompt.backbones.attention import Attentions, RowPrefixes, attentions_of, joined, recorded
 from softprompt.backbones.dropout import dropping_out
 from softprompt.backbones.forward import vocabulary_logits
+from softprompt.backbones.recomputing import recomputing
 from softprompt.config import Kind
 
 if TYPE_CHECKING:  # importing models takes seconds, which stages without one need not wait for
@@ -39,6 +41,7 @@ class Backbone:
     tokenizer: "PreTrainedTokenizerBase"
     revision: str  # sha256 over the files of its folder, and the dtype where it is not float32
     has_lm_head: bool
+    recomputes: bool = False  # where it trains, layers keep their inputs only
 
     @property
     def vocabulary_size(self) -> int:
@@ -62,7 +65,7 @@ class Backbone:
     @cached_property
     def numbers_positions(self) -> bool:
         """Whether every token is given its position as a number. T5 knows distances only, BLOOM counts by itself."""
-        return "position_ids" in inspect.signature(self.model.base_model.forward).parameters
+        return "position_ids" in self._arguments
 
     def room_behind(self, prefix: int) -> int:
         """Longest input behind a prefix of that many vectors, which take positions where those are numbered."""
@@ -115,11 +118,19 @@ class Backbone:
         """
         embeddings = embeddings.to(self.model.dtype)
         ahead = 0 if prefixes is None else prefixes.vectors.shape[1]
-        with joined(self.model, prefixes), dropping_out(self.model, noise, ahead):
+        trains = self.recomputes and torch.is_grad_enabled() and next(self.model.parameters()).requires_grad
+        with (
+            joined(self.model, prefixes),
+            dropping_out(self.model, noise, ahead) as row_noise,
+            recomputing(self.model, row_noise) if trains else nullcontext(),
+        ):
             if self.kind == "seq2seq":
                 return _widened(self._decode_answer(embeddings, attention_mask, read_at, answer))
             hidden = self.model.base_model(
-                inputs_embeds=embeddings, attention_mask=attention_mask, **self._positions(attention_mask, prefixes)
+                inputs_embeds=embeddings,
+                attention_mask=attention_mask,
+                **self._positions(attention_mask, prefixes),
+                **self._no_cache,
             ).last_hidden_state  # (R, T, H)
         rows = torch.arange(len(read_at), device=hidden.device)[:, None]
         places = read_at.clamp(max=hidden.shape[1] - 1)  # those that no answer fills may lie outside
@@ -167,6 +178,15 @@ class Backbone:
         return {"position_ids": self._first_position + places}
 
     @cached_property
+    def _no_cache(self) -> dict[str, bool]:
+        """Models that write text would keep their keys and values for more of it, with the graph behind them."""
+        return {"use_cache": False} if "use_cache" in self._arguments else {}
+
+    @cached_property
+    def _arguments(self) -> set[str]:
+        return set(inspect.signature(self.model.base_model.forward).parameters)
+
+    @cached_property
     def _first_position(self) -> int:
         """RoBERTa and its kin count positions from the padding index of their position table + 1, all others from 0."""
         tables = (module for name, module in self.model.named_modules() if name.endswith("position_embeddings"))
@@ -190,7 +210,10 @@ class Backbone:
         decoder_ids = torch.where(blank == 1, behind_sentinel, behind_start)
         encoded = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
         states = self.model.get_decoder()(
-            input_ids=decoder_ids, encoder_hidden_states=encoded, encoder_attention_mask=attention_mask
+            input_ids=decoder_ids,
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=attention_mask,
+            use_cache=False,
         ).last_hidden_state  # (R, 1 + K, H)
         rows, tokens = (torch.arange(size, device=answer.device) for size in answer.shape)
         return states[rows[:, None], blank + tokens]

@@ -73,13 +73,13 @@ def dropping_out(
 
 
 class RowNoise(TorchFunctionMode):
-    """Answers the calls of one pass that drop out, and counts them."""
+    """Answers the calls of one pass that drop out, and counts them: `calls` came before."""
 
-    def __init__(self, streams: Int[Tensor, "R"], ahead: int) -> None:
+    def __init__(self, streams: Int[Tensor, "R"], ahead: int, calls: int = 0) -> None:
         super().__init__()
         self.streams = streams
         self.ahead = ahead
-        self.calls = 0
+        self.calls = calls
         self.answers: dict[Callable[..., Any], Callable[..., Any]] = {
             functional.dropout: self.dropout,
             functional.scaled_dot_product_attention: self.attention,

@@ -1,6 +1,7 @@
 """A model folder as a Backbone: any architecture of transformers' Auto classes whose own logits come out of its three
 steps, which a small forward pass shows before anything is trained."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from softprompt.backbones.backbone import FIRST_SENTINEL, Backbone
 from softprompt.backbones.forward import in_body, with_fused_activation
 from softprompt.backbones.memory import refuse_too_large
+from softprompt.backbones.recomputing import layers_of
 from softprompt.config import Dtype, Kind, Params
 from softprompt.device import choose_device
 from softprompt.errors import UserError
@@ -30,7 +32,8 @@ def load_configured(params: Params, name: str, paths: Paths, *, threads: int) ->
     Sets PyTorch's CPU threads. Raises UserError as `load_backbone` and `choose_device` do.
     """
     settings, device = params.backbones[name], choose_device(params.device, threads=threads)
-    return load_backbone(name, settings.kind, paths.backbone(name), device, dtype=settings.dtype)
+    backbone = load_backbone(name, settings.kind, paths.backbone(name), device, dtype=settings.dtype)
+    return recomputing_backbone(backbone) if settings.gradient_checkpointing else backbone
 
 
 def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device, *, dtype: Dtype = "float32") -> Backbone:
@@ -63,6 +66,17 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device, *, 
     )
     refuse_unfit(backbone)
     return backbone
+
+
+def recomputing_backbone(backbone: Backbone) -> Backbone:
+    """The same, of which layers keep their inputs only where its weights train. Raises UserError where the architecture
+    does not say what its layers are."""
+    if not layers_of(backbone.model):
+        raise UserError(
+            f"backbones.{backbone.name}: models of type {backbone.model.config.model_type!r} do not say what their "
+            "layers are; write gradient_checkpointing: false"
+        )
+    return replace(backbone, recomputes=True)
 
 
 def _load_model(name: str, kind: Kind, folder: Path, dtype: Dtype) -> tuple["PreTrainedModel", list[str]]:

@@ -2,7 +2,7 @@
 
 from softprompt.config.backbones import Architecture, BackboneSettings, Dtype, PretrainingSettings, Size
 from softprompt.config.methods import MethodSettings, Recipe, TrainedMethodSettings
-from softprompt.config.params import Budget, Device, Params, Run, Tuning
+from softprompt.config.params import Budget, Device, Execution, Params, Run, Tuning
 from softprompt.config.search import Choice, Choices, Range
 from softprompt.config.suites import SuiteSettings, TextSettings, Vocabulary, WorldSettings
 from softprompt.config.types import Fraction, Frozen, Kind, Positive, Suite
@@ -15,6 +15,7 @@ __all__ = [
     "Choices",
     "Device",
     "Dtype",
+    "Execution",
     "Fraction",
     "Frozen",
     "Kind",

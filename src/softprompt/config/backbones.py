@@ -65,6 +65,7 @@ class BackboneSettings(Frozen):
     kind: Kind
     pickled_weights: bool = False  # whether pytorch_model.bin is taken where there is no model.safetensors
     dtype: Dtype = "float32"  # of frozen weights; what trains is float32 everywhere
+    gradient_checkpointing: bool = False  # of weights that train: slower by a third, and only layers' inputs are kept
     suites: Annotated[tuple[Suite, ...], Field(min_length=1)] | None = None  # the only ones it meets; null: all
     size: Size | None = None
     architecture: Architecture | None = None

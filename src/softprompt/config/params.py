@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from softprompt.config.backbones import BackboneSettings
 from softprompt.config.names import EachOnce, Name, Names
@@ -55,6 +55,24 @@ class Device(Frozen):
     inference_tokens: Positive = 16384  # padded tokens a forward pass without gradients
 
 
+class Execution(Frozen):
+    """Who trains the fleets of a stage. Changes speed, never a number."""
+
+    executor: Literal["serial", "processes", "gpus", "ray"] = "processes"
+    address: str | None = None  # of the Ray cluster; without it the environment's RAY_ADDRESS
+    gpus_each: PositiveFloat = 1.0  # that a worker of `gpus` or `ray` takes: a share of one, or a whole number
+
+    @model_validator(mode="after")
+    def fits_together(self) -> "Execution":
+        if self.gpus_each > 1 and not self.gpus_each.is_integer():
+            raise ValueError(f"gpus_each is {self.gpus_each}; write a share such as 0.5, or a whole number")
+        if self.executor != "ray" and self.address is not None:
+            raise ValueError("address belongs to executor: ray; remove it")
+        if self.executor in ("serial", "processes") and self.gpus_each != 1.0:
+            raise ValueError("gpus_each belongs to executor: gpus or ray; remove it")
+        return self
+
+
 class Run(Frozen):
     """What is crossed with what: the matrix of the pipeline."""
 
@@ -84,6 +102,7 @@ class Params(Frozen):
     budgets: dict[Name, Budget]
     tuning: Tuning
     device: Device
+    execution: Execution
     max_tokens: Positive  # longest input of an example; longer ones are shortened
     world: WorldSettings
     suites: dict[Suite, SuiteSettings]

@@ -29,7 +29,8 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     """Write the predictions of all methods of the run on a backbone, coverage, what prompts hold, and which facts a
     backbone knows that was pretrained here."""
     predict = partial(_predictions_of_method, params, backbone, paths, _ScoredSplits(paths))
-    found = dict(map_unordered(predict, params.run.methods, params.device.workers))
+    workers = params.device.workers if backbone.device.type == "cpu" else 1  # a GPU is used by one process
+    found = dict(map_unordered(predict, params.run.methods, workers))
     frames = [frame for name in params.run.methods for frame in found[name].tables]
     failures = [failure for name in params.run.methods for failure in found[name].failures]
     if not frames:

@@ -16,8 +16,10 @@ from softprompt.tasks.metrics import METRICS
 ROOTS = tuple(
     PACKAGE / name for name in ("experiments/members.py", "experiments/task_loading.py", "backbones/loading.py")
 )
-# What proposes trials and what scores them.
-TUNING = tuple(PACKAGE / "experiments" / name for name in ("tuning.py", "trained.py", "untrained.py"))
+# What proposes trials and what scores them. Who trains, and where, is in neither.
+TUNING = tuple(
+    PACKAGE / "experiments" / name for name in ("tuning.py", "trained.py", "untrained.py", "fleet_training.py")
+)
 # What these say enters keys by value (settings with their defaults, digests of data, texts of templates, one metric),
 # or they store, name and report but calculate nothing.
 NOT_FOLLOWED = (

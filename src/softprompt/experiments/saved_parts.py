@@ -13,6 +13,11 @@ from softprompt.files import sha256_of_file, write_atomically
 from softprompt.finite import not_finite
 
 
+def packed(parts: Mapping[str, Tensor]) -> bytes:
+    """The file that holds the parts."""
+    return save({name: tensor.contiguous().cpu() for name, tensor in parts.items()})
+
+
 @dataclass(frozen=True)
 class SavedParts:
     """The files of one train folder."""
@@ -26,9 +31,13 @@ class SavedParts:
         """The digest of the file that holds the parts; where there are none, there is no file, and it is ""."""
         if not parts:
             return ""
-        content = save({name: tensor.contiguous().cpu() for name, tensor in parts.items()})
-        write_atomically(self.path(key), content)
+        content = packed(parts)
+        self.write(key, content)
         return hashlib.sha256(content).hexdigest()
+
+    def write(self, key: str, content: bytes) -> None:
+        """Put a file of `packed` parts there."""
+        write_atomically(self.path(key), content)
 
     def holds(self, key: str, digest: str) -> bool:
         """Whether the file is there, and the one that was saved."""

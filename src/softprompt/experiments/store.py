@@ -4,6 +4,7 @@
 was never there; `parts/` holds what cells keep (saved_parts.py).
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,9 +58,12 @@ class FleetStore:
         member = self.members[job_key]
         return member.parameters_kept > 0 and not self.parts.holds(job_key, member.parts_sha256)
 
-    def finish(self, fleet: FleetRecord) -> None:
-        """Call after the parts of every member were saved."""
+    def finish(self, fleet: FleetRecord, parts: Mapping[str, bytes]) -> None:
+        """Put a trained fleet on disk: by job what its members keep, then its record."""
+        for job_key, content in parts.items():
+            self.parts.write(job_key, content)
         write_record(self._path(fleet.key), fleet.sealed())
+        self.remember(fleet)
 
     def forget(self, job_key: str) -> None:
         """Take a member for unfinished, though its record may be on disk."""

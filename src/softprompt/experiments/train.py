@@ -7,9 +7,10 @@ from softprompt.backbones.memory import no_room_to_tune
 from softprompt.config import Params
 from softprompt.data.prepared import tasks as prepared_tasks
 from softprompt.errors import UserError
+from softprompt.experiments.assignment import training_side
 from softprompt.experiments.cell_factory import CellFactory
+from softprompt.experiments.executors.opening import open_executor
 from softprompt.experiments.store import FleetStore
-from softprompt.experiments.task_loading import load_task_data
 from softprompt.experiments.trained import train_cells
 from softprompt.experiments.untrained import untrained_cells
 from softprompt.experiments.workload import Workload
@@ -29,7 +30,8 @@ def train_method(params: Params, name: str, method: Method, backbone: Backbone, 
         _take_up(workload, task, paths)
     studies = folder / "studies"
     if isinstance(method, TrainedMethod):
-        cells, trials = train_cells(workload, method, studies)
+        with open_executor(workload, method, paths) as executor:
+            cells, trials = train_cells(workload, method, studies, executor)
     else:
         cells, trials = untrained_cells(workload, studies)
     result = TrainResult(method=name, backbone=backbone.name, cells=[*cells, *workload.refused], trials=trials)
@@ -51,9 +53,7 @@ def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
         reason = no_room_to_tune(backbone.model)
     if not reason:
         try:
-            data = load_task_data(
-                paths.suite(task.suite), task, backbone, workload.params.max_tokens, head=method.uses_head(task)
-            )
+            data = training_side(workload.params, paths, method, task, backbone)
         except UserError as error:
             reason = str(error)
         else:

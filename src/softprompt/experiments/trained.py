@@ -4,7 +4,7 @@ trained on the seeds of all replicates."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softprompt.experiments.cell_factory import scalars
 from softprompt.experiments.dependencies import task_dependencies
@@ -17,6 +17,9 @@ from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import TrainedMethod
 from softprompt.progress import Progress
 from softprompt.results import Cell, Cost, TrialRecord, total_cost
+
+if TYPE_CHECKING:  # who trains is nothing that a number depends on
+    from softprompt.experiments.executors import Executor
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,11 @@ class Unit:
     reported: tuple[int, ...]
 
 
-def train_cells(workload: Workload, method: TrainedMethod, studies: Path) -> tuple[list[Cell], list[TrialRecord]]:
-    """All cells and all trials. Every finished fleet is on disk before the next one starts."""
-    stage = _TrainedStage(workload, method)
+def train_cells(
+    workload: Workload, method: TrainedMethod, studies: Path, executor: "Executor"
+) -> tuple[list[Cell], list[TrialRecord]]:
+    """All cells and all trials. Every finished fleet is put on disk as it comes."""
+    stage = _TrainedStage(workload, method, executor)
     units = list(stage.units(studies))
     members = sum(len(unit.tasks) * (workload.params.chosen_budget.trials + len(unit.reported)) for unit in units)
     with Progress(f"{workload.factory.name} on {workload.factory.backbone.name}", members) as progress:
@@ -43,13 +48,14 @@ def train_cells(workload: Workload, method: TrainedMethod, studies: Path) -> tup
 
 
 class _TrainedStage:
-    def __init__(self, workload: Workload, method: TrainedMethod) -> None:
+    def __init__(self, workload: Workload, method: TrainedMethod, executor: "Executor") -> None:
         self.workload = workload
         self.method = method
         self.params = workload.params
         self.budget = workload.params.chosen_budget
         self.backbone = workload.factory.backbone
-        self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store)
+        width = 1 if method.state == "tuned" else self.params.device.fleet_members
+        self.runner = FleetRunner(executor, workload.store, width)
         self._known_jobs: dict[tuple[str, int, str, int, int], Job] = {}
 
     def units(self, studies: Path) -> Iterator[Unit]:

@@ -1,7 +1,7 @@
-"""Independent pieces of work side by side on the cores of one machine.
+"""Independent pieces of work side by side in processes of one machine.
 
-Workers are forked, so that they share the loaded backbone and data without copying or importing anything again. Each
-computes with one thread, so that a result never depends on how many there are. A GPU is used by one process.
+Forked workers share the loaded backbone and data without copying or importing anything again. Each computes with one
+thread, so that a result never depends on how many there are.
 """
 
 import multiprocessing
@@ -26,29 +26,36 @@ _work: Callable[..., object] | None = None  # what forked workers find in their 
 def map_unordered(
     work: Callable[[Item], Outcome], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[Item, Outcome]]:
-    """(item, work(item)) for every item as it gets done. A worker dies with its parent.
+    """(item, work(item)) for every item as it gets done, in forks of this process. A worker dies with its parent.
 
     After an error no further item is begun. Raises UserError where a worker was killed.
     """
     workers = min(workers, len(items))
-    if workers <= 1 or torch.cuda.is_available():
+    if workers <= 1:
         yield from ((item, work(item)) for item in items)
         return
     global _work
     _work = work
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-        try:
-            waiting = {pool.submit(_call, item): item for item in items}
-            for done in as_completed(waiting):
-                yield waiting[done], cast(Outcome, done.result())
-        except BrokenProcessPool:
-            raise UserError(
-                f"one of {workers} workers was killed, as a rule because memory ran out; lower device.workers or "
-                "device.fleet_members and call it again: what is finished is kept"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), begin_worker) as pool:
+        yield from cast(Iterator[tuple[Item, Outcome]], outcomes(pool, _call, items))
+
+
+def outcomes(
+    pool: ProcessPoolExecutor, work: Callable[[Item], Outcome], items: Sequence[Item]
+) -> Iterator[tuple[Item, Outcome]]:
+    """As `map_unordered`, by the workers of a pool."""
+    waiting = {pool.submit(work, item): item for item in items}
+    try:
+        for done in as_completed(waiting):
+            yield waiting.pop(done), done.result()  # taken out, so that what was used up can go
+    except BrokenProcessPool:
+        raise UserError(
+            "one of the workers was killed, as a rule because memory ran out; lower device.fleet_members, or on a CPU "
+            "device.workers, and call it again: what is finished is kept"
+        ) from None
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _call(item: object) -> object:
@@ -56,7 +63,8 @@ def _call(item: object) -> object:
     return _work(item)
 
 
-def _start_worker() -> None:
+def begin_worker() -> None:
+    """What a worker does first: signals end it without a word, and so does the end of its parent."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent says what happened
         signal.signal(number, signal.SIG_DFL)
     torch.set_num_threads(1)
