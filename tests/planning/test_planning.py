@@ -17,19 +17,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from helpers.backbones import tiny_backbone
 from helpers.paths import ROOT
 from helpers.profiles import fixture_content, fixture_params, listed, profile_params
+from helpers.task_data import task_data
+from softprompt.backbones import memory
 from softprompt.backbones.architectures import ARCHITECTURES, build_model
+from softprompt.backbones.memory import USABLE_SHARE, tokens_to_train
+from softprompt.backbones.size import ModelSize, size_of
 from softprompt.config import Architecture, BackboneSettings, Params
 from softprompt.config.profiles import profile_text
 from softprompt.errors import UserError
 from softprompt.experiments.checks import load_checked_params
+from softprompt.experiments.fleet_width import fleet_width
+from softprompt.experiments.jobs import Job
 from softprompt.experiments.store import FleetStore
 from softprompt.experiments.train import train_method
-from softprompt.methods import build_method
+from softprompt.methods import TrainedMethod, build_method
 from softprompt.paths import Paths
 from softprompt.planning.machine import Machine, describe_machine
+from softprompt.planning.memory import memory_needs, tokens_of
 from softprompt.planning.needs import backbone_needs
 from softprompt.planning.page import columns, duration, gib, render_plan
-from softprompt.planning.sizes import ModelSize, model_size
+from softprompt.planning.sizes import model_size
 from softprompt.planning.work import plan_work
 
 GIB = 1024**3
@@ -109,7 +116,7 @@ def test_the_size_of_a_local_model_is_read_from_its_files(prepared: Path, tmp_pa
     assert model_size(settings) is None
     backbone = tiny_backbone("gpt2", prepared)
     backbone.model.save_pretrained(tmp_path)
-    assert model_size(settings) == ModelSize(backbone.model.num_parameters(), 2, 16)
+    assert model_size(settings) == ModelSize(backbone.model.num_parameters(), 2, 16, backbone.vocabulary_size)
 
 
 CONFIGS = {  # what the hub's config.json says where it is not the library's default
@@ -193,6 +200,42 @@ def test_what_does_not_fit_is_named_and_not_counted(tmp_path: Path) -> None:
     assert not [line for line in page.splitlines() if line.startswith("! distilbert") and "needs about" in line]
     huge = Machine("cuda", "huge", 10_000 * GIB, 1, 1e13, "assumed")
     assert "needs about" not in plan(params, tmp_path, huge).replace("! disk: the run needs about", "")
+
+
+def test_the_plan_tells_what_the_run_decides(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of a fleet and the passes of its step on a GPU of any size, from the same functions."""
+    params = params_of(tmp_path, run={"suites": ["lama"], "backbones": ["tiny_bert"], **listed(["p_tuning"])})
+    backbone = tiny_backbone("bert", prepared)
+    backbone.model.float()
+    size, batch = size_of(backbone.model), params.chosen_budget.batch_size
+    assert size is not None
+    tokens = tokens_of("lama", params)
+    weights, row = size.parameters * 6, size.training_bytes(tokens, 1, "cuda")  # float32, and bfloat16 for the body
+    data = {"lama/P19": task_data(prepared, backbone, "lama", "P19")}
+    job = Job("key", "identity", "lama/P19", 0, {"learning_rate": 1e-2, "prompt_length": 3}, tokens, "label words")
+    method, work = build_method("p_tuning", params.methods["p_tuning"]), plan_work(params, Paths(tmp_path))
+    assert isinstance(method, TrainedMethod)
+    widths, passes = [], []
+    for rows in (1, batch // 2, batch, 4 * batch, 10_000):
+        room = rows * row + 1
+        machine = Machine("cuda", "any", weights + room / USABLE_SHARE, 1, 1e13, "assumed")
+        planned = memory_needs("tiny_bert", size, params, work, machine)
+        monkeypatch.setattr(memory, "room_on", lambda _, room=room: room)
+        monkeypatch.setattr(ModelSize, "training_bytes", on_a_gpu)
+        width = fleet_width(method, backbone, data, params.chosen_budget, params.device.fleet_members)(job)
+        most = tokens_to_train(backbone.model, tokens, 1, 0.0)
+        monkeypatch.undo()
+        assert most is not None
+        assert (planned.members, planned.passes) == (width, -(-width * batch * tokens // most))
+        assert planned.frozen_bytes <= machine.memory_bytes
+        widths, passes = [*widths, width], [*passes, planned.passes]
+    assert widths == [1, 1, 1, 4, params.device.fleet_members]
+    assert passes == [batch, 2, 1, 1, 1]
+
+
+def on_a_gpu(size: ModelSize, tokens: int, answer: int, device: str, reckoned: Any = ModelSize.training_bytes) -> float:  # noqa: ARG001
+    """What the run would reckon with there, on the CPU that is here."""
+    return float(reckoned(size, tokens, answer, "cuda"))
 
 
 def test_a_backbone_meets_the_suites_that_are_named_for_it(tmp_path: Path) -> None:

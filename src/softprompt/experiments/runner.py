@@ -1,6 +1,6 @@
 """From jobs to finished fleets: have those trained that are missing, keep what they leave."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from softprompt.experiments.jobs import Job, plan_fleets
@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # who trains is nothing that a number depends on
 
 
 class FleetRunner:
-    """Has the jobs of one (method, backbone) trained in fleets of at most `width` members. Nobody else writes to the
-    store."""
+    """Has the jobs of one (method, backbone) trained in fleets. `width` maps a job to the most members that its fleet may
+    have. Nobody else writes to the store."""
 
-    def __init__(self, executor: "Executor", store: FleetStore, width: int) -> None:
+    def __init__(self, executor: "Executor", store: FleetStore, width: Callable[[Job], int]) -> None:
         self.executor = executor
         self.store = store
         self.width = width

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.experiments.cell_factory import scalars
 from softprompt.experiments.dependencies import task_dependencies
+from softprompt.experiments.fleet_width import fleet_width
 from softprompt.experiments.jobs import Job, content_key
 from softprompt.experiments.runner import FleetRunner
 from softprompt.experiments.studies import open_study, trial_records
@@ -54,7 +55,7 @@ class _TrainedStage:
         self.params = workload.params
         self.budget = workload.params.chosen_budget
         self.backbone = workload.factory.backbone
-        width = 1 if method.state == "tuned" else self.params.device.fleet_members
+        width = fleet_width(method, self.backbone, workload.data, self.budget, self.params.device.fleet_members)
         self.runner = FleetRunner(executor, workload.store, width)
         self._known_jobs: dict[tuple[str, int, str, int, int], Job] = {}
 
