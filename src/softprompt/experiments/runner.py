@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # who trains is nothing that a number depends on
 
 
 class FleetRunner:
-    """Has the jobs of one (method, backbone) trained in fleets. `width` maps a job to the most members that its fleet may
-    have. Nobody else writes to the store."""
+    """Has the jobs of one (method, backbone) trained in fleets. `width` maps a job to the most members that its fleet
+    may have. Nobody else writes to the store."""
 
     def __init__(self, executor: "Executor", store: FleetStore, width: Callable[[Job], int]) -> None:
         self.executor = executor

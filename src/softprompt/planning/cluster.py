@@ -4,13 +4,14 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from softprompt.backbones.memory import GIB, TUNING_BYTES
+from softprompt.backbones.memory import GIB
+from softprompt.backbones.size import ModelSize, frozen_bytes, tuned_bytes
 from softprompt.config import Params
 from softprompt.errors import UserError
 from softprompt.planning.machine import ASSUMED_FLOPS, Machine
-from softprompt.planning.needs import tokens_of
+from softprompt.planning.memory import tokens_of
 from softprompt.planning.page import columns, duration
-from softprompt.planning.sizes import ModelSize, dtype_bytes, model_size
+from softprompt.planning.sizes import dtype_bytes, model_size
 from softprompt.planning.work import StageWork, Work
 
 ASSUMED_GPU = Machine("cuda", "a GPU of 80 GiB", 80.0 * GIB, 1, ASSUMED_FLOPS["cuda"], "assumed")
@@ -69,8 +70,8 @@ def side_by_side(fleets: Sequence[float], gpus: int) -> float:
 
 def _fits(stage: StageWork, size: ModelSize, params: Params, gpu: Machine) -> bool:
     """Its weights, that is, and what trains beside them."""
-    trains = TUNING_BYTES if stage.state == "tuned" else 0
-    return size.parameters * (dtype_bytes(params.backbones[stage.backbone]) + trains) <= gpu.memory_bytes
+    weights = tuned_bytes if stage.state == "tuned" else frozen_bytes
+    return weights(size.parameters, dtype_bytes(params.backbones[stage.backbone]), gpu.kind) <= gpu.memory_bytes
 
 
 def _rounds(stage: StageWork, params: Params, size: ModelSize, flops: float) -> Iterator[tuple[list[float], int]]:

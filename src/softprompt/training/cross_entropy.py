@@ -3,7 +3,7 @@
 Axes: M rows, W outputs.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ def cross_entropy(logits: Float[Tensor, "M W"], target: Int[Tensor, "M"]) -> Flo
     """As nn.functional.cross_entropy, a row each."""
     if logits.device.type != "cpu":
         return nn.functional.cross_entropy(logits, target, reduction="none")
-    return _InPlace.apply(logits, target)
+    return cast(Tensor, _InPlace.apply(logits, target))  # type: ignore[no-untyped-call]
 
 
 class _InPlace(torch.autograd.Function):
