@@ -83,7 +83,7 @@ def task_names(suite: str, params: Params, paths: Paths) -> tuple[list[str], boo
 
         return [relation.id for relation in RELATIONS], True
     relations = _complete_relations(Path(settings.path)) if settings.source == "local" else []
-    return relations or [f"relation {number}" for number in range(OFFICIAL_RELATIONS)], bool(relations)
+    return relations or [f"relation-{number}" for number in range(OFFICIAL_RELATIONS)], bool(relations)
 
 
 def _complete_relations(root: Path) -> list[str]:

@@ -79,7 +79,7 @@ def _rankings(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
     for chunk in inference_chunks(pool, member, number, trained.params.device.inference_tokens):
         outputs, probabilities = fleet.ranked(fleet.read(pool.batch(member[chunk], number[chunk]), parts), parts, shown)
         if not probabilities.isfinite().all():
-            raise UserError(f"{chosen.name()}: its logits are not finite, so that it answers nothing; train it again")
+            raise UserError(f"{chosen.name()}: its logits are not finite, so that it answers nothing; ask another seed")
         for example, ranked in zip(
             chunk.tolist(), zip(outputs.tolist(), probabilities.tolist(), strict=True), strict=True
         ):
