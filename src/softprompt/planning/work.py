@@ -57,7 +57,7 @@ def plan_work(params: Params, paths: Paths) -> Work:
             assumed.append(suite)
     methods = {name: build_method(name, params.methods[name]) for name in run.methods}
     return Work(
-        stages=len(run.suites) + len(run.backbones) * (3 + len(run.trained)) + 2,
+        stages=len(run.suites) + len(run.backbones) * (3 + len(run.trained)) + 3,
         tasks={suite: len(tasks) for suite, tasks in names.items()},
         assumed=tuple(assumed),
         train=tuple(
