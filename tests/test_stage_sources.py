@@ -8,7 +8,8 @@ import yaml
 
 from helpers.paths import ROOT
 from helpers.profiles import fixture_params
-from softprompt.stage_sources import THIS, digest_of, name_of, roots_of, sources_of, write_sources
+from softprompt.source_code import name_of
+from softprompt.stage_sources import THIS, digest_of, roots_of, sources_of, write_sources
 from softprompt.tasks.load import DEFINITIONS
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -25,9 +25,11 @@ class FailedCell(Record):
 
 
 def read_train_result(path: Path) -> TrainResult:
-    """A `result.json`. Raises UserError naming the first field that is wrong."""
+    """A `result.json`. Raises UserError where it cannot be read, or naming the first field that is wrong."""
     try:
         return TrainResult.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; make it readable, or run `dvc repro` again") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

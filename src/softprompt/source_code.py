@@ -70,10 +70,11 @@ def files_of(module: str) -> Iterator[Path]:
 def digest_of_files(roots: Iterable[Path], *, without: Iterable[str] = ()) -> str:
     """A digest of the code of `imported_files`, by the files' names in the package. A root may lie outside of it."""
     files = sorted(imported_files(roots, without=without))
-    return digest_of_texts(f"{_name_of(path)} {ast.dump(code_of(path))}" for path in files)
+    return digest_of_texts(f"{name_of(path)} {ast.dump(code_of(path))}" for path in files)
 
 
-def _name_of(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """As it stands in the package; its own name outside of it."""
     return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
 
 

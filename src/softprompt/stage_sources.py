@@ -11,7 +11,7 @@ from pathlib import Path
 
 from softprompt.config import Run
 from softprompt.files import replaced_folder
-from softprompt.source_code import PACKAGE, code_of, imported_files
+from softprompt.source_code import PACKAGE, code_of, imported_files, name_of
 
 THIS = "sources"  # the stage that writes the files
 NOT_FOLLOWED = ("stage.py", "methods/__init__.py")  # what turns errors into messages, and finds methods by name
@@ -45,10 +45,6 @@ def sources_of(roots: list[Path]) -> set[Path]:
     """The roots with all modules of the package that they import, and the data files that these read."""
     python = imported_files(roots, without=NOT_FOLLOWED)
     return python | {path for path in data_files() if any(_reads(module, path) for module in python)}
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
 
 
 @cache

@@ -138,13 +138,8 @@ def test_a_study_file_that_was_cut_off_leads_to_the_same_bytes(
     assert bytes_below(tmp_path / "results") == before
 
 
-@pytest.mark.parametrize("told", [1, 2, 3])
-def test_cut_off_between_what_two_studies_are_told_it_goes_on_to_the_same_bytes(
-    told: int, bert: Backbone, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fleets hold trials of both studies, and of the same batch only."""
-    kept = {"seeds": (3, 7), "device": small("prompt_tuning", {}).device.model_copy(update={"fleet_members": 3})}
-    train("prompt_tuning", {}, bert, few, tmp_path / "whole", **kept)
+def cut_off_after(told: int, monkeypatch: pytest.MonkeyPatch, go: Callable[[], object]) -> None:
+    """Until studies have been told so often."""
     tell, calls = Study.tell, itertools.count(1)
 
     def tell_some(study: Study, outcomes: Sequence[tuple[Trial, float | None]]) -> None:
@@ -155,12 +150,39 @@ def test_cut_off_between_what_two_studies_are_told_it_goes_on_to_the_same_bytes(
     with monkeypatch.context() as cut_off:
         cut_off.setattr(Study, "tell", tell_some)
         with pytest.raises(KeyboardInterrupt):
-            train("prompt_tuning", {}, bert, few, tmp_path / "cut", **kept)
-    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut").rglob("fleets/*.json")}
-    train("prompt_tuning", {}, bert, few, tmp_path / "cut", **kept)
-    whole, cut = (without_spent(bytes_below(tmp_path / name / "results")) for name in ("whole", "cut"))
+            go()
+
+
+def goes_on_to_the_same_bytes(train_in: Callable[[Path], object], folder: Path) -> None:
+    """What was cut off in `folder`/cut ends as `folder`/whole did, and trains none of its finished fleets again."""
+    finished = {path: path.stat().st_mtime_ns for path in (folder / "cut").rglob("fleets/*.json")}
+    train_in(folder / "cut")
+    whole, cut = (without_spent(bytes_below(folder / name / "results")) for name in ("whole", "cut"))
     assert cut == whole
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+@pytest.mark.parametrize("told", [(3, 1), (5, 1), (5, 3)])
+def test_cut_off_twice_it_goes_on_to_the_same_bytes_and_trains_nothing_twice(
+    told: tuple[int, int], bert: Backbone, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Studies that are told anew pass by trials that were the best once, whose parts went when a better one came."""
+    seeds = {"seeds": (6, 1)}
+    train("prompt_tuning", {}, bert, few, tmp_path / "whole", **seeds)
+    for times in told:
+        cut_off_after(times, monkeypatch, lambda: train("prompt_tuning", {}, bert, few, tmp_path / "cut", **seeds))
+    goes_on_to_the_same_bytes(lambda folder: train("prompt_tuning", {}, bert, few, folder, **seeds), tmp_path)
+
+
+@pytest.mark.parametrize("told", [1, 2, 3])
+def test_cut_off_between_what_two_studies_are_told_it_goes_on_to_the_same_bytes(
+    told: int, bert: Backbone, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fleets hold trials of both studies, and of the same batch only."""
+    kept = {"seeds": (3, 7), "device": small("prompt_tuning", {}).device.model_copy(update={"fleet_members": 3})}
+    train("prompt_tuning", {}, bert, few, tmp_path / "whole", **kept)
+    cut_off_after(told, monkeypatch, lambda: train("prompt_tuning", {}, bert, few, tmp_path / "cut", **kept))
+    goes_on_to_the_same_bytes(lambda folder: train("prompt_tuning", {}, bert, few, folder, **kept), tmp_path)
 
 
 def test_a_fleet_cut_at_any_byte_is_not_finished_and_trained_as_before(

@@ -82,9 +82,8 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
     work = plan_work(params, Paths(tmp_path))
     assert work.tasks == {"lama": 2, "superglue": 3}
     assert work.assumed == ()
-    assert (
-        work.stages == 2 + 1 * (1 + 1 + 3 + 1) + 2
-    )  # a backbone: itself, all untrained methods, three others, evaluate
+    of_backbone = 1 + 1 + 3 + 1  # itself, all untrained methods, three others, evaluate
+    assert work.stages == 1 + 2 + of_backbone + 2
     for stage in work.train:
         method = build_method(stage.method, params.methods[stage.method])
         result = train_method(params, stage.method, method, backbone, Paths(tmp_path))

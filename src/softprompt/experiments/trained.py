@@ -104,8 +104,10 @@ class _TrainedStage:
                 self.workload.store.forget(job.key)
 
     def _forget_fleets_of_lost(self, units: Sequence[Unit]) -> None:
-        """Where the parts of a winner are not as they were saved, its fleet is trained again, as it was."""
-        winners = [job for unit in units for job in self._winners(unit, unit.seed).values()]
+        """Where the parts of a winner are not as they were saved, its fleet is trained again, as it was. Of a study on
+        its way, what is best now may have been dropped for what was better: it is told of that again."""
+        told = [unit for unit in units if unit.study.told() >= self.budget.trials]
+        winners = [job for unit in told for job in self._winners(unit, unit.seed).values()]
         store = self.workload.store
         for fleet in {store[key].fleet for key in self._lost(winners) if key in store}:
             store.forget_fleet(fleet)

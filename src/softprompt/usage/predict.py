@@ -80,7 +80,7 @@ def _rankings(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
     rank = partial(fleet.ranked, parts=parts, count=shown)
     for chunk, (outputs, probabilities) in fleet.answered(pool, member, number, parts, tokens, rank):
         if not probabilities.isfinite().all():
-            raise UserError(f"{chosen.name()}: its logits are not finite, so that it answers nothing; train it again")
+            raise UserError(f"{chosen.name()}: its logits are not finite, so that it answers nothing; ask another seed")
         for example, ranked in zip(
             chunk.tolist(), zip(outputs.tolist(), probabilities.tolist(), strict=True), strict=True
         ):

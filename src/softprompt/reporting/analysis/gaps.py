@@ -78,5 +78,5 @@ def _scored(collected: Collected) -> list[tuple[str, str, str, str, int]]:
 
 
 def _one_line(reason: str) -> str:
-    text = " ".join(reason.split()).replace("|", "\\|")
+    text = " ".join(reason.split())
     return text if len(text) <= REASON_LENGTH else f"{text[:REASON_LENGTH]} ..."
