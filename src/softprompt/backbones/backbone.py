@@ -62,7 +62,7 @@ class Backbone:
     @cached_property
     def numbers_positions(self) -> bool:
         """Whether every token is given its position as a number. T5 knows distances only, BLOOM counts by itself."""
-        return "position_ids" in inspect.signature(self.model.base_model.forward).parameters
+        return "position_ids" in self._arguments
 
     def room_behind(self, prefix: int) -> int:
         """Longest input behind a prefix of that many vectors, which take positions where those are numbered."""
@@ -119,7 +119,10 @@ class Backbone:
             if self.kind == "seq2seq":
                 return _widened(self._decode_answer(embeddings, attention_mask, read_at, answer))
             hidden = self.model.base_model(
-                inputs_embeds=embeddings, attention_mask=attention_mask, **self._positions(attention_mask, prefixes)
+                inputs_embeds=embeddings,
+                attention_mask=attention_mask,
+                **self._positions(attention_mask, prefixes),
+                **self._no_cache,
             ).last_hidden_state  # (R, T, H)
         rows = torch.arange(len(read_at), device=hidden.device)[:, None]
         places = read_at.clamp(max=hidden.shape[1] - 1)  # those that no answer fills may lie outside
@@ -167,6 +170,15 @@ class Backbone:
         return {"position_ids": self._first_position + places}
 
     @cached_property
+    def _no_cache(self) -> dict[str, bool]:
+        """Models that write text would keep their keys and values for more of it, with the graph behind them."""
+        return {"use_cache": False} if "use_cache" in self._arguments else {}
+
+    @cached_property
+    def _arguments(self) -> set[str]:
+        return set(inspect.signature(self.model.base_model.forward).parameters)
+
+    @cached_property
     def _first_position(self) -> int:
         """RoBERTa and its kin count positions from the padding index of their position table + 1, all others from 0."""
         tables = (module for name, module in self.model.named_modules() if name.endswith("position_embeddings"))
@@ -190,7 +202,10 @@ class Backbone:
         decoder_ids = torch.where(blank == 1, behind_sentinel, behind_start)
         encoded = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
         states = self.model.get_decoder()(
-            input_ids=decoder_ids, encoder_hidden_states=encoded, encoder_attention_mask=attention_mask
+            input_ids=decoder_ids,
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=attention_mask,
+            use_cache=False,
         ).last_hidden_state  # (R, 1 + K, H)
         rows, tokens = (torch.arange(size, device=answer.device) for size in answer.shape)
         return states[rows[:, None], blank + tokens]

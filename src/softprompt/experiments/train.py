@@ -52,7 +52,12 @@ def _take_up(workload: Workload, task: Task, paths: Paths) -> None:
     if not reason:
         try:
             data = load_task_data(
-                paths.suite(task.suite), task, backbone, workload.params.max_tokens, head=method.uses_head(task)
+                paths.suite(task.suite),
+                task,
+                backbone,
+                workload.params.max_tokens,
+                head=method.uses_head(task),
+                dev_limit=workload.params.chosen_budget.dev_limit,
             )
         except UserError as error:
             reason = str(error)

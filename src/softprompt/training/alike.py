@@ -21,6 +21,9 @@ class Alike:
     def __init__(self, backbone: Backbone, members: Sequence[Member], numbers: Sequence[int]) -> None:
         self.members = [members[number] for number in numbers]
         self.places = {number: place for place, number in enumerate(numbers)}
+        self.numbers = torch.tensor(numbers, device=backbone.device)
+        weights = [member.loss_weight for member in self.members]
+        self.weights = torch.tensor(weights, dtype=torch.float64, device=backbone.device)
         self.fleet = Fleet(backbone, [member.space for member in self.members])
         self.train_pool = Pool([member.train for member in self.members], backbone.device)
         self.dev_pool = Pool([member.dev for member in self.members], backbone.device)
@@ -32,7 +35,7 @@ class Alike:
     def read(self, numbers: Sequence[int], rows: Sequence[Int[Tensor, "E"]], noise: Int[Tensor, "F"] | None) -> Reading:
         """Each of some members' train examples, `rows` by number, in one batch. `noise` has the streams of all members
         of the run, where the backbone drops out."""
-        own = None if noise is None else noise[list(self.places)]
+        own = None if noise is None else noise[self.numbers]
         places = torch.tensor([self.places[number] for number in numbers])
         member = places.repeat_interleave(torch.tensor([len(some) for some in rows]))
         return self.fleet.read(self.train_pool.batch(member, torch.cat(list(rows))), self._parts(), own)

@@ -70,8 +70,7 @@ class _Run:
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
         self.teams = teams_of(members)
         self.parameters = [team_parameters(members, team) for team in self.teams]
-        self.weights = torch.tensor([member.loss_weight for member in members], dtype=torch.float64)
-        self.loss_sum = torch.zeros(len(members), device=device)
+        self.losses: list[tuple[Tensor, Tensor]] = []  # whose they are and the losses (E), since the last look
         drops_out = recipe.backbone_dropout and work.backbone.drops_out
         self.streams = _dropout_streams(members, device) if drops_out else None
 
@@ -93,19 +92,17 @@ class _Run:
         size = self.budget.batch_size
         reading = alike.read(active, [next(self.orders[index]) for index in active], noise)
         losses = alike.fleet.losses(reading)
-        member = torch.tensor(active).repeat_interleave(size)
         objective = losses if reading.extra is None else losses + reading.extra
-        torch.autograd.backward((self.weights[member].to(objective) * objective).sum() / size)
-        self.loss_sum.index_add_(0, member.to(self.loss_sum.device), losses.detach().float() / size)
+        weights = alike.weights[reading.batch.member[reading.batch.first]]
+        torch.autograd.backward((weights.to(objective) * objective).sum() / size)
+        self.losses.append((torch.tensor(active).repeat_interleave(size), losses.detach().float() / size))
 
     def evaluate(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""
         with torch.no_grad():
             answered = [alike.predict(alike.of(self.active), self.inference_tokens) for alike in self.alike]
         outcomes = {index: predictions for some in answered for index, predictions in some.items()}
-        since_last = (step - 1) % self.budget.eval_every + 1
-        train_losses = (self.loss_sum / since_last).tolist()
-        self.loss_sum.zero_()
+        train_losses = self._train_losses((step - 1) % self.budget.eval_every + 1)
         for index in self.active:
             point = curve_point(self.members[index], step, train_losses[index], outcomes[index])
             self.trained[index].curve.append(point)
@@ -115,11 +112,17 @@ class _Run:
             if trained[0].failure or trained[0].evaluations_since_best >= self.budget.patience:
                 self.active = [index for index in self.active if index not in team]
 
+    def _train_losses(self, steps: int) -> list[float]:
+        """Each member's mean over the steps since the last look, added up on the CPU in the order of the examples."""
+        members, losses = (torch.cat(some) for some in zip(*self.losses, strict=True))
+        self.losses.clear()
+        return (torch.zeros(len(self.members)).index_add_(0, members, losses.cpu()) / steps).tolist()
+
     def _noise(self, step: int) -> Int[Tensor, "F"] | None:
         """The stream of each member in this step, where the backbone drops out."""
         if self.streams is None:
             return None
-        return stream_number(self.streams, torch.tensor(step, device=self.streams.device))
+        return stream_number(self.streams, torch.tensor(step))
 
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:
