@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 import yaml
 
 from helpers.paths import ROOT
+from softprompt.check_gpu.__main__ import timed
 from softprompt.check_gpu.comparisons import CLOSE, TOO_LATE, Finding, findings
 from softprompt.check_gpu.peaks import Peak, reckoned_bytes, widened
 from softprompt.check_gpu.small_world import TASKS, exercises, untrained_backbone, write_small_world
@@ -113,6 +115,20 @@ def test_more_members_are_reckoned_with_more_memory(world: Path) -> None:
     assert (many - weights) * len(fleet.jobs) == pytest.approx((few - weights) * 9)
     assert Peak("bert", "prompt_tuning", 9, many, round(1.05 * many)).passed
     assert not Peak("bert", "prompt_tuning", 9, many, 2 * many).passed
+
+
+def test_a_part_that_breaks_off_has_not_passed_and_tells_what_it_found() -> None:
+    good, bad = (Peak("bert", "p_tuning", 4, 100, peak) for peak in (90, 900))
+
+    def part() -> Iterator[Peak]:
+        yield good
+        yield bad
+        raise RuntimeError("no room")
+
+    whole, broken = timed(iter([good])), timed(part())
+    assert (whole["passed"], whole["error"]) == (True, "")
+    assert (broken["passed"], broken["error"]) == (False, "RuntimeError: no room")
+    assert [one["peak_bytes"] for one in broken["found"]] == [900, 90]  # what failed first
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

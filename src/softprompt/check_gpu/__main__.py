@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,8 @@ import torch
 import yaml
 
 from softprompt.backbones.memory import memory_bytes
+from softprompt.config import Device
+from softprompt.device import choose_device
 from softprompt.files import write_atomically
 from softprompt.quiet import keep_quiet
 
@@ -37,29 +39,30 @@ TYPES = ("bert", "gpt2", "t5")
 def main() -> None:
     """Exits with 1 where there is no GPU, and where something was found wanting."""
     keep_quiet()
-    if not torch.cuda.is_available():
+    device = choose_device(Device(), threads=torch.get_num_threads())  # computes as a run's would
+    if device.type != "cuda":
         sys.exit("make check-gpu: PyTorch finds no CUDA device on this machine; nothing was checked")
-    report = check(torch.device("cuda"), time.monotonic() + LIMIT_SECONDS)
+    report = check(device, time.monotonic() + LIMIT_SECONDS)
     write_atomically(Path("reports/gpu.json"), json.dumps(report, indent=1) + "\n")
     failed = [name for name, part in report["checks"].items() if not part["passed"]]
     sys.exit(f"reports/gpu.json: {', '.join(failed)} failed" if failed else 0)
 
 
-def check(device: torch.device, until: float, methods: list[str] | None = None) -> dict[str, Any]:
-    """The whole report; `methods` are all where none are named."""
+def check(device: torch.device, until: float) -> dict[str, Any]:
+    """The whole report."""
     from softprompt.check_gpu.comparisons import findings
     from softprompt.check_gpu.peaks import peaks
     from softprompt.check_gpu.small_world import write_small_world
     from softprompt.methods import METHODS
 
     sections = yaml.safe_load(Path("profiles/base.yaml").read_text())["methods"]
-    chosen, started = methods or sorted(METHODS), time.monotonic()
+    names, started = sorted(METHODS), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         world = write_small_world(Path(folder))
         late = min(until, started + METHODS_SECONDS)
         checks = {
-            "methods": _timed(lambda: list(findings(chosen, TYPES, sections, world, device, late))),
-            "memory": _timed(lambda: list(peaks(TYPES, sections, world, device))),
+            "methods": timed(findings(names, TYPES, sections, world, device, late)),
+            "memory": timed(peaks(TYPES, sections, world, device)),
         }
     checks["bench"] = bench(until)
     return {**_machine(device), "seconds": round(time.monotonic() - started), "checks": checks}
@@ -89,13 +92,19 @@ def bench(until: float) -> dict[str, Any]:
     return {"passed": not said, "seconds": round(time.monotonic() - started), "found": found}
 
 
-def _timed(part: Callable[[], Sequence["Finding | Peak"]]) -> dict[str, Any]:
-    """All that a part found, what failed first."""
-    started, found = time.monotonic(), sorted(part(), key=lambda one: one.passed)
+def timed(part: Iterator["Finding | Peak"]) -> dict[str, Any]:
+    """All that a part finds, what failed first; where it breaks off, why and what it had found."""
+    started, found, error = time.monotonic(), [], ""
+    try:
+        for one in part:
+            found.append({"passed": one.passed, **asdict(one)})
+    except Exception as broken:  # one part's failure leaves the others to be told
+        error = f"{type(broken).__name__}: {broken}"
     return {
-        "passed": all(one.passed for one in found),
+        "passed": not error and all(one["passed"] for one in found),
         "seconds": round(time.monotonic() - started),
-        "found": [{"passed": one.passed, **asdict(one)} for one in found],
+        "error": error,
+        "found": sorted(found, key=lambda one: bool(one["passed"])),
     }
 
 

@@ -2,6 +2,7 @@
 the same. In float64 what differs by more than rounding is a mistake; what is to be the same twice is as real runs are.
 """
 
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,15 +112,18 @@ def _alone(exercise: Exercise) -> list[Trained]:
 
 
 def _apart(first: Sequence[Trained], second: Sequence[Trained]) -> float:
-    """The largest difference between two trained numbers; infinite where other ones were kept."""
+    """The largest difference between two trained numbers. Raises ValueError where one has none, or other ones."""
     return max(_difference(one.saved, other.saved) for one, other in zip(first, second, strict=True))
 
 
 def _difference(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
-    if {name: value.shape for name, value in first.items()} != {name: value.shape for name, value in second.items()}:
-        return float("inf")
-    pairs = [(value.cpu().double(), second[name].cpu().double()) for name, value in first.items()]
-    return max((float((one - other).abs().max()) for one, other in pairs if one.numel()), default=0.0)
+    if not first or {name: one.shape for name, one in first.items()} != {n: one.shape for n, one in second.items()}:
+        raise ValueError(f"one kept {', '.join(first) or 'nothing'}, the other {', '.join(second) or 'nothing'}")
+    pairs = [(one.cpu().double(), second[name].cpu().double()) for name, one in first.items()]
+    apart = max(float((one - other).abs().max()) for one, other in pairs)
+    if not math.isfinite(apart):
+        raise ValueError("what it trained is no number")
+    return apart
 
 
 def _counting_waits(exercise: Exercise, steps: int) -> tuple[list[Trained], int]:
