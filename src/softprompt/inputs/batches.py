@@ -42,8 +42,16 @@ class Batch:
 
     def rows(self, chosen: Int[Tensor, "S"]) -> "Batch":
         """Some of the rows, without soft labels."""
-        by_row = [field.name for field in fields(self) if field.name not in ("soft", "tagged")]
-        return Batch(**{name: getattr(self, name)[chosen] for name in by_row}, tagged=self.tagged)
+        return Batch(**self._by_row(chosen), tagged=self.tagged)
+
+    def part(self, examples: slice, rows: slice) -> "Batch":
+        """Examples that follow each other, and the rows that they consist of."""
+        part = self._by_row(rows) | {"example": self.example[rows] - examples.start}
+        return Batch(**part, soft=None if self.soft is None else self.soft[examples], tagged=self.tagged)
+
+    def _by_row(self, chosen: slice | Int[Tensor, "S"]) -> dict[str, Tensor]:
+        names = [field.name for field in fields(self) if field.name not in ("soft", "tagged")]
+        return {name: getattr(self, name)[chosen] for name in names}
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,10 @@ class Pool:
             tagged=self._tagged,
         )
 
+    def rows_of(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> list[int]:
+        """How many rows each of some examples has."""
+        return self.counts[self.offsets[member] + number].tolist()
+
     @property
     def answer_width(self) -> int:
         """K, the outputs of the longest answer."""
@@ -155,6 +167,18 @@ def shuffled_rows(n: int, batch_size: int, generator: torch.Generator) -> Iterat
             waiting = torch.cat([waiting, torch.randperm(n, generator=generator)])
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
+
+
+def runs(counts: Sequence[int], most_rows: int) -> Iterator[tuple[slice, slice]]:
+    """Examples that follow each other, `counts` rows each, in runs of at most `most_rows` or of one example: which of
+    the examples and which of the rows."""
+    example = row = 0
+    while example < len(counts):
+        rows, last = counts[example], example + 1
+        while last < len(counts) and rows + counts[last] <= most_rows:
+            rows, last = rows + counts[last], last + 1
+        yield slice(example, last), slice(row, row + rows)
+        example, row = last, row + rows
 
 
 def inference_chunks(
