@@ -110,7 +110,7 @@ def test_more_members_are_reckoned_with_more_memory(world: Path) -> None:
     _, fleet = next(exercises("prompt_tuning", SECTIONS, backbone, world))
     wide = widened(fleet, 9)
     assert len({job.identity for job in wide.jobs}) == len(wide.train(1)) == 9
-    few, many = (reckoned_bytes(one, tiny, backbone) for one in (fleet, wide))
+    few, many = (reckoned_bytes(one, backbone) for one in (fleet, wide))
     weights = 4 * backbone.model.num_parameters()
     assert (many - weights) * len(fleet.jobs) == pytest.approx((few - weights) * 9)
     assert Peak("bert", "prompt_tuning", 9, many, round(1.05 * many)).passed

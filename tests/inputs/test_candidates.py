@@ -1,6 +1,5 @@
 """Answers that are texts: candidates and generation, against the library's own forward pass, one text at a time."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,20 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.candidate_files import prepared_texts
 from helpers.profiles import fixture_params
 from helpers.task_data import task_data as loaded
 from helpers.task_data import task_of
-from helpers.task_files import FOLDERS
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import Budget, SuiteSettings, WorldSettings
-from softprompt.data.prepare import prepare_suite
+from softprompt.config import Budget
 from softprompt.inputs.batches import Pool
 from softprompt.inputs.label_space import prediction_table
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods import build_method
 from softprompt.methods.base import Method, TrainedMethod, fresh_trainable
-from softprompt.paths import Paths
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.candidates import candidates_of
 from softprompt.tasks.task import Template
@@ -33,41 +30,9 @@ SECTIONS = fixture_params().methods
 BUDGET = Budget(trials=2, steps=6, batch_size=3, eval_every=3, patience=2)
 
 
-def rows_of(task: str, index: int) -> dict[str, object]:
-    if task == "copa":
-        return {
-            "premise": f"The river rose {index} times.",
-            "choice1": "It rained.",
-            "choice2": "The sun was very hot over the hills.",
-            "question": "cause" if index % 2 else "effect",
-            "label": index % 2,
-            "idx": index,
-        }
-    if task == "wsc":
-        target = {"span1_text": "Old Ann", "span1_index": 0, "span2_text": "she", "span2_index": 6}
-        text = f"Old Ann met Bea {index} because she was late."
-        return {"text": text, "target": target, "label": index % 3 > 0, "idx": index}
-    passage = {
-        "text": f"Old Ann met Bob. That was {index}.",
-        "entities": [{"start": 0, "end": 6}, {"start": 12, "end": 14}],
-    }
-    answer = {"start": 0, "end": 6, "text": "Old Ann"} if index % 2 else {"start": 12, "end": 14, "text": "Bob"}
-    query = {"query": f"On day {index} @placeholder met somebody.", "answers": [answer], "idx": 0}
-    return {"passage": passage, "qas": [query], "idx": index}
-
-
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data/prepared of COPA, WSC and ReCoRD in their official formats."""
-    raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("prepared")
-    for task in ("copa", "wsc", "record"):
-        for name, count in (("train", 16), ("val", 7)):
-            path = raw / "superglue" / FOLDERS[task] / f"{name}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(json.dumps(rows_of(task, index)) + "\n" for index in range(count)))
-    settings = SuiteSettings(source="local", path=str(raw), dev_share=0.3)
-    prepare_suite("superglue", settings, WorldSettings(), Paths(out))
-    return Paths(out).prepared
+    return prepared_texts(tmp_path_factory.mktemp("texts"))
 
 
 def method_named(name: str) -> TrainedMethod:

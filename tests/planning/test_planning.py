@@ -18,6 +18,7 @@ from helpers.backbones import tiny_backbone
 from helpers.paths import ROOT
 from helpers.profiles import fixture_content, fixture_params, listed, profile_params
 from softprompt.backbones.architectures import ARCHITECTURES, build_model
+from softprompt.backbones.size import ModelSize
 from softprompt.config import Architecture, BackboneSettings, Params
 from softprompt.config.profiles import profile_text
 from softprompt.errors import UserError
@@ -29,7 +30,7 @@ from softprompt.paths import Paths
 from softprompt.planning.machine import Machine, describe_machine
 from softprompt.planning.needs import backbone_needs
 from softprompt.planning.page import columns, duration, gib, render_plan
-from softprompt.planning.sizes import ModelSize, model_size
+from softprompt.planning.sizes import model_size
 from softprompt.planning.work import plan_work
 
 GIB = 1024**3
@@ -109,7 +110,7 @@ def test_the_size_of_a_local_model_is_read_from_its_files(prepared: Path, tmp_pa
     assert model_size(settings) is None
     backbone = tiny_backbone("gpt2", prepared)
     backbone.model.save_pretrained(tmp_path)
-    assert model_size(settings) == ModelSize(backbone.model.num_parameters(), 2, 16)
+    assert model_size(settings) == ModelSize(backbone.model.num_parameters(), 2, 16, backbone.vocabulary_size)
 
 
 CONFIGS = {  # what the hub's config.json says where it is not the library's default

@@ -17,7 +17,7 @@ NOT_FOLLOWED = ("config", "errors.py", "files.py", "progress.py")  # values that
 
 
 def pretraining_key(settings: BackboneSettings, texts: list[Path], answers: list[str], device: str) -> str:
-    """Hex digest over settings, texts, answers, code, versions of the libraries and the type of the device."""
+    """Hex digest over settings, texts, answers, code, versions of the libraries and the device."""
     parts = {
         "settings": settings.model_dump(mode="json", include={"kind", "architecture", "pretraining"}),
         "texts": [(path.name, sha256_of_file(path)) for path in texts],

@@ -14,7 +14,7 @@ from softprompt.backbones.key import pretraining_key
 from softprompt.backbones.pretraining import pretrain
 from softprompt.backbones.snapshots import expected_weights, fetch_snapshot, weights_in
 from softprompt.config import BackboneSettings, Device
-from softprompt.device import choose_device
+from softprompt.device import choose_device, device_name
 from softprompt.errors import NotFiniteError, UserError
 from softprompt.files import replaced_folder, write_csv
 from softprompt.paths import Paths
@@ -82,7 +82,7 @@ def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch
     """Model, report and then the record of both, unless they are there."""
     out, results, texts = paths.backbone(name), paths.pretraining(name), _texts(name, settings, paths)
     answers = json.loads(texts[0].with_name("answers.json").read_text())
-    key, finished = pretraining_key(settings, texts, answers, device.type), Finished(out, results)
+    key, finished = pretraining_key(settings, texts, answers, device_name(device)), Finished(out, results)
     if finished.holds(key):
         return
     _clear(results)

@@ -1,10 +1,15 @@
-"""What a backbone's weights need in memory, and what a device has: asked before anything is loaded."""
+"""What a device has memory for: asked before weights are loaded, fleets are planned, rows are passed.
+
+On a CPU the settings hold as they are, so that a machine's memory never decides how its numbers round. On a GPU they
+are upper ends: what does not fit is halved until it does, so that a little more or less that is free changes nothing.
+"""
 
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from softprompt.backbones.size import ModelSize, size_of, tuned_bytes
 from softprompt.config import Dtype
 from softprompt.errors import UserError
 
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 
 BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2}
 STORED_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # as safetensors names them
-TUNING_BYTES = 16  # a parameter that trains: itself, its gradient and Adam's two moments, in float32
+USABLE_SHARE = 0.8  # of what is free: the rest is left to what no formula sees
 GIB = 1024**3
 
 
@@ -40,7 +45,7 @@ def _numbers_in(path: Path) -> int:
 def no_room_to_tune(model: "PreTrainedModel") -> str:
     """Why a copy of a model cannot train beside the frozen one, activations not counted, or nothing."""
     device, parameters = model.device, model.num_parameters()
-    needed, there = parameters * (model.dtype.itemsize + TUNING_BYTES), memory_bytes(device)
+    needed, there = tuned_bytes(parameters, model.dtype.itemsize, device.type), memory_bytes(device)
     if needed <= there:
         return ""
     return (
@@ -72,3 +77,52 @@ def refuse_too_large(name: str, folder: Path, device: "torch.device", dtype: Dty
             f"backbones.{name}: its weights need {needed / GIB:.1f} GiB as {dtype}, but the {device.type} device has "
             f"{there / GIB:.1f} GiB; {advice}take {name} out of run.backbones"
         )
+
+
+def room_on(device: "torch.device") -> float | None:
+    """Bytes that may be planned with: most of what a GPU has free or PyTorch holds in reserve; None on a CPU."""
+    import torch
+
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return USABLE_SHARE * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
+def room_beside(model: "PreTrainedModel") -> tuple[float, ModelSize] | None:
+    """Room on the device of a loaded model, and the model's size, where both are known."""
+    room = room_on(model.device)
+    size = None if room is None else size_of(model)
+    return None if room is None or size is None else (room, size)
+
+
+def members_that_fit(most: int, rows: int, fitting: int) -> int:
+    """As many members with so many rows each, at most `most`, as train in one pass of `fitting` rows. One of more rows
+    than that takes several passes."""
+    while most > 1 and most * rows > fitting:
+        most //= 2
+    return most
+
+
+def rows_that_fit(row_bytes: float, room: float) -> int:
+    """Of a pass: a power of two, so that a little more or less room cuts no batch elsewhere."""
+    return 1 << max(1, int(room // row_bytes)).bit_length() - 1
+
+
+def tokens_to_train(model: "PreTrainedModel", tokens: int, answer: int, reserved: float) -> int | None:
+    """Padded tokens of a pass with gradients whose longest rows have `tokens`, beside `reserved` bytes that are still
+    to be taken. None: any number."""
+    known = room_beside(model)
+    if known is None:
+        return None
+    room, size = known
+    return tokens * rows_that_fit(size.training_bytes(tokens, answer, model.device.type), room - reserved)
+
+
+def tokens_to_answer(model: "PreTrainedModel", most: int, tokens: int, answer: int) -> int:
+    """Padded tokens of a pass without gradients, at most `most`, whose shortest rows have `tokens`."""
+    known = room_beside(model)
+    if known is None:
+        return most
+    room, size = known
+    return min(most, tokens * rows_that_fit(size.answering_bytes(tokens, answer), room))

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.size import size_of
 from softprompt.check_gpu.small_world import BATCH, Exercise, exercises, untrained_backbone
 from softprompt.config import Architecture
 from softprompt.experiments.measured import measured
-from softprompt.planning.sizes import ModelSize
 
 BASE = {"hidden_size": 768, "layers": 12, "heads": 12, "feed_forward_size": 3072, "positions": 512}
 FLEETS = (("p_tuning", 4), ("p_tuning", 16), ("prefix_tuning", 16), ("fine_tuning", 1))  # methods and members
@@ -58,9 +58,7 @@ def _peak(
     fleet = widened(one, members)
     with measured(device) as spent:
         fleet.train(STEPS)
-    return Peak(
-        architecture.type, name, members, reckoned_bytes(fleet, architecture, backbone), spent.peak_memory_bytes - taken
-    )
+    return Peak(architecture.type, name, members, reckoned_bytes(fleet, backbone), spent.peak_memory_bytes - taken)
 
 
 def widened(exercise: Exercise, members: int) -> Exercise:
@@ -70,10 +68,9 @@ def widened(exercise: Exercise, members: int) -> Exercise:
     return replace(exercise, jobs=jobs)
 
 
-def reckoned_bytes(fleet: Exercise, architecture: Architecture, backbone: Backbone) -> int:
+def reckoned_bytes(fleet: Exercise, backbone: Backbone) -> int:
     """Weights, and what the rows of a step leave for the way back, as `softprompt plan` has them."""
-    size = ModelSize(backbone.model.num_parameters(), architecture.layers, architecture.hidden_size)
-    rows, tokens = BATCH * len(fleet.jobs), fleet.longest()
-    kind = "cuda" if backbone.device.type == "cuda" else "cpu"
-    reckon = size.tuned_bytes if fleet.method.state == "tuned" else size.frozen_bytes
-    return round(reckon(backbone.model.dtype.itemsize, rows, tokens, kind))
+    size, kind, numbers = size_of(backbone.model), backbone.device.type, backbone.model.dtype.itemsize
+    assert size is not None
+    weights = (size.tuned_bytes if fleet.method.state == "tuned" else size.frozen_bytes)(numbers, kind)
+    return round(weights + BATCH * len(fleet.jobs) * size.training_bytes(fleet.longest(), 1, kind))

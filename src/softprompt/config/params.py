@@ -48,10 +48,14 @@ class Tuning(Frozen):
 
 
 class Device(Frozen):
-    """Where and how wide training runs. Changes speed, never what is asked of a method."""
+    """Where and how wide training runs. Changes speed, never what is asked of a method.
+
+    On a GPU members and tokens are upper ends: fewer where its memory has no room for them.
+    """
 
     type: Literal["auto", "cpu", "cuda"] = "auto"
     workers: Positive = 2  # processes that train fleets side by side on a CPU, with one thread each
+    deterministic: bool = True  # on a GPU: the same numbers every time, by slower algorithms where it takes those
     fleet_members: Positive = 16
     inference_tokens: Positive = 16384  # padded tokens a forward pass without gradients
 

@@ -103,8 +103,7 @@ class TrainedCells:
     def loaded(self, cell: Cell) -> Trainable:
         """The parts that a cell saved. Raises UserError where they are not what training left."""
         kept = self.parts.load(cell.key, cell.parts_sha256) if cell.parameters_kept else {}
-        saved = {name: tensor.to(self.backbone.device) for name, tensor in kept.items()}
-        return restored(saved, self.backbone, cell.positions).to(self.backbone.device)
+        return restored(kept, self.backbone, cell.positions).to(self.backbone.device)
 
     def fleet_of(self, requests: Sequence[Request]) -> tuple[Fleet, Pool, FleetParts]:
         """The cells of some requests side by side, each with its rows."""

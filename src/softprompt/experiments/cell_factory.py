@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.device import device_name
 from softprompt.inputs.task_data import TaskData
 from softprompt.methods.base import Method
 from softprompt.results import Cell, Setting
@@ -32,7 +33,7 @@ class CellFactory:
         provenance = {
             "data": data.fingerprint,
             "backbone": self.backbone.revision,
-            "device": self.backbone.device.type,
+            "device": device_name(self.backbone.device),
             **_versions(),
         }
         return self._cell(data.task, seed, key, provenance=provenance, dropped=data.dropped, **fields)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from softprompt.device import device_name
 from softprompt.experiments.code_version import code_version, metric_version
 from softprompt.inputs.task_data import TaskData
 
@@ -18,5 +19,5 @@ def task_dependencies(method: str, data: TaskData) -> dict[str, Any]:
         "metric": [task.metrics[0], metric_version(task.metrics[0])],
         "max_tokens": data.max_tokens,
         "backbone": backbone.revision,
-        "device": backbone.device.type,
+        "device": device_name(backbone.device),
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -47,17 +47,18 @@ def fleet_key(jobs: Sequence[Job]) -> str:
     return content_key({"members": [asdict(job) for job in jobs]})
 
 
-def plan_fleets(jobs: Sequence[Job], members: int) -> list[list[Job]]:
-    """All jobs in fleets of at most `members` and of about the same size, rows of like length together, longest first.
-    Jobs of different kinds never share a fleet, and a group of jobs never stands in two.
+def plan_fleets(jobs: Sequence[Job], width: Callable[[Job], int]) -> list[list[Job]]:
+    """All jobs in fleets of at most as many members as the `width` of each allows and of about the same size, rows of
+    like length together, longest first. Jobs of different kinds never share a fleet, and a group of jobs never stands
+    in two.
 
     Planned from everything that a stage has to do, never from what happens to be missing, because the shape of a batch
     decides how floats round.
     """
     unique = list({job.key: job for job in jobs}.values())
-    ordered = sorted(unique, key=lambda job: (job.fleet_kind, -job.tokens))
-    alike = [list(group) for _, group in groupby(ordered, key=lambda job: job.fleet_kind)]
-    return [fleet for some in alike for fleet in (_packed if some[0].group else _even)(some, members)]
+    ordered = sorted(unique, key=lambda job: (job.fleet_kind, width(job), -job.tokens))
+    alike = [list(group) for _, group in groupby(ordered, key=lambda job: (job.fleet_kind, width(job)))]
+    return [fleet for some in alike for fleet in (_packed if some[0].group else _even)(some, width(some[0]))]
 
 
 def _even(jobs: list[Job], members: int) -> list[list[Job]]:

@@ -23,6 +23,9 @@ class Spent:
     seconds: float = 0.0
     peak_memory_bytes: int = 0
 
+    def __add__(self, later: "Spent") -> "Spent":
+        return Spent(self.seconds + later.seconds, max(self.peak_memory_bytes, later.peak_memory_bytes))
+
 
 @contextmanager
 def measured(device: torch.device) -> Iterator[Spent]:

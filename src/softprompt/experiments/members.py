@@ -1,9 +1,12 @@
 """Members built and trained: the root of all code, beside a method's own, that a trained number hangs on."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from softprompt.config import Budget
@@ -17,11 +20,35 @@ from softprompt.training.member import Member, Trained
 if TYPE_CHECKING:  # how fleets are planned is not what a member depends on
     from softprompt.experiments.jobs import Job
 
+logger = logging.getLogger(__name__)
+
+
+Outcome = tuple[list[Member], list[Trained], Spent]
+
 
 def train_members(
     method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"], budget: Budget, inference_tokens: int
-) -> tuple[list[Member], list[Trained], Spent]:
-    """The members of one fleet, what became of each, and what all took. `data` maps suite/task to training sides."""
+) -> Outcome:
+    """The members of one fleet, what became of each, and what all took; in two fleets, one after the other, where
+    device memory has no room for all. `data` maps suite/task to training sides."""
+    try:
+        return _train_together(method, data, jobs, budget, inference_tokens)
+    except torch.OutOfMemoryError:
+        groups = list(_groups(jobs).values())
+        if len(groups) < 2:
+            raise
+    # only behind the `except` what failed is let go, and with it all that it had allocated
+    logger.warning("device memory has no room for a fleet of %d members: trained in halves", len(jobs))
+    some, others = (
+        train_members(method, data, list(chain.from_iterable(half)), budget, inference_tokens)
+        for half in (groups[: len(groups) // 2], groups[len(groups) // 2 :])
+    )
+    return some[0] + others[0], some[1] + others[1], some[2] + others[2]
+
+
+def _train_together(
+    method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"], budget: Budget, inference_tokens: int
+) -> Outcome:
     members = build_members(method, data, jobs)
     backbone = members[0].trainable.applied_to(data[jobs[0].task].backbone)
     chosen = method.with_settings(jobs[0].settings)
@@ -33,13 +60,18 @@ def train_members(
 
 def build_members(method: TrainedMethod, data: Mapping[str, TaskData], jobs: Sequence["Job"]) -> list[Member]:
     """Fresh members for jobs; those of a group hold what they share in common."""
-    groups: dict[str, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(job.group or job.key, []).append(job)
-    shared = {name: _shared_by(method, data, group) for name, group in groups.items()}
+    shared = {name: _shared_by(method, data, group) for name, group in _groups(jobs).items()}
     return [
         _member(method.with_settings(job.settings), data[job.task], job, shared[job.group or job.key]) for job in jobs
     ]
+
+
+def _groups(jobs: Sequence["Job"]) -> dict[str, list["Job"]]:
+    """By name; those of a group follow each other. A job without one is a group of its own."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.group or job.key, []).append(job)
+    return groups
 
 
 def _member(method: TrainedMethod, data: TaskData, job: "Job", shared: nn.Parameter | None) -> Member:

@@ -1,6 +1,6 @@
 """From jobs to finished fleets: train those that are missing, keep what they leave."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -19,21 +19,28 @@ from softprompt.training.member import Member, Trained
 
 
 class FleetRunner:
-    """Trains jobs of one (method, backbone). `data` maps suite/task to its training side."""
+    """Trains jobs of one (method, backbone). `data` maps suite/task to its training side, `width` a job to the most
+    members that its fleet may have."""
 
     def __init__(
-        self, method: TrainedMethod, data: Mapping[str, TaskData], budget: Budget, device: Device, store: FleetStore
+        self,
+        method: TrainedMethod,
+        data: Mapping[str, TaskData],
+        budget: Budget,
+        device: Device,
+        store: FleetStore,
+        width: Callable[[Job], int],
     ) -> None:
         self.method = method
         self.data = data
         self.budget = budget
         self.device = device
         self.store = store
+        self.width = width
 
     def run(self, jobs: Sequence[Job], progress: Progress, *, keep: bool) -> None:
         """Train whatever of the planned fleets is missing. `keep` stores what prediction needs."""
-        width = 1 if self.method.state == "tuned" else self.device.fleet_members
-        planned = plan_fleets(jobs, width)
+        planned = plan_fleets(jobs, self.width)
         missing = [[job for job in fleet if job.key not in self.store] for fleet in planned]
         progress.advance(sum(map(len, planned)) - sum(map(len, missing)), "found finished")
         to_train = [fleet for fleet in missing if fleet]

@@ -8,6 +8,7 @@ from typing import Any
 
 from softprompt.experiments.cell_factory import scalars
 from softprompt.experiments.dependencies import task_dependencies
+from softprompt.experiments.fleet_width import fleet_width
 from softprompt.experiments.jobs import Job, content_key
 from softprompt.experiments.runner import FleetRunner
 from softprompt.experiments.studies import open_study, trial_records
@@ -49,7 +50,8 @@ class _TrainedStage:
         self.params = workload.params
         self.budget = workload.params.chosen_budget
         self.backbone = workload.factory.backbone
-        self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store)
+        width = fleet_width(method, self.backbone, workload.data, self.budget, self.params.device.fleet_members)
+        self.runner = FleetRunner(method, workload.data, self.budget, self.params.device, workload.store, width)
         self._known_jobs: dict[tuple[str, int, str, int, int], Job] = {}
 
     def units(self, studies: Path) -> Iterator[Unit]:

@@ -45,6 +45,13 @@ class Batch:
         alone = torch.arange(len(self.first), device=self.first.device)
         return Batch(**rows, first=alone, read=(alone, torch.zeros_like(alone)), tagged=self.tagged)
 
+    def part(self, examples: slice, rows: slice) -> "Batch":
+        """Examples that follow each other, and the rows that they consist of."""
+        part = {name: getattr(self, name)[rows] for name in BY_ROW}
+        part |= {"example": self.example[rows] - examples.start, "first": self.first[examples] - rows.start}
+        soft = None if self.soft is None else self.soft[examples]
+        return Batch(**part, read=places(self.target[rows]), most=self.most, soft=soft, tagged=self.tagged)
+
 
 BY_ROW = ("ids", "slots", "attention_mask", "read_at", "target", "gold", "member", "example", "candidate")
 
@@ -152,6 +159,10 @@ class Pool:
             tagged=self._tagged,
         )
 
+    def rows_of(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> list[int]:
+        """How many rows each of some examples has."""
+        return self.counts[self.offsets[member] + number].tolist()
+
     @property
     def answer_width(self) -> int:
         """K, the outputs of the longest answer."""
@@ -173,6 +184,18 @@ def shuffled_rows(n: int, batch_size: int, generator: torch.Generator) -> Iterat
             waiting = torch.cat([waiting, torch.randperm(n, generator=generator)])
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
+
+
+def runs(counts: Sequence[int], most_rows: int) -> Iterator[tuple[slice, slice]]:
+    """Examples that follow each other, `counts` rows each, in runs of at most `most_rows` or of one example: which of
+    the examples and which of the rows."""
+    example = row = 0
+    while example < len(counts):
+        rows, last = counts[example], example + 1
+        while last < len(counts) and rows + counts[last] <= most_rows:
+            rows, last = rows + counts[last], last + 1
+        yield slice(example, last), slice(row, row + rows)
+        example, row = last, row + rows
 
 
 def inference_chunks(

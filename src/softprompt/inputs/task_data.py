@@ -67,6 +67,11 @@ class TaskData:
             self._splits[key] = encode_split(self.label_space, self.backbone, template, examples, in_row, longest)
         return self._splits[key]
 
+    def shape(self, template: Template) -> tuple[int, int]:
+        """The most rows that a train example has, and tokens of an answer."""
+        split = self.split("train", template, template.slots().count("prompt"))
+        return int(split.counts.max()), split.target.shape[1]
+
     def tokens(self, template: Template, prompt_length: int) -> int:
         """Length of the longest train row. Rows differ by their prompts' lengths alone, so one encoding serves all."""
         in_row, longest = room_of(self.backbone, template, prompt_length, self.max_tokens)

@@ -25,6 +25,7 @@ from softprompt.config import Budget, Positive
 from softprompt.errors import UserError
 from softprompt.methods.base import METHODS, Setup
 from softprompt.methods.shared.tasks_together import TasksTogether, TasksTogetherSettings
+from softprompt.prompts.part import copied
 from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable, restored
 from softprompt.training.loop import FleetWork, train_fleet
@@ -59,7 +60,7 @@ class FactoredPrompt(SoftPrompt):
     def saved(self) -> dict[str, Tensor]:
         if not self.saves_factors:
             return super().saved()
-        return {name: value.detach().clone() for name, value in self.named_parameters()}
+        return {name: copied(value) for name, value in self.named_parameters()}
 
 
 class MultitaskPromptMptSettings(TasksTogetherSettings):
@@ -111,7 +112,7 @@ def as_target(member: Member, saved: Mapping[str, Tensor], backbone: Backbone) -
     factors = (saved[f"prompt.{name}"].clone() for name in ("left", "right"))
     prompt = FactoredPrompt(nn.Parameter(saved["prompt.embedding"].clone()), *factors)
     others = restored(beside_prompt(saved), backbone, 0).parts()
-    alone = Trainable(prompt, *others)
+    alone = Trainable(prompt, *others).to(backbone.device)
     return replace(member, identity=f"{member.identity}/target", trainable=alone, group="", loss_weight=1.0)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.backbones.memory import main_memory_bytes
+from softprompt.backbones.size import ModelSize
 from softprompt.config import Device
-from softprompt.planning.sizes import ModelSize
 
 ASSUMED_FLOPS = {"cuda": 4e13, "cpu": 4e10}  # a second; of a CPU each thread
 BENCH = {"layers": 4, "hidden_size": 256, "vocabulary": 50257, "rows": 8, "tokens": 18}  # what `make bench` trains

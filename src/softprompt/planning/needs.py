@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from softprompt.backbones.size import ModelSize
 from softprompt.backbones.snapshots import cached_snapshot, weights_in
 from softprompt.config import BackboneSettings, Params
 from softprompt.data.manifest import MANIFEST
 from softprompt.paths import Paths
 from softprompt.planning.machine import Machine
-from softprompt.planning.sizes import STORED_BYTES, ModelSize, dtype_bytes, model_size
+from softprompt.planning.memory import MemoryNeeds, memory_needs, tokens_of
+from softprompt.planning.sizes import STORED_BYTES, model_size
 from softprompt.planning.work import StageWork, Work
-from softprompt.tasks.load import LAMA
 
-LAMA_TOKENS = 24  # a fact with its prompt; other inputs are taken to fill max_tokens
 DATA_BYTES = {
     "lama": 100e6,
     "superglue": 120e6,
@@ -25,14 +25,14 @@ COPIES = {"hub": 3, "local": 2, "pretrain": 2}  # hub's cache, models/, DVC's ca
 
 @dataclass(frozen=True)
 class BackboneNeeds:
-    """What one backbone takes. Sizes are None where a local folder is not there to be measured."""
+    """What one backbone takes. `size` and `memory` are None where a local folder is not there."""
 
     name: str
     settings: BackboneSettings
     size: ModelSize | None
     stages: tuple[StageWork, ...]  # without those that the machine has no memory for
-    frozen_bytes: float
-    tuned_bytes: float  # 0 where no method tunes it
+    memory: MemoryNeeds | None
+    tuned: bool  # whether a method of the run is to tune it
     disk_bytes: float  # of the weights in all their copies
     kept_bytes: float  # of what the cells of tuned methods keep
     seconds: float
@@ -46,33 +46,24 @@ def backbone_needs(name: str, params: Params, work: Work, machine: Machine, path
     stages = tuple(stage for stage in work.train if stage.backbone == name)
     missing = missing_backbone(settings, paths.backbone(name))
     if size is None:
-        return BackboneNeeds(name, settings, None, stages, 0.0, 0.0, 0.0, 0.0, 0.0, missing)
-    tokens = max((tokens_of(suite, params) for suite in params.suites_of(name)), default=0)
-    rows, width = params.chosen_budget.batch_size, dtype_bytes(settings)
-    fleet = rows * params.device.fleet_members * machine.processes
-    tuned = [stage for stage in stages if stage.state == "tuned"]
-    to_tune = size.tuned_bytes(width, rows, tokens, machine.kind) * machine.processes if tuned else 0.0
-    if to_tune > machine.memory_bytes:
+        return BackboneNeeds(name, settings, None, stages, None, False, 0.0, 0.0, 0.0, missing)
+    memory = memory_needs(name, size, params, work, machine)
+    tuned = any(stage.state == "tuned" for stage in stages)
+    if not memory.tunable:
         stages = tuple(stage for stage in stages if stage.state == "frozen")
-        tuned = []
-    kept_bytes = sum(stage.cells for stage in tuned) * size.parameters * STORED_BYTES * 2  # and DVC's cache
+    kept = sum(stage.cells for stage in stages if stage.state == "tuned")
     return BackboneNeeds(
         name=name,
         settings=settings,
         size=size,
         stages=stages,
-        frozen_bytes=size.frozen_bytes(width, fleet, tokens, machine.kind),
-        tuned_bytes=to_tune,
+        memory=memory,
+        tuned=tuned,
         disk_bytes=size.parameters * STORED_BYTES * COPIES[settings.source],
-        kept_bytes=kept_bytes,
+        kept_bytes=kept * size.parameters * STORED_BYTES * 2,  # and DVC's cache
         seconds=_flops(settings, size, stages, params) / machine.flops,
         missing=missing,
     )
-
-
-def tokens_of(suite: str, params: Params) -> int:
-    """Tokens of a row, prompt included: an upper bound but for LAMA."""
-    return min(LAMA_TOKENS, params.max_tokens) if suite == LAMA else params.max_tokens
 
 
 def _flops(settings: BackboneSettings, size: ModelSize, stages: tuple[StageWork, ...], params: Params) -> float:

@@ -7,7 +7,8 @@ from softprompt.backbones.memory import GIB
 from softprompt.config import Params
 from softprompt.paths import Paths
 from softprompt.planning.machine import Machine
-from softprompt.planning.needs import DATA_BYTES, LAMA_TOKENS, BackboneNeeds, missing_data
+from softprompt.planning.memory import LAMA_TOKENS, MemoryNeeds
+from softprompt.planning.needs import DATA_BYTES, BackboneNeeds, missing_data
 from softprompt.planning.sizes import dtype_bytes
 from softprompt.planning.work import Work
 
@@ -44,15 +45,18 @@ def warnings(params: Params, needs: Sequence[BackboneNeeds], machine: Machine, p
 
 
 def _memory_warnings(need: BackboneNeeds, machine: Machine) -> list[str]:
-    there = f"this machine's {machine.kind} memory is {gib(machine.memory_bytes)}"
+    memory, there = need.memory, f"this machine's {machine.kind} memory is {gib(machine.memory_bytes)}"
+    if memory is None:
+        return []
     found = []
-    if need.frozen_bytes > machine.memory_bytes:
+    if memory.frozen_bytes > machine.memory_bytes:
         advice = "lower device.fleet_members or the budget's batch_size"
         if need.size and need.size.parameters * dtype_bytes(need.settings) > machine.memory_bytes:
             advice = "write dtype: bfloat16, or take it out of run.backbones"
-        found.append(f"! {need.name}: a fleet needs about {gib(need.frozen_bytes)}, {there}; {advice}")
-    if need.tuned_bytes > machine.memory_bytes:
-        found.append(f"! {need.name}: to tune it needs about {gib(need.tuned_bytes)}, {there}; counted as n/a")
+        found.append(f"! {need.name}: a fleet needs about {gib(memory.frozen_bytes)}, {there}; {advice}")
+    if need.tuned and memory.tuned_bytes > machine.memory_bytes:
+        outcome = "lower device.workers or the budget's batch_size" if memory.tunable else "counted as n/a"
+        found.append(f"! {need.name}: to tune it needs about {gib(memory.tuned_bytes)}, {there}; {outcome}")
     return found
 
 
@@ -98,23 +102,25 @@ def _backbones(needs: Sequence[BackboneNeeds]) -> list[str]:
             f"{sum(stage.cells for stage in need.stages):,}",
             f"{sum(stage.trials for stage in need.stages):,}",
             f"{sum(stage.member_steps for stage in need.stages):,}",
-            gib(need.frozen_bytes) if need.size else "?",
-            (gib(need.tuned_bytes) if need.tuned_bytes else "-") if need.size else "?",
+            _fleet(need.memory) if need.memory else "?",
+            gib(need.memory.frozen_bytes) if need.memory else "?",
+            (gib(need.memory.tuned_bytes) if need.tuned else "-") if need.memory else "?",
             gib(need.disk_bytes) if need.size else "?",
             gib(need.kept_bytes) if need.size else "?",
             duration(need.seconds) if need.size else "?",
         ]
         for need in needs
     ]
-    counted = ["parameters", "cells", "trials", "member-steps", "memory", "to tune", "weights", "tuned cells", "time"]
-    return columns(["backbone", *counted], rows, right=range(1, 10))
+    counted = ["parameters", "cells", "trials", "member-steps"]
+    taken = ["fleet", "memory", "to tune", "weights", "tuned cells", "time"]
+    return columns(["backbone", *counted, *taken], rows, right=range(1, 11))
 
 
 def _remarks(params: Params, work: Work, machine: Machine) -> list[str]:
     beside = f", {machine.processes} processes" if machine.processes > 1 else ""
     lines = [
-        f"memory: weights and activations of {params.device.fleet_members} members{beside}; to tune: one member with "
-        "its gradients and Adam's moments",
+        f"fleet: members side by side, of at most {params.device.fleet_members}, and the passes that their step takes; "
+        f"memory: their activations and the weights{beside}; to tune: one member, its gradients and Adam's moments",
         "weights: in the hub's cache, models/ and DVC's cache; tuned cells: the weights they keep, and DVC's cache",
         f"time: {LAMA_TOKENS} tokens a fact, {params.max_tokens} another input, no early stopping; "
         "evaluation on dev and test comes on top",
@@ -148,6 +154,10 @@ def duration(seconds: float) -> str:
     """In the largest unit of which there is at least one."""
     size, unit = max((pair for pair in UNITS if pair[0] <= max(seconds, 1)), key=lambda pair: pair[0])
     return f"{seconds / size:,.1f} {unit}"
+
+
+def _fleet(memory: MemoryNeeds) -> str:
+    return f"{memory.members}" + (f" in {memory.passes}" if memory.passes > 1 else "")
 
 
 def _millions(need: BackboneNeeds) -> str:

@@ -16,6 +16,7 @@ from softprompt.results import State
 from softprompt.tasks.load import DEFINITIONS, LAMA, OFFICIAL_RELATIONS, definition_path, nlu_names, read_definition
 from softprompt.tasks.task import Task, Template
 
+ENTITIES = 10  # among which an answer is to be found, roughly
 ANY_WORDING = {"id": "any", "text": "{subject} {mask}", "source": "any", "kinds": ["masked", "causal", "seq2seq"]}
 
 
@@ -43,6 +44,7 @@ class Work:
 
     stages: int  # of DVC
     tasks: dict[str, int]  # suite -> tasks
+    rows: dict[str, int]  # suite -> rows of an example that has the most
     assumed: tuple[str, ...]  # suites whose tasks are not on this machine yet and were taken from what is published
     train: tuple[StageWork, ...]
 
@@ -50,15 +52,17 @@ class Work:
 def plan_work(params: Params, paths: Paths) -> Work:
     """Everything the pipeline would do from nothing. Reads manifests and file names, no rows and no models."""
     run = params.run
-    names, assumed = {}, []
+    names, rows, assumed = {}, {}, []
     for suite in run.suites:
         names[suite], known = task_names(suite, params, paths)
+        rows[suite] = max((_rows(_definition(suite, task)) for task in names[suite]), default=1)
         if not known:
             assumed.append(suite)
     methods = {name: build_method(name, params.methods[name]) for name in run.methods}
     return Work(
         stages=len(run.suites) + len(run.backbones) * (3 + len(run.trained)) + 2,
         tasks={suite: len(tasks) for suite, tasks in names.items()},
+        rows=rows,
         assumed=tuple(assumed),
         train=tuple(
             _stage_work(params, backbone, name, method, names)
@@ -115,6 +119,13 @@ def _stage_work(params: Params, backbone: str, name: str, method: Method, names:
         members={suite: len(tasks) * _members_a_task(params, seeds) if trained else 0 for suite, tasks in met.items()},
         steps=budget.steps if trained else 0,
     )
+
+
+def _rows(task: Task) -> int:
+    """Of an example: one, or one a candidate; ENTITIES where candidates come with the data."""
+    if task.answer_form != "candidates":
+        return 1
+    return len(task.labels) or ENTITIES
 
 
 def _members_a_task(params: Params, seeds: int) -> int:

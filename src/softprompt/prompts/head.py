@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.prompts.adapter import Adapter
-from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.part import PARTS, FleetPart, Part, copied
 from softprompt.tasks.task import Task, Template
 
 DEVIATION = 0.02  # of the weights at the start, as BERT's
@@ -38,7 +38,7 @@ class Head(Part):
         return cls(linear)
 
     def saved(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.linear.named_parameters()}
+        return {name: copied(value) for name, value in self.linear.named_parameters()}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003

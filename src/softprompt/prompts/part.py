@@ -22,6 +22,11 @@ from softprompt.tasks.task import Template
 PARTS: Registry["Part"] = Registry("part")
 
 
+def copied(tensor: Tensor) -> Tensor:
+    """Apart from the graph and in main memory: a device has better use for its own than states that wait."""
+    return tensor.detach().to("cpu", copy=True)
+
+
 class FleetPart:
     """The parts of one kind of all members of a fleet, as they act in a pass through the backbone.
 
@@ -85,7 +90,7 @@ class Part(nn.Module):
 
     def saved(self) -> dict[str, Tensor]:
         """What prediction needs later, by name: copies of all parameters and buffers, unless a kind needs less."""
-        return {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
+        return {name: copied(tensor) for name, tensor in self.state_dict().items()}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:

@@ -124,8 +124,8 @@ class FleetPools(FleetPart):
     ) -> tuple[Float[Tensor, "R T D"], Float[Tensor, "E"] | None]:
         """Each row's own vectors in its slots, and what drawing them adds to the loss."""
         drawn = draw(self.pools, backbone, batch)
-        index = batch.slots.clamp(min=0)[..., None].expand(-1, -1, drawn.prompts.shape[2])
-        return in_slots(drawn.prompts.gather(1, index), embeddings, batch), drawn.matching
+        rows = torch.arange(len(drawn.prompts), device=drawn.prompts.device)[:, None]
+        return in_slots(drawn.prompts[rows, batch.slots.clamp(min=0)], embeddings, batch), drawn.matching
 
 
 def draw(pools: Sequence[PromptPool], backbone: Backbone, batch: Batch) -> Drawn:

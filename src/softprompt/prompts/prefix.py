@@ -21,7 +21,7 @@ from softprompt.device import uploaded
 from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.adapter import Adapter
-from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.part import PARTS, FleetPart, Part, copied
 from softprompt.tasks.task import Template
 
 MIDDLE = 512  # hidden size of the network, as for GPT-2 in the paper
@@ -69,7 +69,7 @@ class Prefix(Part):
 
     def saved(self) -> dict[str, Tensor]:
         """The keys and values without the network that made them."""
-        return {"vectors": self().detach().clone()}
+        return {"vectors": copied(self())}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> "Prefix":  # noqa: ARG003

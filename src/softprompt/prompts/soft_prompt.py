@@ -22,7 +22,7 @@ from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch
 from softprompt.inputs.encoding import encode_texts
 from softprompt.prompts.adapter import Adapter, around_prompt
-from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.part import PARTS, FleetPart, Part, copied
 from softprompt.tasks.task import SLOT, Template
 
 EncoderName = Literal["lstm", "mlp", "identity"]  # what a section of params.yaml may name
@@ -78,7 +78,7 @@ class SoftPrompt(Part):
 
     def saved(self) -> dict[str, Tensor]:
         """The vectors without what made them."""
-        return {"vectors": self().detach().clone()}
+        return {"vectors": copied(self())}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> "SoftPrompt":  # noqa: ARG003

@@ -9,7 +9,7 @@ from torch import Tensor
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.prompts.adapter import Adapter
-from softprompt.prompts.part import PARTS, Part
+from softprompt.prompts.part import PARTS, Part, copied
 from softprompt.tasks.task import Template
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class TunedWeights(Part):
         return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
     def saved(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.model.named_parameters()}
+        return {name: copied(value) for name, value in self.model.named_parameters()}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003

@@ -5,21 +5,26 @@ W outputs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.dropout import row_streams
+from softprompt.backbones.memory import tokens_to_answer
 from softprompt.inputs.batches import Batch, Pool, inference_chunks
 from softprompt.inputs.encoding import NO_TOKEN
 from softprompt.inputs.outputs import OutputSpace, Predictions, Reading, stack_masks
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.task import AnswerForm
 from softprompt.training.filling import fill_masks, say_the_same
+from softprompt.training.fitting import PassSize
 from softprompt.training.rows import RowCounter, Rows
+
+Answer = TypeVar("Answer")
 
 FORBIDDEN = float("-inf")
 
@@ -33,21 +38,25 @@ class Fleet:
         self.everything_in_loss = bool(self.in_loss.all())
         (self.form,) = {space.form for space in spaces}  # fleets are planned with one form each
         self._counter = RowCounter(len(spaces), backbone.device)
+        self._size = PassSize()  # of passes without gradients
 
     def rows(self) -> list[Rows]:
         """What has passed through the backbone so far, a member each."""
         return self._counter.rows()
 
+    def counting(self) -> AbstractContextManager[None]:
+        """Within it, what device memory runs out for is not counted."""
+        return self._counter.if_it_ends_well()
+
     def read(
-        self, batch: Batch, parts: FleetParts, noise: Int[Tensor, "F"] | None = None, *, inference: bool = False
+        self, batch: Batch, parts: FleetParts, streams: Int[Tensor, "R"] | None = None, *, inference: bool = False
     ) -> Reading:
         """Float32 (or wider) logits at the places where answers are read, and only there.
 
-        On a GPU the body trains in bfloat16; what is scored is read in the dtype of the backbone's weights. `noise` are
-        the members' streams of this step, where the backbone drops out. `inference` says that the rows are only to be
+        On a GPU the body trains in bfloat16; what is scored is read in the dtype of the backbone's weights. `streams`
+        are the rows' own in this step, where the backbone drops out. `inference` says that the rows are only to be
         answered, which matters to their count and to nothing else.
         """
-        streams = None if noise is None else row_streams(noise, batch.member)
         device, (row, place) = self.backbone.device.type, batch.read
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and torch.is_grad_enabled()):
             embeddings, extra = parts.inserted(self.backbone.embed(batch.ids), self.backbone, batch)  # (R, T, D)
@@ -79,11 +88,27 @@ class Fleet:
         return losses * reading.batch.gold if self.form == "generation" else losses
 
     def answered(
-        self, pool: Pool, member: Int[Tensor, "E"], number: Int[Tensor, "E"], parts: FleetParts, max_tokens: int
-    ) -> Iterator[tuple[Int[Tensor, "C"], Reading]]:
-        """What is said of the examples `number` of `member`, in groups: their places among these, and the reading."""
-        for chunk in inference_chunks(pool, member, number, max_tokens):
-            yield chunk, self.read(pool.batch(member[chunk], number[chunk]), parts, inference=True)
+        self,
+        pool: Pool,
+        member: Int[Tensor, "E"],
+        number: Int[Tensor, "E"],
+        parts: FleetParts,
+        max_tokens: int,
+        answer: Callable[[Reading], Answer],
+    ) -> Iterator[tuple[Int[Tensor, "C"], Answer]]:
+        """What `answer` makes of the readings of the examples `number` of `member`, in groups: their places among
+        these, and its outcome. Groups are smaller than `max_tokens` allows where device memory has no room for them."""
+
+        def answers(chunk: Int[Tensor, "C"]) -> list[tuple[Int[Tensor, "C"], Answer]]:
+            with self.counting():
+                return [
+                    (some, answer(self.read(pool.batch(member[some], number[some]), parts, inference=True)))
+                    for some in torch.split(chunk, self._size.of(len(chunk)))
+                ]
+
+        fitting = tokens_to_answer(self.backbone.model, max_tokens, int(pool.lengths.min()), pool.answer_width)
+        for chunk in inference_chunks(pool, member, number, fitting):
+            yield from self._size.fitting(partial(answers, chunk))
 
     @torch.no_grad()
     def predict(self, pool: Pool, members: Sequence[int], parts: FleetParts, max_tokens: int) -> list[Predictions]:
@@ -97,13 +122,17 @@ class Fleet:
             "generation": partial(self._written, parts=parts),
             "tagging": self._likeliest_tags,
         }
+
+        def answers(reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
+            return *choose[self.form](reading), self.losses(reading).float()
+
         said, chunks = [], []
-        for chunk, reading in self.answered(pool, member, number, parts, max_tokens):
-            said.append((*choose[self.form](reading), self.losses(reading).float()))
+        for chunk, answered in self.answered(pool, member, number, parts, max_tokens, answers):
+            said.append(answered)
             chunks.append(chunk)
         place = torch.argsort(torch.cat(chunks))
-        answers = [torch.cat(some).cpu()[place] for some in zip(*said, strict=True)]  # the host waits here at last
-        by_member = zip(*(torch.split(some, sizes) for some in answers), strict=True)
+        together = [torch.cat(some).cpu()[place] for some in zip(*said, strict=True)]  # the host waits here at last
+        by_member = zip(*(torch.split(some, sizes) for some in together), strict=True)
         return [Predictions(*some) for some in by_member]
 
     def ranked(

@@ -1,24 +1,28 @@
 """The one training loop. It knows members, never methods: every member trains as if it were alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.dropout import stream_number
+from softprompt.backbones.size import STATE_BYTES
 from softprompt.config import Budget, Recipe
-from softprompt.inputs.batches import shuffled_rows
+from softprompt.inputs.batches import Batch, shuffled_rows
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
 from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
 from softprompt.training.alike import Alike, read_alike
+from softprompt.training.fitting import PassSize
 from softprompt.training.member import Member, Trained
-from softprompt.training.optimizers import build_optimizer, build_schedule, clip_norm
+from softprompt.training.optimizers import build_optimizer, build_schedule, clip_norm, separate_gradients
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,6 @@ class _Run:
         self.budget = budget
         self.recipe = recipe
         self.inference_tokens = work.inference_tokens
-        self.alike = read_alike(work.backbone, members)
         self.active = list(range(len(members)))
         self.trained = [Trained() for _ in members]
         self.orders = [
@@ -70,32 +73,56 @@ class _Run:
         self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
         self.teams = teams_of(members)
         self.parameters = [team_parameters(members, team) for team in self.teams]
+        numbers = sum(one.numel() for parameters in self.parameters for one in parameters if one.requires_grad)
+        self.alike = read_alike(work.backbone, members, STATE_BYTES * numbers)
+        self.size = PassSize()
         self.losses: list[tuple[Tensor, Tensor]] = []  # whose they are and the losses (E), since the last look
         drops_out = recipe.backbone_dropout and work.backbone.drops_out
         self.streams = _dropout_streams(members, device) if drops_out else None
 
     def step(self, step: int) -> None:
         """One optimiser step of every active member on a batch of its own."""
-        noise = self._noise(step)
-        self.optimizer.zero_grad(set_to_none=True)
-        for alike in self.alike:
-            if active := alike.of(self.active):
-                self._add_gradients(alike, active, noise)
+        drawn = {index: next(self.orders[index]) for index in self.active}
+        for member, losses in self.size.fitting(partial(self._gradients, drawn, self._noise(step))):
+            self.losses.append((member, losses / self.budget.batch_size))
         self._clip()
         self.optimizer.step()
         self.schedule.step()
         for index in self.active:
             self.trained[index].steps = step
 
-    def _add_gradients(self, alike: Alike, active: Sequence[int], noise: Int[Tensor, "F"] | None) -> None:
-        """Those of each member's weighted mean loss on its next batch."""
-        size = self.budget.batch_size
-        reading = alike.read(active, [next(self.orders[index]) for index in active], noise)
+    def _gradients(
+        self, drawn: Mapping[int, Int[Tensor, "B"]], noise: Int[Tensor, "F"] | None
+    ) -> list[tuple[Int[Tensor, "E"], Float[Tensor, "E"]]]:
+        """Leave those of each member's weighted mean loss on what it drew. The member and the loss of every example."""
+        self.optimizer.zero_grad(set_to_none=True)
+        found = []
+        with ExitStack() as counting:
+            for alike in self.alike:
+                counting.enter_context(alike.fleet.counting())
+                if active := alike.of(self.active):
+                    member = torch.tensor(active).repeat_interleave(self.budget.batch_size)
+                    batches = alike.batches(active, [drawn[index] for index in active], noise, self.size)
+                    losses = [
+                        self._add_gradients(alike, member[examples], batch, streams)
+                        for examples, batch, streams in batches
+                    ]
+                    found.append((member, torch.cat(losses)))
+        return found
+
+    def _add_gradients(
+        self, alike: Alike, member: Int[Tensor, "E"], batch: Batch, streams: Int[Tensor, "R"] | None
+    ) -> Float[Tensor, "E"]:
+        """Those of the shares that examples of `member` have in their members' losses. Their losses."""
+        reading = alike.read(batch, streams)
         losses = alike.fleet.losses(reading)
         objective = losses if reading.extra is None else losses + reading.extra
         weights = alike.weights[reading.batch.member[reading.batch.first]]
-        torch.autograd.backward((weights.to(objective) * objective).sum() / size)
-        self.losses.append((torch.tensor(active).repeat_interleave(size), losses.detach().float() / size))
+        torch.autograd.backward((weights.to(objective) * objective).sum() / self.budget.batch_size)
+        if len(member) < self.budget.batch_size * len(self.active):  # there is another pass
+            for parameters in self.parameters:
+                separate_gradients(parameters)
+        return losses.detach().float()
 
     def evaluate(self, step: int) -> None:
         """Score the active members on dev, keep what is best, let go who is done."""

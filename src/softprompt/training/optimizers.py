@@ -54,13 +54,22 @@ def build_schedule(
 
 
 def clip_norm(parameters: Sequence[nn.Parameter], longest: float) -> None:
-    """As nn.utils.clip_grad_norm_, which writes in place: the gradients of an LSTM's two biases may be one tensor, and
-    it would be shortened twice."""
-    gradients = {parameter: parameter.grad for parameter in parameters if parameter.grad is not None}
-    norm = nn.utils.get_total_norm(list(gradients.values()))
-    factor = (longest / (norm + 1e-6)).clamp(max=1.0)  # as PyTorch's
-    for parameter, gradient in gradients.items():
-        parameter.grad = gradient * factor
+    """As nn.utils.clip_grad_norm_, which would shorten twice what two parameters have in common: the gradients of an
+    LSTM's two biases may be one tensor."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    factor = (longest / (nn.utils.get_total_norm(gradients) + 1e-6)).clamp(max=1.0)  # as PyTorch's
+    for gradient in {gradient.data_ptr(): gradient for gradient in gradients}.values():
+        gradient.mul_(factor)
+
+
+def separate_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """One of its own for each: what two have in common would be added to twice by the next pass."""
+    seen: set[int] = set()
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.data_ptr() in seen:
+            parameter.grad = parameter.grad.clone()
+        elif parameter.grad is not None:
+            seen.add(parameter.grad.data_ptr())
 
 
 def _groups(member: Member, recipe: Recipe, taken: set[int]) -> list[dict[str, Any]]:

@@ -155,8 +155,16 @@ class Ensemble:
         )
         number = torch.arange(len(rows))
         logits = torch.zeros(len(rows), len(words))
-        for chunk, reading in fleet.answered(pool, 0 * number, number, FleetParts(), self.work.inference_tokens):
-            logits[chunk] = reading.logits[:, words].float().cpu()
+        answered = fleet.answered(
+            pool,
+            0 * number,
+            number,
+            FleetParts(),
+            self.work.inference_tokens,
+            lambda reading: reading.logits[:, words].float().cpu(),
+        )
+        for chunk, of_words in answered:
+            logits[chunk] = of_words
         self.rows += fleet.rows()[0]
         return logits
 

@@ -3,6 +3,8 @@
 Axes: R rows of a pass, F members.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 import torch
@@ -35,7 +37,18 @@ class RowCounter:
     def count(self, member: Int[Tensor, "R"], *, passes: int, backward: bool, inference: bool) -> None:
         """Rows of these members, passed forward so many times, the last time also backward, or only to be answered."""
         forward = torch.zeros_like(self._counts[0]).index_add_(0, member, torch.ones_like(member))
-        self._counts += torch.stack([forward * passes, forward * backward, forward * (passes * inference)])
+        counts = torch.stack([forward * passes, forward * backward, forward * (passes * inference)])
+        self._counts = self._counts + counts
+
+    @contextmanager
+    def if_it_ends_well(self) -> Iterator[None]:
+        """What device memory ran out for within the block counts as nothing: it is done again."""
+        before = self._counts
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            self._counts = before
+            raise
 
     def rows(self) -> list[Rows]:
         """A member each."""

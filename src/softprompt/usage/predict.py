@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,6 @@ from softprompt.data.prepared import load_split
 from softprompt.errors import UserError
 from softprompt.evaluation.trained_cells import ScoredSplit
 from softprompt.files import write_csv
-from softprompt.inputs.batches import inference_chunks
 from softprompt.inputs.label_space import LabelSpace
 from softprompt.reporting.rendering.markdown import as_text, percent, table
 from softprompt.tasks.candidates import candidates_of
@@ -76,8 +76,9 @@ def _rankings(chosen: TrainedCell, inputs: pd.DataFrame) -> Iterator[Ranking]:
         else SHOWN_ANSWERS
     )
     found: dict[int, tuple[list[int], list[float]]] = {}
-    for chunk in inference_chunks(pool, member, number, trained.params.device.inference_tokens):
-        outputs, probabilities = fleet.ranked(fleet.read(pool.batch(member[chunk], number[chunk]), parts), parts, shown)
+    tokens = trained.params.device.inference_tokens
+    rank = partial(fleet.ranked, parts=parts, count=shown)
+    for chunk, (outputs, probabilities) in fleet.answered(pool, member, number, parts, tokens, rank):
         if not probabilities.isfinite().all():
             raise UserError(f"{chosen.name()}: its logits are not finite, so that it answers nothing; train it again")
         for example, ranked in zip(
