@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.size import size_of
+from softprompt.backbones.size import frozen_bytes, size_of, tuned_bytes
 from softprompt.check_gpu.small_world import BATCH, Exercise, exercises, untrained_backbone
 from softprompt.config import Architecture
 from softprompt.experiments.measured import measured
@@ -72,5 +72,5 @@ def reckoned_bytes(fleet: Exercise, backbone: Backbone) -> int:
     """Weights, and what the rows of a step leave for the way back, as `softprompt plan` has them."""
     size, kind, numbers = size_of(backbone.model), backbone.device.type, backbone.model.dtype.itemsize
     assert size is not None
-    weights = (size.tuned_bytes if fleet.method.state == "tuned" else size.frozen_bytes)(numbers, kind)
+    weights = (tuned_bytes if fleet.method.state == "tuned" else frozen_bytes)(size.parameters, numbers, kind)
     return round(weights + BATCH * len(fleet.jobs) * size.training_bytes(fleet.longest(), 1, kind))
