@@ -18,8 +18,8 @@ from softprompt.check_gpu.small_world import Exercise, exercises, tiny_backbone
 from softprompt.methods.base import TrainedMethod
 from softprompt.training.member import Trained
 
-STEPS = 4
-LONGER = 8  # another run of more steps shows what a step by itself makes the host wait for
+STEPS = 7  # a round of AutoPrompt, whose rounds take 6 after a first step
+LONGER = 13  # another run of more steps shows what a step by itself makes the host wait for
 CLOSE = 1e-8  # of parts trained in company and alone, both on the device
 NEAR = 1e-6  # of parts trained on the device and on the CPU, whose kernels add in other orders
 TOO_LATE = "not reached in time"
