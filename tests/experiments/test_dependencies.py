@@ -44,10 +44,10 @@ def test_a_limit_of_dev_leaves_the_same_examples_to_every_backbone(
     task = load_task(suite, name, prepared)
     whole, *limited = (
         load_task_data(prepared / suite, task, backbone, 64, head=False, dev_limit=limit)
-        for backbone, limit in ((bert, None), (bert, 5), (gpt2, 5))
+        for backbone, limit in ((bert, None), (bert, 3), (gpt2, 3))
     )
-    assert [len(one.dev) + one.dropped["dev"] for one in limited] == [5, 5]  # some are no answer of a backbone's
-    assert len({*limited[0].dev["id"], *limited[1].dev["id"]}) <= 5 < len(whole.dev)
+    assert [len(one.dev) + one.dropped["dev"] for one in limited] == [3, 3]  # some are no answer of a backbone's
+    assert len({*limited[0].dev["id"], *limited[1].dev["id"]}) <= 3 < len(whole.dev)
     assert set(limited[0].dev["id"]) < set(whole.dev["id"])
     assert len(limited[0].train) == len(whole.train)
     assert limited[0].fingerprint != whole.fingerprint
