@@ -1,4 +1,4 @@
-# make repro, make test, make torture, make hashes, make ui, make bench, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
+# make repro, make test, make torture, make hashes, make ui, make bench, make check-gpu, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 5000
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test torture hashes ui bench retune use local facts clean
+.PHONY: repro test torture hashes ui bench check-gpu retune use local facts clean
 
 repro: .venv/run.stamp
 	dvc repro
@@ -32,6 +32,9 @@ ui: .venv/run.stamp
 
 bench: .venv/test.stamp
 	python -m softprompt.benchmark
+
+check-gpu:
+	PYTHONPATH=src $(or $(wildcard .venv/bin/python),$(PYTHON)) -m softprompt.check_gpu
 
 retune: .venv/run.stamp
 	python -m softprompt.retuning

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from transformers import PreTrainedModel
+from transformers.models.t5.modeling_t5 import T5DenseGatedActDense
 
 from helpers.backbones import trained_tokenizer
 from softprompt.backbones.loading import answer_logits, library_logits, load_backbone, probe_rows
@@ -90,6 +91,19 @@ def test_logits_are_the_models_own(type_: str, prepared: Path, tmp_path: Path) -
     torch.testing.assert_close(ours, own, rtol=1e-10, atol=1e-10)
     assert own.std() > 1e-3
     assert backbone.max_tokens == longest
+
+
+def test_the_gelu_of_t5_1_1_is_one_operation(prepared: Path, tmp_path: Path) -> None:
+    sizes = T5 | {"decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu"}
+    folder = saved("t5", "T5ForConditionalGeneration", sizes, "t5", prepared, tmp_path / "model")
+    layers = load_backbone("new", "seq2seq", folder, CPU).model.modules()
+    activations = [layer.act for layer in layers if isinstance(layer, T5DenseGatedActDense)]
+    assert len(activations) == 4
+    states = torch.zeros(3)
+    for activation in activations:
+        with torch.profiler.profile() as profile:
+            activation(states)
+        assert [event.key for event in profile.key_averages()] == ["aten::gelu"]
 
 
 REFUSED = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
 from helpers.backbones import tiny_backbone
 from softprompt.backbones import loading, memory
@@ -44,6 +44,18 @@ def rows(vocabulary: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_logits_are_those_of_the_library(backbone: Backbone) -> None:
     batch = rows(backbone.model.config.vocab_size)
     torch.testing.assert_close(logits_of(backbone, *batch), library_logits(backbone, *batch), rtol=1e-9, atol=1e-9)
+
+
+def test_no_pass_keeps_keys_and_values(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[object] = []
+    update = DynamicCache.update
+    monkeypatch.setattr(DynamicCache, "update", lambda *args, **more: (kept.append(args), update(*args, **more))[1])
+    batch = rows(backbone.model.config.vocab_size)
+    library_logits(backbone, *batch)
+    assert bool(kept) == (backbone.kind != "masked")  # a model by itself does where it writes text
+    kept.clear()
+    logits_of(backbone, *batch)
+    assert not kept
 
 
 def test_a_decoder_begins_with_the_sentinel_where_a_row_has_a_blank_only(prepared: Path) -> None:

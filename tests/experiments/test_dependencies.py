@@ -37,6 +37,22 @@ def test_how_a_task_is_answered_is_in_the_key(rte: TaskData, changed: dict[str, 
     assert content_key(task_dependencies("fine_tuning", rte)) != content_key(task_dependencies("fine_tuning", other))
 
 
+@pytest.mark.parametrize(("suite", "name"), [("lama", "P19"), ("superglue", "rte")])
+def test_a_limit_of_dev_leaves_the_same_examples_to_every_backbone(
+    suite: str, name: str, bert: Backbone, gpt2: Backbone, prepared: Path
+) -> None:
+    task = load_task(suite, name, prepared)
+    whole, *limited = (
+        load_task_data(prepared / suite, task, backbone, 64, head=False, dev_limit=limit)
+        for backbone, limit in ((bert, None), (bert, 3), (gpt2, 3))
+    )
+    assert [len(one.dev) + one.dropped["dev"] for one in limited] == [3, 3]  # some are no answer of a backbone's
+    assert len({*limited[0].dev["id"], *limited[1].dev["id"]}) <= 3 < len(whole.dev)
+    assert set(limited[0].dev["id"]) < set(whole.dev["id"])
+    assert len(limited[0].train) == len(whole.train)
+    assert limited[0].fingerprint != whole.fingerprint
+
+
 def test_a_study_of_another_size_is_another_study(tmp_path: Path) -> None:
     params, settings = fixture_params(), MethodSettings()
     larger = params.chosen_budget.model_copy(update={"trials": params.chosen_budget.trials + 1})

@@ -106,14 +106,15 @@ def test_what_is_saved_tags_alone_and_unpadded_as_in_a_batch(name: str, reader: 
     """Four sentences of two members, against each by itself, with the parts that its cell would load."""
     method = method_named(name)
     members = members_of(method, reader, extra, *GROUPS, tasks=("ner",))
-    batch = Pool([member.train for member in members], reader.device).batch(torch.tensor([0, 1, 0, 1]), torch.arange(4))
+    pool, owner = Pool([member.train for member in members], reader.device), torch.tensor([0, 1, 0, 1])
+    batch = pool.batch(owner, torch.arange(4))
     assert len(set(batch.attention_mask.sum(dim=1).tolist())) > 1
     fleet = Fleet(reader, [member.space for member in members])
     with torch.no_grad():
         together = fleet.read(batch, gather([member.trainable for member in members]))
         for row in range(4):
             member = members[int(batch.member[row])]
-            own = batch.rows(torch.tensor([row]))
+            own = pool.batch(owner[[row]], torch.tensor([row]))
             length, words = int(own.attention_mask.sum()), int((own.target != NO_TOKEN).sum())
             bare = replace(
                 own,

@@ -74,7 +74,8 @@ def row_prefixes(prefixes: list[Tensor], ids: Tensor, member: Tensor) -> RowPref
     """The prefixes of a fleet, as rows of these tokens get them."""
     rows, right = torch.arange(len(ids)), torch.ones(len(ids), dtype=torch.bool)
     ordinary = torch.full_like(ids, ORDINARY)
-    batch = Batch(ids, ordinary, torch.ones_like(ids), ids[:, :1], ids[:, :1], right, member, rows, 0 * rows)
+    mask, one = torch.ones_like(ids), ids[:, :1]
+    batch = Batch(ids, ordinary, mask, one, one, right, member, rows, 0 * rows, rows, (rows, 0 * rows))
     return FleetPrefixes(prefixes).prefixes(batch)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import GPT2LMHeadModel
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.inputs.batches import Batch
+from softprompt.inputs.batches import Batch, places
 from softprompt.inputs.encoding import block_lengths
 from softprompt.prompts.soft_prompt import FleetPrompts, SoftPrompt, fleet_prompts
 
@@ -74,7 +74,8 @@ def test_prompts_stand_in_their_slots_and_nowhere_else(gpt2: Backbone) -> None:
     slots = torch.tensor([[-1, 0, 1, -1], [1, -1, -1, 0]])
     nothing = torch.zeros(2, 4, dtype=torch.long)
     rows, right = torch.arange(2), torch.ones(2, dtype=torch.bool)
-    batch = Batch(nothing, slots, nothing, nothing[:, :1], nothing[:, :1], right, torch.tensor([1, 0]), rows, 0 * rows)
+    one, member = nothing[:, :1], torch.tensor([1, 0])
+    batch = Batch(nothing, slots, nothing, one, one, right, member, rows, 0 * rows, rows, (rows, 0 * rows))
     placed, extra = FleetPrompts(prompts).inserted(embeddings, gpt2, batch)
     assert extra is None
     assert placed[..., 0].tolist() == [[0, 3, 4, 0], [2, 0, 0, 1]]
@@ -104,6 +105,8 @@ def test_prompt_tuning_equals_peft_for_the_same_weights(gpt2: Backbone) -> None:
             member=torch.zeros(3, dtype=torch.long),
             example=torch.arange(3),
             candidate=torch.zeros(3, dtype=torch.long),
+            first=torch.arange(3),
+            read=places(ids[:, :1]),
         )
         embeddings, _ = FleetPrompts(prompt[None]).inserted(gpt2.embed(rows), gpt2, batch)
         ours = gpt2.project(gpt2.encode(embeddings, batch.attention_mask, batch.read_at, batch.target)[:, 0])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.inputs.batches import Batch
+from softprompt.inputs.batches import Batch, places
 from softprompt.inputs.encoding import NO_TOKEN, ORDINARY
 from softprompt.prompts.questions import asked_at, mean_embedding, question_tokens
 
@@ -15,16 +15,19 @@ def batch_of_candidates(backbone: Backbone) -> Batch:
     ids = torch.arange(10, 24).view(2, 7)
     if backbone.kind == "masked":
         ids[0, 4:7] = ids[1, 5] = int(backbone.tokenizer.mask_token_id)
+    target = torch.tensor([[7, 8, 9], [7, NO_TOKEN, NO_TOKEN]])
     return Batch(
         ids=ids,
         slots=torch.tensor([[ORDINARY, 0, 1, ORDINARY, ORDINARY, ORDINARY, ORDINARY]] * 2),
         attention_mask=torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0]]),
         read_at=torch.tensor([[4, 5, 6], [5, 6, 7]]),
-        target=torch.tensor([[7, 8, 9], [7, NO_TOKEN, NO_TOKEN]]),
+        target=target,
         gold=torch.ones(2, dtype=torch.bool),
         member=torch.zeros(2, dtype=torch.long),
         example=torch.arange(2),
         candidate=torch.zeros(2, dtype=torch.long),
+        first=torch.arange(2),
+        read=places(target),
     )
 
 

@@ -124,7 +124,7 @@ def test_real_rows_are_judged_as_pet_judges_them(steps: int, wsc: tuple[TaskData
     gold = (data.dev["label"] == "true").tolist()
     assert (answered.gold_rank == 1).tolist() == [one == right for one, right in zip(expected, gold, strict=True)]
     at_once = first.logits.argmax(dim=1)
-    assert len(set(expected)) == 2 if steps else bool((filled[first.batch.places()] != at_once).any())
+    assert len(set(expected)) == 2 if steps else bool((filled[first.batch.read] != at_once).any())
 
 
 @pytest.mark.parametrize(

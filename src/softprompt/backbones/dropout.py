@@ -47,7 +47,7 @@ def stream_number(stream: Int[Tensor, "..."], number: Int[Tensor, "..."]) -> Int
 
 def row_streams(streams: Int[Tensor, "F"], member: Int[Tensor, "R"]) -> Int[Tensor, "R"]:
     """A stream of its own for every row, by its place among those of its member, which follow each other."""
-    counts = torch.bincount(member, minlength=len(streams))
+    counts = torch.zeros_like(streams).index_add(0, member, torch.ones_like(member))
     first = torch.cumsum(counts, dim=0) - counts
     place = torch.arange(len(member), device=member.device) - first[member]
     return stream_number(streams[member], place)
@@ -124,7 +124,7 @@ class RowNoise(TorchFunctionMode):
                 f"the backbone drops out of a tensor of {len(values)} rows where its batch has {len(self.streams)}; "
                 "write backbone_dropout: false in the method's recipe"
             )
-        state = stream_number(self.streams, torch.tensor(self.calls, device=self.streams.device))
+        state = stream_number(self.streams, torch.tensor(self.calls))
         self.calls += 1
         for place in places:
             state = stream_number(state[..., None], place)

@@ -56,8 +56,8 @@ def in_body(model: "PreTrainedModel", weight: str) -> bool:
 
 
 def with_fused_activation(config: "PreTrainedConfig") -> "PreTrainedConfig":
-    """GPT-2's `gelu_new` spells out its tanh in eight operations; PyTorch has the same function as one."""
-    for name in ("activation_function", "hidden_act"):
+    """GPT-2's and T5 1.1's `gelu_new` spells out its tanh in eight operations; PyTorch has the same function as one."""
+    for name in ("activation_function", "hidden_act", "dense_act_fn"):
         if getattr(config, name, None) == "gelu_new":
             setattr(config, name, "gelu_pytorch_tanh")
     return config

@@ -20,6 +20,7 @@ class Budget(Frozen):
     batch_size: Positive  # rows a member and step
     eval_every: Positive  # steps between evaluations on dev
     patience: Positive  # evaluations without a better dev score until a member stops
+    dev_limit: Positive | None = None  # examples of dev that tuning sees, a seeded sample; null: all
 
 
 class Tuning(Frozen):

@@ -61,7 +61,14 @@ def training_side(params: Params, paths: Paths, method: "Method", task: "Task", 
     """A task as a method of a run learns it. Raises UserError where its answers cannot be told apart."""
     from softprompt.experiments.task_loading import load_task_data
 
-    return load_task_data(paths.suite(task.suite), task, backbone, params.max_tokens, head=method.uses_head(task))
+    return load_task_data(
+        paths.suite(task.suite),
+        task,
+        backbone,
+        params.max_tokens,
+        head=method.uses_head(task),
+        dev_limit=params.chosen_budget.dev_limit,
+    )
 
 
 def _refusing_other(asked: Assignment, data: "TaskData") -> "TaskData":

@@ -5,20 +5,24 @@ E examples of a batch, N examples of a member, C classes of a head.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from softprompt.device import uploaded
 from softprompt.inputs.encoding import NO_TOKEN, ORDINARY, Encoded
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows cut to the longest of them. `member` says whose prompt and head a row uses, `example` and `candidate` which
-    example of the batch it belongs to and as its n-th candidate or wording; `gold` whether that one is right; `tagged`
-    that every word of every row is read."""
+    example of the batch it belongs to and as its n-th candidate or wording, `first` each example's first row; `gold`
+    whether a row is right; `tagged` that every word of every row is read.
+
+    What the host knows of them spares it a look at the device: `most` rows are of one example, and `read` are the row
+    and column in `target` of every token that is read, row by row."""
 
     ids: Int[Tensor, "R T"]
     slots: Int[Tensor, "R T"]
@@ -29,29 +33,36 @@ class Batch:
     member: Int[Tensor, "R"]
     example: Int[Tensor, "R"]
     candidate: Int[Tensor, "R"]
+    first: Int[Tensor, "E"]
+    read: tuple[Int[Tensor, "M"], Int[Tensor, "M"]]
+    most: int = 1
     soft: Float[Tensor, "E C"] | None = None  # shares of the classes of a head, where those are to be learnt
     tagged: bool = False
 
-    def places(self) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
-        """Row and column in `target` of every token that is read, row by row."""
-        if self.target.shape[1] == 1:  # the common case needs no look at the values
-            rows = torch.arange(len(self.target), device=self.target.device)
-            return rows, torch.zeros_like(rows)
-        row, place = torch.nonzero(self.target != NO_TOKEN, as_tuple=True)
-        return row, place
-
-    def rows(self, chosen: Int[Tensor, "S"]) -> "Batch":
-        """Some of the rows, without soft labels."""
-        return Batch(**self._by_row(chosen), tagged=self.tagged)
+    def firsts(self) -> "Batch":
+        """The first row of every example that has one answer, without soft labels."""
+        rows = {name: getattr(self, name)[self.first] for name in BY_ROW}
+        alone = torch.arange(len(self.first), device=self.first.device)
+        return Batch(**rows, first=alone, read=(alone, torch.zeros_like(alone)), tagged=self.tagged)
 
     def part(self, examples: slice, rows: slice) -> "Batch":
         """Examples that follow each other, and the rows that they consist of."""
-        part = self._by_row(rows) | {"example": self.example[rows] - examples.start}
-        return Batch(**part, soft=None if self.soft is None else self.soft[examples], tagged=self.tagged)
+        part = {name: getattr(self, name)[rows] for name in BY_ROW}
+        part |= {"example": self.example[rows] - examples.start, "first": self.first[examples] - rows.start}
+        soft = None if self.soft is None else self.soft[examples]
+        return Batch(**part, read=places(self.target[rows]), most=self.most, soft=soft, tagged=self.tagged)
 
-    def _by_row(self, chosen: slice | Int[Tensor, "S"]) -> dict[str, Tensor]:
-        names = [field.name for field in fields(self) if field.name not in ("soft", "tagged")]
-        return {name: getattr(self, name)[chosen] for name in names}
+
+BY_ROW = ("ids", "slots", "attention_mask", "read_at", "target", "gold", "member", "example", "candidate")
+
+
+def places(target: Int[Tensor, "R K"]) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
+    """Row and column of every token that is read, row by row."""
+    if target.shape[1] == 1:  # the common case needs no look at the values
+        rows = torch.arange(len(target), device=target.device)
+        return rows, torch.zeros_like(rows)
+    row, place = torch.nonzero(target != NO_TOKEN, as_tuple=True)
+    return row, place
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,8 @@ class Pool:
         self._ids = _stacked([part.ids for part in encoded], 0).to(device)
         self._slots = _stacked([part.slots for part in encoded], ORDINARY).to(device)
         self._read_at = _stacked([part.read_at for part in encoded], 0).to(device)
-        self._target = _stacked([split.target for split in unique], NO_TOKEN).to(device)
+        self._outputs = _stacked([split.target for split in unique], NO_TOKEN)
+        self._target = self._outputs.to(device)
         self._gold = torch.cat([split.gold for split in unique]).to(device)
         soft = [split.soft for split in unique if split.soft is not None]
         self._soft = torch.cat(soft).to(device) if soft else None  # of all splits, or of none
@@ -124,21 +136,26 @@ class Pool:
         counts = self.counts[where]
         example = torch.arange(len(where)).repeat_interleave(counts)  # (R,)
         candidate = torch.arange(len(example)) - (torch.cumsum(counts, dim=0) - counts)[example]
-        rows = self.first_rows[where][example] + candidate
-        lengths = self.lengths[rows]
-        width = int(lengths.max())
-        on_device = rows.to(self._device)
+        chosen = self.first_rows[where][example] + candidate
+        width, most = int(self.lengths[chosen].max()), int(counts.max())
+        first = torch.cumsum(counts, dim=0) - counts
+        wanted = [chosen, self.lengths[chosen], member[example], example, candidate, first, where]
+        there = uploaded([*wanted, *places(self._outputs[chosen])], self._device)
+        rows, lengths, owner, of_example, of_candidate, firsts, examples, row, place = there
         return Batch(
-            ids=self._ids[on_device, :width],
-            slots=self._slots[on_device, :width],
-            attention_mask=(torch.arange(width) < lengths[:, None]).long().to(self._device),
-            read_at=self._read_at[on_device],
-            target=self._target[on_device],
-            gold=self._gold[on_device],
-            member=member[example].to(self._device),
-            example=example.to(self._device),
-            candidate=candidate.to(self._device),
-            soft=None if self._soft is None else self._soft[where.to(self._device)],
+            ids=self._ids[rows, :width],
+            slots=self._slots[rows, :width],
+            attention_mask=(torch.arange(width, device=self._device) < lengths[:, None]).long(),
+            read_at=self._read_at[rows],
+            target=self._target[rows],
+            gold=self._gold[rows],
+            member=owner,
+            example=of_example,
+            candidate=of_candidate,
+            first=firsts,
+            read=(row, place),
+            most=most,
+            soft=None if self._soft is None else self._soft[examples],
             tagged=self._tagged,
         )
 
@@ -149,7 +166,7 @@ class Pool:
     @property
     def answer_width(self) -> int:
         """K, the outputs of the longest answer."""
-        return self._target.shape[1]
+        return self._outputs.shape[1]
 
     def example_lengths(self, member: Int[Tensor, "E"], number: Int[Tensor, "E"]) -> Int[Tensor, "E"]:
         """The longest row of each example."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -47,7 +46,7 @@ class FleetMixtures(FleetPart):
         batch = reading.batch
         weight = self.weights[batch.member, batch.candidate]  # (R,)
         weighted = weight[:, None] * reading.logits.log_softmax(dim=1)  # (R, W)
-        scores = weighted.new_zeros(int(batch.example.max()) + 1, weighted.shape[1])
+        scores = weighted.new_zeros(len(batch.first), weighted.shape[1])
         scores = scores.index_add(0, batch.example, weighted)  # (E, W)
-        first = batch.rows(torch.nonzero(batch.candidate == 0)[:, 0])
-        return Reading(scores, first.target[:, 0], torch.arange(len(scores), device=scores.device), first)
+        firsts = batch.firsts()
+        return Reading(scores, firsts.target[:, 0], firsts.example, firsts)

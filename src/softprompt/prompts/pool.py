@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import NO_BLANK, Backbone
+from softprompt.device import uploaded
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.questions import asked_at, mean_embedding, question_tokens
@@ -177,13 +178,14 @@ def _nearest(pools: Sequence[PromptPool], query: Float[Tensor, "R H"], batch: Ba
     entries = _stacked_entries(pools)  # (F, M, L, D)
     length = entries.shape[2]
     lengths = _prompt_lengths(batch)
-    slot = torch.arange(int(lengths.max()), device=keys.device)  # (P)
+    slot = torch.arange(max(pool.length for pool in pools), device=keys.device)  # (P)
     chosen = nearest.indices[:, slot // length]  # (R, P)
     prompts = entries[batch.member[:, None], chosen, slot % length]  # (R, P, D)
     wanted = (lengths[:, None] + length - 1) // length
     taken = (torch.arange(cosines.shape[1], device=keys.device) < wanted).to(cosines.dtype)  # (R, M)
     shares = torch.zeros_like(cosines).scatter(1, nearest.indices, taken / wanted)
-    weights = torch.tensor([pool.matching_weight for pool in pools], device=keys.device)[batch.member]
+    (by_member,) = uploaded([torch.tensor([pool.matching_weight for pool in pools])], keys.device)
+    weights = by_member[batch.member]
     return Drawn(prompts, shares.detach(), _by_example(-weights * (nearest.values * taken).sum(dim=1), batch))
 
 
@@ -199,5 +201,6 @@ def _prompt_lengths(batch: Batch) -> Int[Tensor, "R"]:
 
 def _by_example(values: Float[Tensor, "R"], batch: Batch) -> Float[Tensor, "E"]:
     """The mean over each example's rows."""
-    counts = torch.bincount(batch.example)
-    return values.new_zeros(len(counts)).index_add(0, batch.example, values) / counts
+    nothing = values.new_zeros(len(batch.first))
+    counts = nothing.index_add(0, batch.example, torch.ones_like(values))
+    return nothing.index_add(0, batch.example, values) / counts

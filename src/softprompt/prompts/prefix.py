@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from softprompt.backbones.attention import WORKING, RowPrefixes
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Kind
+from softprompt.device import uploaded
 from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.adapter import Adapter
@@ -101,7 +102,7 @@ class FleetPrefixes(FleetPart):
 
     def prefixes(self, batch: Batch) -> RowPrefixes:
         """Padded to the longest, for rows that say by number whose they use."""
-        lengths = torch.tensor([len(prefix) for prefix in self.vectors], device=batch.member.device)
+        (lengths,) = uploaded([torch.tensor([len(prefix) for prefix in self.vectors])], batch.member.device)
         return RowPrefixes(pad_sequence(list(self.vectors), batch_first=True), lengths, batch.member)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.device import uploaded
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.questions import mean_embedding
@@ -95,6 +96,6 @@ def _rows_by_pool(
     """Pool by pool, so that one whose numbers run away leaves the others' rows alone."""
     pools = list({id(selector.pool): selector.pool for selector in selectors}.values())
     places = {id(pool): place for place, pool in enumerate(pools)}
-    owner = torch.tensor([places[id(selector.pool)] for selector in selectors], device=member.device)[member]
+    (owner,) = uploaded([torch.tensor([places[id(selector.pool)] for selector in selectors])], member.device)
     for place, pool in enumerate(pools):
-        yield pool, torch.nonzero(owner == place)[:, 0]
+        yield pool, torch.nonzero(owner[member] == place)[:, 0]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.device import uploaded
 from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch
 from softprompt.inputs.encoding import encode_texts
@@ -133,9 +134,9 @@ def fleet_prompts(encoders: Sequence[SoftPrompt]) -> Float[Tensor, "F P D"]:
     if len(encoders) == 1:
         return encoders[0]()[None]
     vectors = padded_prompts([encoder.vectors() for encoder in encoders])
-    lengths = torch.tensor([len(encoder.embedding) for encoder in encoders], device=vectors.device)
     lstms = [encoder.lstm for encoder in encoders if encoder.lstm is not None]
     if lstms:
+        (lengths,) = uploaded([torch.tensor([len(encoder.embedding) for encoder in encoders])], vectors.device)
         vectors = _fleet_lstm(lstms, vectors, lengths)
     mlps = [encoder.mlp for encoder in encoders if encoder.mlp is not None]
     return _fleet_mlp(mlps, vectors) if mlps else vectors

@@ -1,4 +1,5 @@
-"""A prompt of words: tokens that are searched or shown, never trained. Axes: P tokens, D word-embedding size."""
+"""A prompt of words: tokens that are searched or shown, never trained. Axes: P tokens, D word-embedding size,
+V vocabulary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -34,10 +35,10 @@ class TokenPrompt(Part):
     def positions(self) -> int:
         return len(self.tokens)
 
-    def put(self, place: int, token: Int[Tensor, ""], embedding: Float[Tensor, "D"]) -> None:
-        """Another token in one place."""
-        self.tokens[place] = token
-        self.vectors[place] = embedding.to(self.vectors.dtype)
+    def put(self, place: int, token: Int[Tensor, "1"], embeddings: Float[Tensor, "V D"]) -> None:
+        """Another token in one place, which stays on the device that it is on."""
+        self.tokens[place : place + 1] = token
+        self.vectors[place : place + 1] = embeddings[token].to(self.vectors.dtype)
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> Self:  # noqa: ARG003

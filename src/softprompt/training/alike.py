@@ -25,6 +25,9 @@ class Alike:
     def __init__(self, backbone: Backbone, members: Sequence[Member], numbers: Sequence[int], reserved: float) -> None:
         self.members = [members[number] for number in numbers]
         self.places = {number: place for place, number in enumerate(numbers)}
+        self.numbers = torch.tensor(numbers, device=backbone.device)
+        weights = [member.loss_weight for member in self.members]
+        self.weights = torch.tensor(weights, dtype=torch.float64, device=backbone.device)
         self.fleet = Fleet(backbone, [member.space for member in self.members])
         self.train_pool = Pool([member.train for member in self.members], backbone.device)
         self.dev_pool = Pool([member.dev for member in self.members], backbone.device)
@@ -48,7 +51,7 @@ class Alike:
         places = torch.tensor([self.places[number] for number in numbers])
         member, number = places.repeat_interleave(torch.tensor([len(some) for some in drawn])), torch.cat(list(drawn))
         batch = self.train_pool.batch(member, number)
-        streams = None if noise is None else row_streams(noise[list(self.places)], batch.member)
+        streams = None if noise is None else row_streams(noise[self.numbers], batch.member)
         rows, width = batch.ids.shape
         bound = rows if self.most_tokens is None else min(rows, self.most_tokens // width)
         most_rows = size.of(bound)

@@ -28,7 +28,7 @@ def fill_masks(first: Reading, read: Callable[[Batch], Reading]) -> Int[Tensor, 
     A prompt that is chosen by the question reads what was filled in as part of it.
     """
     batch, reading = first.batch, first
-    row, place = batch.places()
+    row, place = batch.read
     tokens = torch.full_like(batch.target, NO_TOKEN)
     waiting = batch.target != NO_TOKEN  # (R, K)
     while True:

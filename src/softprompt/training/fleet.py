@@ -58,7 +58,7 @@ class Fleet:
         are the rows' own in this step, where the backbone drops out. `inference` says that the rows are only to be
         answered, which matters to their count and to nothing else.
         """
-        device, row, place = self.backbone.device.type, *batch.places()
+        device, (row, place) = self.backbone.device.type, batch.read
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and torch.is_grad_enabled()):
             embeddings, extra = parts.inserted(self.backbone.embed(batch.ids), self.backbone, batch)  # (R, T, D)
             hidden = self.backbone.encode(
@@ -117,9 +117,6 @@ class Fleet:
         sizes = [pool.sizes[index] for index in members]
         member = torch.repeat_interleave(torch.tensor(members), torch.tensor(sizes))
         number = torch.cat([torch.arange(size) for size in sizes])
-        wide = (pool.answer_width,) if self.form == "tagging" else ()
-        prediction, gold_rank = torch.full((len(number), *wide), NO_TOKEN), torch.zeros_like(number)
-        loss = torch.zeros(len(number))
         choose: dict[AnswerForm, Callable[[Reading], tuple[Tensor, Tensor]]] = {
             "label": self._likeliest_output,
             "candidates": self._likeliest_candidate,
@@ -128,13 +125,16 @@ class Fleet:
         }
 
         def answers(reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
-            chosen, rank = choose[self.form](reading)
-            return self.losses(reading).float().cpu(), chosen.cpu(), rank.cpu()
+            return *choose[self.form](reading), self.losses(reading).float()
 
-        for chunk, (losses, chosen, rank) in self.answered(pool, member, number, parts, max_tokens, answers):
-            loss[chunk], prediction[chunk], gold_rank[chunk] = losses, chosen, rank
-        by_member = zip(*(torch.split(answers, sizes) for answers in (prediction, gold_rank, loss)), strict=True)
-        return [Predictions(*answers) for answers in by_member]
+        said, chunks = [], []
+        for chunk, answered in self.answered(pool, member, number, parts, max_tokens, answers):
+            said.append(answered)
+            chunks.append(chunk)
+        place = torch.argsort(torch.cat(chunks))
+        together = [torch.cat(some).cpu()[place] for some in zip(*said, strict=True)]  # the host waits here at last
+        by_member = zip(*(torch.split(some, sizes) for some in together), strict=True)
+        return [Predictions(*some) for some in by_member]
 
     def ranked(
         self, reading: Reading, parts: FleetParts, count: int
@@ -165,14 +165,14 @@ class Fleet:
         if len(values) == rows:
             return values
         sums = values.new_zeros(rows).index_add(0, reading.row, values)
-        return sums / torch.bincount(reading.row, minlength=rows)
+        return sums / values.new_zeros(rows).index_add(0, reading.row, torch.ones_like(values))
 
     def _candidate_scores(self, reading: Reading) -> tuple[Float[Tensor, "E C"], Tensor]:
         """The mean log-probability of each candidate's tokens, or what a head gives it; and which ones are right."""
         batch = reading.batch
         one_output = reading.logits.shape[1] == 1  # a head
         by_row = reading.logits[:, 0] if one_output else -self._mean_by_row(reading, self._token_losses(reading))
-        shape = (int(batch.example.max()) + 1, int(batch.candidate.max()) + 1)
+        shape = (len(batch.first), batch.most)
         where = (batch.example, batch.candidate)
         scores = by_row.new_full(shape, FORBIDDEN).index_put(where, by_row)
         gold = batch.gold.new_zeros(shape).index_put(where, batch.gold)
@@ -190,7 +190,7 @@ class Fleet:
         """A tag for every word; rank 1 where all of a sentence are right, else 2."""
         permitted = reading.logits.masked_fill(~self.allowed[reading.batch.member[reading.row]], FORBIDDEN)
         chosen = permitted.argmax(dim=1)
-        tags = torch.full_like(reading.batch.target, NO_TOKEN).index_put(reading.batch.places(), chosen)
+        tags = torch.full_like(reading.batch.target, NO_TOKEN).index_put(reading.batch.read, chosen)
         return tags, 2 - (tags == reading.batch.target).all(dim=1).long()
 
     def _written(self, reading: Reading, parts: FleetParts) -> tuple[Int[Tensor, "E"], Int[Tensor, "E"]]:

@@ -30,18 +30,19 @@ def find_label_words(
     train split, `batches` of their numbers, are read under the member's present trigger; how many, is said too."""
     fleet = Fleet(backbone, [member.space])
     states, outputs = _answer_states(fleet, member, batches)
-    gold = (outputs[:, None] == torch.tensor(labels, device=outputs.device)).int().argmax(dim=1)
+    gold = (outputs[:, None] == torch.tensor(labels)).int().argmax(dim=1)
     certainty = label_certainty(states, gold, _vocabulary(backbone), len(labels))
-    certainty = certainty.masked_fill(~_words(backbone).to(states.device)[:, None], float("-inf"))
+    certainty = certainty.masked_fill(~_words(backbone)[:, None], float("-inf"))
     return surest_words(certainty, labels, words), fleet.rows()[0]
 
 
 def label_certainty(
     states: Float[Tensor, "N H"], gold: Int[Tensor, "N"], vocabulary: Float[Tensor, "V H"], labels: int
 ) -> Float[Tensor, "V L"]:
-    """The log-probability of each label that a logistic classifier, fitted to the states, gives each word's vector."""
-    weight = torch.zeros(labels, states.shape[1], dtype=states.dtype, device=states.device, requires_grad=True)
-    bias = torch.zeros(labels, dtype=states.dtype, device=states.device, requires_grad=True)
+    """The log-probability of each label that a logistic classifier, fitted to the states, gives each word's vector.
+    All but the vocabulary is on the CPU: every step of the fit hangs on numbers of the one before."""
+    weight = torch.zeros(labels, states.shape[1], dtype=states.dtype, requires_grad=True)
+    bias = torch.zeros(labels, dtype=states.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -51,7 +52,8 @@ def label_certainty(
         return fitted
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return (vocabulary @ weight.detach().T + bias.detach()).log_softmax(dim=1)
+    weight, bias = (fitted.detach().to(vocabulary.device) for fitted in (weight, bias))
+    return (vocabulary @ weight.T + bias).log_softmax(dim=1).cpu()
 
 
 def surest_words(certainty: Float[Tensor, "V L"], labels: list[int], words: int) -> Int[Tensor, "L 1+K"]:
@@ -61,7 +63,7 @@ def surest_words(certainty: Float[Tensor, "V L"], labels: list[int], words: int)
     for index, output in enumerate(labels):
         own = certainty[:, index].masked_fill(owner != index, float("-inf"))
         best = own.topk(words)
-        found = best.indices[best.values.isfinite()].cpu()
+        found = best.indices[best.values.isfinite()]
         rows[index, 0] = output
         rows[index, 1 : 1 + len(found)] = found
         if not len(found):  # no word speaks for it: its own one stays
@@ -73,7 +75,7 @@ def surest_words(certainty: Float[Tensor, "V L"], labels: list[int], words: int)
 def _answer_states(
     fleet: Fleet, member: Member, batches: Iterable[Int[Tensor, "B"]]
 ) -> tuple[Float[Tensor, "N H"], Int[Tensor, "N"]]:
-    """What goes into the last layer where answers are read, and the right outputs."""
+    """What goes into the last layer where answers are read, and the right outputs, on the CPU."""
     backbone, pool = fleet.backbone, Pool([member.train], fleet.backbone.device)
     parts, found, outputs = gather([member.trainable]), [], []
     layer: nn.Module = backbone.model.get_output_embeddings()
@@ -84,8 +86,8 @@ def _answer_states(
             outputs.append(reading.target)
     finally:
         handle.remove()
-    states = torch.cat(found)
-    return states.to(torch.promote_types(states.dtype, torch.float)), torch.cat(outputs)
+    states = torch.cat(found).cpu()
+    return states.to(torch.promote_types(states.dtype, torch.float)), torch.cat(outputs).cpu()
 
 
 def _vocabulary(backbone: Backbone) -> Float[Tensor, "V H"]:

@@ -76,8 +76,7 @@ class _Run:
         numbers = sum(one.numel() for parameters in self.parameters for one in parameters if one.requires_grad)
         self.alike = read_alike(work.backbone, members, STATE_BYTES * numbers)
         self.size = PassSize()
-        self.weights = torch.tensor([member.loss_weight for member in members], dtype=torch.float64)
-        self.loss_sum = torch.zeros(len(members), device=device)
+        self.losses: list[tuple[Tensor, Tensor]] = []  # whose they are and the losses (E), since the last look
         drops_out = recipe.backbone_dropout and work.backbone.drops_out
         self.streams = _dropout_streams(members, device) if drops_out else None
 
@@ -85,7 +84,7 @@ class _Run:
         """One optimiser step of every active member on a batch of its own."""
         drawn = {index: next(self.orders[index]) for index in self.active}
         for member, losses in self.size.fitting(partial(self._gradients, drawn, self._noise(step))):
-            self.loss_sum.index_add_(0, member.to(losses.device), losses / self.budget.batch_size)
+            self.losses.append((member, losses / self.budget.batch_size))
         self._clip()
         self.optimizer.step()
         self.schedule.step()
@@ -118,8 +117,8 @@ class _Run:
         reading = alike.read(batch, streams)
         losses = alike.fleet.losses(reading)
         objective = losses if reading.extra is None else losses + reading.extra
-        share = self.weights[member].to(objective) * objective
-        torch.autograd.backward(share.sum() / self.budget.batch_size)
+        weights = alike.weights[reading.batch.member[reading.batch.first]]
+        torch.autograd.backward((weights.to(objective) * objective).sum() / self.budget.batch_size)
         if len(member) < self.budget.batch_size * len(self.active):  # there is another pass
             for parameters in self.parameters:
                 separate_gradients(parameters)
@@ -130,9 +129,7 @@ class _Run:
         with torch.no_grad():
             answered = [alike.predict(alike.of(self.active), self.inference_tokens) for alike in self.alike]
         outcomes = {index: predictions for some in answered for index, predictions in some.items()}
-        since_last = (step - 1) % self.budget.eval_every + 1
-        train_losses = (self.loss_sum / since_last).tolist()
-        self.loss_sum.zero_()
+        train_losses = self._train_losses((step - 1) % self.budget.eval_every + 1)
         for index in self.active:
             point = curve_point(self.members[index], step, train_losses[index], outcomes[index])
             self.trained[index].curve.append(point)
@@ -142,11 +139,17 @@ class _Run:
             if trained[0].failure or trained[0].evaluations_since_best >= self.budget.patience:
                 self.active = [index for index in self.active if index not in team]
 
+    def _train_losses(self, steps: int) -> list[float]:
+        """Each member's mean over the steps since the last look, added up on the CPU in the order of the examples."""
+        members, losses = (torch.cat(some) for some in zip(*self.losses, strict=True))
+        self.losses.clear()
+        return (torch.zeros(len(self.members)).index_add_(0, members, losses.cpu()) / steps).tolist()
+
     def _noise(self, step: int) -> Int[Tensor, "F"] | None:
         """The stream of each member in this step, where the backbone drops out."""
         if self.streams is None:
             return None
-        return stream_number(self.streams, torch.tensor(step, device=self.streams.device))
+        return stream_number(self.streams, torch.tensor(step))
 
     def _clip(self) -> None:
         if self.recipe.clip_norm is not None:

@@ -68,9 +68,8 @@ class _Seeker:
         self, gradient: Float[Tensor, "D"], embeddings: Float[Tensor, "V D"], place: int, count: int
     ) -> Int[Tensor, "N"]:
         """The usable tokens that the loss would fall most with in a place, without the one that is there."""
-        gains = first_order_gains(gradient, embeddings)
-        gains[self.trigger.tokens[place]] = float("-inf")
-        return gains.masked_fill(~self.usable, float("-inf")).topk(count).indices
+        gains = first_order_gains(gradient, embeddings).masked_fill(~self.usable, float("-inf"))
+        return gains.index_fill(0, self.trigger.tokens[place : place + 1], float("-inf")).topk(count).indices
 
     def tries(self, candidates: int) -> int:
         """Tokens to try in the next round: `candidates`, or as many as there are steps for."""
@@ -118,8 +117,8 @@ class TriggerSearch:
         gradients = self._gradients()
         for index, seeker in enumerate(self.seekers):
             for place in range(len(seeker.trigger.tokens)):
-                (token,) = seeker.promising(gradients[index, place], self.embeddings, place, 1)
-                seeker.trigger.put(place, token, self.embeddings[token])
+                token = seeker.promising(gradients[index, place], self.embeddings, place, 1)
+                seeker.trigger.put(place, token, self.embeddings)
             seeker.left -= FIRST_WORDS
             self.trained[index].steps += FIRST_WORDS
 
@@ -132,9 +131,9 @@ class TriggerSearch:
             tries = seeker.tries(self.candidates)
             places[index] = place
             tokens[index] = seeker.promising(gradients[index, place], self.embeddings, place, tries)
-        losses = self._losses(places, tokens)  # (1 + tries, F)
+        losses = self._losses(places, tokens)
         for index in self.active:
-            self._adopt(index, places[index], tokens[index], losses[:, index])
+            self._adopt(index, places[index], tokens[index], losses[index])
         self._evaluate([index for index in self.active if self._evaluation_is_due(index, 2 + len(tokens[index]))])
 
     def _gradients(self) -> Float[Tensor, "F P D"]:
@@ -144,26 +143,29 @@ class TriggerSearch:
         return torch.autograd.grad(losses.sum() / self.budget.batch_size, prompts)[0]
 
     @torch.no_grad()
-    def _losses(self, places: dict[int, int], tokens: dict[int, Tensor]) -> Float[Tensor, "N F"]:
-        """The mean loss of a fresh batch with the present triggers and with each of the other tokens in place."""
+    def _losses(self, places: dict[int, int], tokens: dict[int, Tensor]) -> dict[int, Float[Tensor, "M"]]:
+        """The mean loss of a fresh batch with a member's present trigger, and with each of the other tokens in place.
+        Looked at once, after all passes."""
         present, drawn = self._prompts(), self._drawn()
-        losses = present.new_full((1 + max(map(len, tokens.values())), len(self.members)), float("inf"))
-        for number in range(len(losses)):
+        tried, found = [], []
+        for number in range(1 + max(map(len, tokens.values()))):
             prompts = present.clone()
             trying = {index: place for index, place in places.items() if number <= len(tokens[index])}
             for index, place in trying.items() if number else ():
-                prompts[index, place] = self.embeddings[tokens[index][number - 1]].to(prompts.dtype)
+                prompts[index, place] = self.embeddings[tokens[index][number - 1 : number]][0].to(prompts.dtype)
             batch = self._batch({index: drawn[index] for index in trying})
             by_example = self._example_losses(batch, prompts).view(len(trying), -1)
-            losses[number, list(trying)] = by_example.mean(dim=1).to(losses.dtype)
-        return losses
+            found.append(by_example.mean(dim=1).to(prompts.dtype))
+            tried += list(trying)
+        losses, owner = torch.cat(found).cpu(), torch.tensor(tried)
+        return {index: losses[owner == index] for index in places}
 
     def _adopt(self, index: int, place: int, tokens: Int[Tensor, "N"], losses: Float[Tensor, "M"]) -> None:
         """Take the best of the tokens tried where it beats the present one on the same batch."""
         seeker = self.seekers[index]
-        best = int(losses[1 : 1 + len(tokens)].argmin())
+        best = int(losses[1:].argmin())
         if bool(losses[1 + best] < losses[0]):
-            seeker.trigger.put(place, tokens[best], self.embeddings[tokens[best]])
+            seeker.trigger.put(place, tokens[best : best + 1], self.embeddings)
         seeker.losses.append(float(torch.minimum(losses[1 + best], losses[0])))
 
     def _evaluation_is_due(self, index: int, steps: int) -> bool:
