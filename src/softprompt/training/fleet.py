@@ -18,6 +18,7 @@ from softprompt.inputs.encoding import NO_TOKEN
 from softprompt.inputs.outputs import OutputSpace, Predictions, Reading, stack_masks
 from softprompt.prompts.trainable import FleetParts
 from softprompt.tasks.task import AnswerForm
+from softprompt.training.cross_entropy import cross_entropy
 from softprompt.training.filling import fill_masks, say_the_same
 from softprompt.training.rows import RowCounter, Rows
 
@@ -129,7 +130,7 @@ class Fleet:
         logits = reading.logits
         if not self.everything_in_loss:  # over a whole vocabulary the mask would cost as much as the softmax
             logits = logits.masked_fill(~self.in_loss[reading.batch.member[reading.row]], FORBIDDEN)
-        return nn.functional.cross_entropy(logits, reading.target, reduction="none")
+        return cross_entropy(logits, reading.target)
 
     def _mean_by_row(self, reading: Reading, values: Float[Tensor, "M"]) -> Float[Tensor, "R"]:
         rows = len(reading.batch.member)
