@@ -89,8 +89,7 @@ class Backbone:
 
     def word_embeddings(self) -> Float[Tensor, "V D"]:
         """The embeddings of all words on the CPU, apart from the graph, scaled where the model scales them."""
-        with torch.no_grad():
-            return self.embed(torch.arange(self.vocabulary_size, device=self.device)).cpu()
+        return self._word_embeddings
 
     def embed(self, ids: Int[Tensor, "R T"]) -> Float[Tensor, "R T D"]:
         """Word embeddings before positions, token types and normalisation."""
@@ -165,6 +164,12 @@ class Backbone:
         if prefixes is not None:
             places = places + prefixes.lengths[prefixes.member][:, None] * attention_mask
         return {"position_ids": self._first_position + places}
+
+    @cached_property
+    def _word_embeddings(self) -> Float[Tensor, "V D"]:
+        """Copied once: every member of a fleet asks."""
+        with torch.no_grad():
+            return self.embed(torch.arange(self.vocabulary_size, device=self.device)).cpu()
 
     @cached_property
     def _first_position(self) -> int:
