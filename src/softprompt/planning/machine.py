@@ -10,8 +10,14 @@ from softprompt.config import Device
 
 ASSUMED_FLOPS = {"cuda": 4e13, "cpu": 4e10}  # a second; of a CPU each thread
 # of what `make bench` trains: on a CPU what a worker reaches with its one thread
-BENCH = {"contender": "fleet", "axis": "members", "shape": "gpt2", "method": "prompt_tuning", "members": 16}
-ON = {"cpu": {"size": "mini", "threads": 1}, "cuda": {"size": "base"}}
+BENCH: dict[str, object] = {
+    "contender": "fleet",
+    "axis": "members",
+    "shape": "gpt2",
+    "method": "prompt_tuning",
+    "members": 16,
+}
+ON: dict[str, dict[str, object]] = {"cpu": {"size": "mini", "threads": 1}, "cuda": {"size": "base"}}
 
 
 @dataclass(frozen=True)

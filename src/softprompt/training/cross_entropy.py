@@ -16,7 +16,7 @@ def cross_entropy(logits: Float[Tensor, "M W"], target: Int[Tensor, "M"]) -> Flo
     """As nn.functional.cross_entropy, a row each."""
     if logits.device.type != "cpu":
         return nn.functional.cross_entropy(logits, target, reduction="none")
-    return _InPlace.apply(logits, target)
+    return _InPlace.apply(logits, target)  # type: ignore[no-untyped-call] # it has no types
 
 
 class _InPlace(torch.autograd.Function):
