@@ -294,14 +294,14 @@ def test_the_speed_is_read_from_the_bench(tmp_path: Path) -> None:
     device = fixture_params().device.model_copy(update={"type": "cpu"})
     assumed = describe_machine(device, tmp_path / "bench.json")
     assert "assumed" in assumed.basis
-    run = {"device": assumed.name, "threads": 1, "fleet_member_steps_per_second": {"16": 30.0}}
-    (tmp_path / "bench.json").write_text(json.dumps({"runs": [run]}))
-    slow = describe_machine(device, tmp_path / "bench.json")
-    run["fleet_member_steps_per_second"] = {"16": 60.0}
-    (tmp_path / "bench.json").write_text(json.dumps({"runs": [run]}))
-    fast = describe_machine(device, tmp_path / "bench.json")
-    assert "from reports/bench.json" in fast.basis
-    assert fast.flops == pytest.approx(2 * slow.flops)
+    content = json.loads((ROOT / "reports" / "bench.json").read_text()) | {"device": assumed.name}
+    (tmp_path / "bench.json").write_text(json.dumps(content))
+    (one,) = [one for one in content["training"] if one["threads"] == 1 and one["members"] == 16]
+    measured = describe_machine(device, tmp_path / "bench.json")
+    assert "from reports/bench.json" in measured.basis
+    assert measured.flops == pytest.approx(device.workers * one["flops_per_second"])
+    (tmp_path / "bench.json").write_text(json.dumps(content | {"kind": "cuda"}))
+    assert describe_machine(device, tmp_path / "bench.json") == assumed
 
 
 @pytest.mark.parametrize("profile", ["embedded", "mini", "paper"])

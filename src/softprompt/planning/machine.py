@@ -10,8 +10,15 @@ from softprompt.backbones.size import ModelSize
 from softprompt.config import Device
 
 ASSUMED_FLOPS = {"cuda": 4e13, "cpu": 4e10}  # a second; of a CPU each thread
-BENCH = {"layers": 4, "hidden_size": 256, "vocabulary": 50257, "rows": 8, "tokens": 18}  # what `make bench` trains
-BENCH_MEMBERS = "16"
+# of what `make bench` trains: on a CPU what a worker reaches with its one thread
+BENCH: dict[str, object] = {
+    "contender": "fleet",
+    "axis": "members",
+    "shape": "gpt2",
+    "method": "prompt_tuning",
+    "members": 16,
+}
+ON: dict[str, dict[str, object]] = {"cpu": {"size": "mini", "threads": 1}, "cuda": {"size": "base"}}
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,9 @@ def describe_machine(device: Device, bench: Path) -> Machine:
 
 
 def _measured_flops(bench: Path, kind: str) -> float | None:
-    """What `make bench` reached with one CPU thread, or on the GPU."""
-    if not bench.is_file():
+    """What a fleet reached in `make bench`, on a machine of this kind."""
+    content = json.loads(bench.read_text()) if bench.is_file() else {}
+    if content.get("kind") != kind or (kind == "cpu" and content["device"] != platform.machine()):
         return None
-    body = 12 * BENCH["layers"] * BENCH["hidden_size"] ** 2
-    size = ModelSize(body + BENCH["vocabulary"] * BENCH["hidden_size"], BENCH["layers"], BENCH["hidden_size"])
-    for run in json.loads(bench.read_text())["runs"]:
-        on_cpu = run["device"] == platform.machine()
-        if on_cpu == (kind == "cpu") and (not on_cpu or run["threads"] == 1):
-            speed = run["fleet_member_steps_per_second"][BENCH_MEMBERS]
-            return float(speed) * size.step_flops(BENCH["rows"], BENCH["tokens"], tuned=False)
-    return None
+    wanted = (BENCH | ON[kind]).items()
+    return next((float(one["flops_per_second"]) for one in content["training"] if wanted <= one.items()), None)
