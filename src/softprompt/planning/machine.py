@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.backbones.memory import main_memory_bytes
-from softprompt.backbones.size import ModelSize
 from softprompt.config import Device
 
 ASSUMED_FLOPS = {"cuda": 4e13, "cpu": 4e10}  # a second; of a CPU each thread
