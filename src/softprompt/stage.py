@@ -1,6 +1,7 @@
 """What all stages share: quiet surroundings, parsed params, one process a stage, and errors a user can read."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # takes time, in which nobody would see to signals
 
 PARAMS = Path("params.yaml")
 LOCKS = Path(".locks")
+BETWEEN_COLLECTIONS = 100_000  # new objects: a stage imports a million, none of them garbage, and starts 0.4 s earlier
 
 
 def run_stage(
@@ -24,6 +26,7 @@ def run_stage(
 
     Unless `offline` is false, the Hugging Face hub is switched off for the stage.
     """
+    gc.set_threshold(BETWEEN_COLLECTIONS)
     if STARTED_BY_DVC in os.environ:
         end_with_parent()
     keep_quiet(offline=offline)
