@@ -18,6 +18,7 @@ from softprompt.backbones.attention import Attentions, RowPrefixes, attentions_o
 from softprompt.backbones.dropout import dropping_out
 from softprompt.backbones.forward import vocabulary_logits
 from softprompt.backbones.recomputing import recomputing
+from softprompt.backbones.rounding import with_rounded_products
 from softprompt.config import Kind
 
 if TYPE_CHECKING:  # importing models takes seconds, which stages without one need not wait for
@@ -150,6 +151,14 @@ class Backbone:
     def with_model(self, model: "PreTrainedModel") -> "Backbone":
         """The same backbone around other weights."""
         return replace(self, model=model)
+
+    @cached_property
+    def rounded(self) -> "Backbone":
+        """As this one under autocast to bfloat16, which then finds the weights of all products rounded already and need
+        not round them at every step. Itself where they train. All other weights are shared."""
+        if any(parameter.requires_grad for parameter in self.model.parameters()):
+            return self
+        return self.with_model(with_rounded_products(self.model))
 
     def randomly_initialised(self, seed: int) -> "Backbone":
         """The same architecture with fresh weights, frozen: what a prompt does without pretraining."""

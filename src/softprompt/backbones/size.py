@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 OWN_BYTES = 4  # a parameter that trains, in float32
 STATE_BYTES = 12  # beside it: its gradient and Adam's two moments
-CAST_BYTES = 2  # of a float32 weight on a GPU, whose body trains in bfloat16: the copy lives until the way back
+CAST_BYTES = 2  # of a float32 weight on a GPU, whose body trains in bfloat16: its copy, of a frozen one made once
 # Bytes that a token and hidden unit of one layer leaves for the way back, where attention is fused and never stores its
 # matrix: the largest of BERT, GPT-2 and Llama, tuned or frozen, as tensors took them on a CPU (tests/backbones/
 # test_memory.py), rounded up; on a GPU it is reckoned from the same in bfloat16.

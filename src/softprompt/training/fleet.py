@@ -59,9 +59,11 @@ class Fleet:
         answered, which matters to their count and to nothing else.
         """
         device, (row, place) = self.backbone.device.type, batch.read
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and torch.is_grad_enabled()):
+        in_bfloat16 = device == "cuda" and torch.is_grad_enabled()
+        with torch.autocast(device, torch.bfloat16, enabled=in_bfloat16):
             embeddings, extra = parts.inserted(self.backbone.embed(batch.ids), self.backbone, batch)  # (R, T, D)
-            hidden = self.backbone.encode(
+            body = self.backbone.rounded if in_bfloat16 else self.backbone
+            hidden = body.encode(
                 embeddings, batch.attention_mask, batch.read_at, batch.target, parts.prefixes(batch), streams
             )  # (R, K, H)
         passes, backward = 1 + parts.further_passes, hidden.requires_grad
