@@ -1,6 +1,9 @@
 """One process at a time, and none once its holder is gone."""
 
+import errno
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,3 +57,24 @@ def test_the_lock_of_a_killed_holder_is_free(holder: "subprocess.Popen[str]", tm
     os.kill(holder.pid, signal.SIGKILL)
     with only_process("train@p_tuning-tiny_bert", tmp_path):
         assert f"process {os.getpid()}," in (tmp_path / "train@p_tuning-tiny_bert.lock").read_text()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_with_the_fix(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:  # noqa: ARG001 - the signature of fcntl.flock
+        raise OSError(number, os.strerror(number))
+
+    folder = tmp_path / ".locks"
+    with monkeypatch.context() as patched:  # no such file system can be mounted here
+        patched.setattr(fcntl, "flock", flock)
+        said = rf"{folder}: its file system keeps no locks \({os.strerror(number)}\); make it a link"
+        for _ in range(2):  # nothing is left that a later run would stumble over
+            with pytest.raises(UserError, match=said), only_process("train", folder):
+                pass
+    shutil.rmtree(folder)
+    (tmp_path / "local").mkdir()
+    folder.symlink_to(tmp_path / "local")
+    with only_process("train", folder):
+        assert (tmp_path / "local" / "train.lock").is_file()
