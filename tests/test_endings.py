@@ -16,7 +16,7 @@ from softprompt.errors import UserError
 
 # Works in two workers until it is stopped, and catches whatever comes by.
 WORK = """
-import sys, time
+import os, sys, time
 from softprompt.endings import end_with_parent, exit_status
 from softprompt.experiments.workers import map_unordered
 
@@ -29,11 +29,26 @@ def work():
             pass
 
 def wait(item):
-    print("at work", flush=True)
+    os.write(1, b"at work\\n")  # in one piece
     time.sleep(60)
 
-end_with_parent()
+if "watching" in sys.argv:
+    end_with_parent()
 sys.exit(exit_status(work))
+"""
+# Is told to stop, as a terminal tells all of the group, while its first worker is not ready yet.
+STARTING = """
+import os, signal
+os.register_at_fork(after_in_child=lambda: os.killpg(0, signal.SIGINT))
+"""
+# Sees to the end of its parent, whose number it is given, when that has come already.
+ORPHAN = """
+import os, sys, time
+from softprompt.endings import end_with_parent
+while os.getppid() == int(sys.argv[1]):
+    time.sleep(0.01)
+end_with_parent()
+time.sleep(60)
 """
 
 
@@ -68,10 +83,40 @@ def test_workers_end_with_a_killed_parent() -> None:
 def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "work.py"
     script.write_text(WORK)
-    starter = f"import subprocess, sys; subprocess.run([sys.executable, {str(script)!r}])"
+    starter = f"import subprocess, sys; subprocess.run([sys.executable, {str(script)!r}, 'watching'])"
     process = started([sys.executable, "-c", starter])
     process.kill()
     assert "has ended" in assert_nothing_is_left_of(process)
+
+
+def test_it_ends_when_the_process_that_started_it_is_gone_already(tmp_path: Path) -> None:
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    shell = ["sh", "-c", f"{sys.executable} {script} $$ &"]
+    process = subprocess.Popen(shell, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert "has ended" in assert_nothing_is_left_of(process)
+
+
+def test_a_signal_while_workers_start_is_told_once() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", STARTING + WORK], capture_output=True, text=True, start_new_session=True, check=False
+    )
+    assert (process.stderr, process.returncode) == (f"stopped by SIGINT; {GO_ON}\n", 128 + signal.SIGINT)
+
+
+@pytest.mark.parametrize("module", ["softprompt.retuning", "softprompt.benchmark", "softprompt.check_gpu"])
+def test_a_signal_while_libraries_are_imported_is_one_line(module: str, tmp_path: Path) -> None:
+    for name in ("torch", "pandas", "yaml"):  # whichever comes first
+        (tmp_path / f"{name}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    process = subprocess.run(
+        [sys.executable, "-m", module],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.stderr, process.returncode) == (f"stopped by SIGINT; {GO_ON}\n", 128 + signal.SIGINT)
 
 
 def test_an_error_of_the_user_is_one_line_and_a_bug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +151,7 @@ def raised(work: object) -> BaseException:
     [
         (OSError(errno.ENOSPC, "No space left on device", "results/x.json"), "free some room"),
         (OSError(errno.EROFS, "Read-only file system", "results/x.json"), "the right to write there"),
+        (PermissionError(errno.EACCES, "Permission denied", "data/raw/x.json"), "the right to read and to write there"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "more memory"),
         (MemoryError(), "more memory"),
         (raised(of_the_allocator), "more memory"),

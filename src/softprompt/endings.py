@@ -18,16 +18,17 @@ STARTED_BY_DVC = "DVC_STAGE"  # in the environment of what `dvc repro` starts
 WATCH_SECONDS = 0.5
 GO_ON = "what is finished is kept: call it again to go on"
 
-PERMISSION = "give this user the right to write there"
+WRITING = "give this user the right to write there"
+EITHER = "give this user the right to read and to write there"  # the system does not say which it refused
 ROOM = "free some room on the disk"
 IN_THE_WAY = "move out of the way what is there"
 REFUSALS = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
     errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
-    errno.EROFS: PERMISSION,
-    errno.EACCES: PERMISSION,
-    errno.EPERM: PERMISSION,
+    errno.EROFS: WRITING,
+    errno.EACCES: EITHER,
+    errno.EPERM: EITHER,
     errno.ENOTDIR: IN_THE_WAY,
     errno.EISDIR: IN_THE_WAY,
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
@@ -39,7 +40,7 @@ ERROR_NUMBER = re.compile(r"os error (\d+)")  # how libraries written in Rust te
 NO_MEMORY = re.compile(
     "out of memory|(can't|cannot|unable to) allocate|failed to map segment|can't start new thread", re.IGNORECASE
 )
-SQLITE = {"database or disk is full": ROOM, "readonly database": PERMISSION, "unable to open database": PERMISSION}
+SQLITE = {"database or disk is full": ROOM, "readonly database": WRITING, "unable to open database": EITHER}
 
 
 def exit_status(work: Callable[[], object]) -> int:
@@ -90,7 +91,13 @@ def end_with_parent() -> None:
 
 
 def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+    """Until another process takes this one over. Where one already had, it is of another session than whoever started
+    this one."""
+    try:
+        started_here = os.getsid(parent) == os.getsid(0)
+    except OSError:  # it is gone
+        started_here = False
+    while started_here and os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     _end(f"stopped, as the process that started this one has ended; {GO_ON}", 1)
 

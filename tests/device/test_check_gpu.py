@@ -137,7 +137,7 @@ def test_without_a_gpu_it_says_so_in_a_line() -> None:
         [sys.executable, "-m", "softprompt.check_gpu"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "make check-gpu: PyTorch finds no CUDA device on this machine; nothing was checked\n"
+    assert done.stderr == "error: PyTorch finds no CUDA device on this machine; nothing was checked\n"
 
 
 def test_it_needs_few_packages(world: Path) -> None:

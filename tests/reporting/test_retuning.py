@@ -12,7 +12,7 @@ from softprompt.experiments.checks import checked
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import Collected, collect
 from softprompt.reporting.analysis.report import Report, build_report
-from softprompt.retuning import METHODS, WIDENED, WIDER, fresh_seeds, page, retuned, widened, with_method_of
+from softprompt.retuning.experiment import METHODS, WIDENED, WIDER, fresh_seeds, page, retuned, widened, with_method_of
 
 SEEDS = (100, 101, 102)
 AGAIN = ("prompt_tuning", "p_tuning")

@@ -17,16 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-import yaml
-
-from softprompt.backbones.memory import memory_bytes
-from softprompt.config import Device
-from softprompt.device import choose_device
+from softprompt.endings import exit_status
+from softprompt.errors import UserError
 from softprompt.files import write_atomically
 from softprompt.quiet import keep_quiet
 
-if TYPE_CHECKING:  # transformers must find the quiet settings when it is imported
+if TYPE_CHECKING:  # takes time, in which nobody would see to signals
+    import torch
+
     from softprompt.check_gpu.comparisons import Finding
     from softprompt.check_gpu.peaks import Peak
 
@@ -36,20 +34,33 @@ BENCH_SECONDS = 60.0  # the least that the bench is left with
 TYPES = ("bert", "gpt2", "t5")
 
 
-def main() -> None:
-    """Exits with 1 where there is no GPU, and where something was found wanting."""
+def main() -> int:
+    """The exit status: 1 where there is no GPU, and where something was found wanting."""
     keep_quiet()
+    return exit_status(check_this_machine)
+
+
+def check_this_machine() -> None:
+    """Write reports/gpu.json."""
+    import torch
+
+    from softprompt.config import Device
+    from softprompt.device import choose_device
+
     device = choose_device(Device(), threads=torch.get_num_threads())  # computes as a run's would
     if device.type != "cuda":
-        sys.exit("make check-gpu: PyTorch finds no CUDA device on this machine; nothing was checked")
+        raise UserError("PyTorch finds no CUDA device on this machine; nothing was checked")
     report = check(device, time.monotonic() + LIMIT_SECONDS)
     write_atomically(Path("reports/gpu.json"), json.dumps(report, indent=1) + "\n")
     failed = [name for name, part in report["checks"].items() if not part["passed"]]
-    sys.exit(f"reports/gpu.json: {', '.join(failed)} failed" if failed else 0)
+    if failed:
+        raise UserError(f"reports/gpu.json: {', '.join(failed)} failed")
 
 
-def check(device: torch.device, until: float) -> dict[str, Any]:
+def check(device: "torch.device", until: float) -> dict[str, Any]:
     """The whole report."""
+    import yaml
+
     from softprompt.check_gpu.comparisons import findings
     from softprompt.check_gpu.peaks import peaks
     from softprompt.check_gpu.small_world import write_small_world
@@ -108,8 +119,12 @@ def timed(part: Iterator["Finding | Peak"]) -> dict[str, Any]:
     }
 
 
-def _machine(device: torch.device) -> dict[str, Any]:
+def _machine(device: "torch.device") -> dict[str, Any]:
     """Where it was found."""
+    import torch
+
+    from softprompt.backbones.memory import memory_bytes
+
     on_gpu = device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
@@ -120,4 +135,4 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

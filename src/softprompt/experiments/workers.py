@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import torch
@@ -19,6 +20,8 @@ from softprompt.errors import UserError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _work: Callable[..., object] | None = None  # what forked workers find in their copy of this module
 
@@ -44,7 +47,8 @@ def outcomes(
     pool: ProcessPoolExecutor, work: Callable[[Item], Outcome], items: Sequence[Item]
 ) -> Iterator[tuple[Item, Outcome]]:
     """As `map_unordered`, by the workers of a pool."""
-    waiting = {pool.submit(work, item): item for item in items}
+    with _signals_held():  # this is where workers start
+        waiting = {pool.submit(work, item): item for item in items}
     try:
         for done in as_completed(waiting):
             yield waiting.pop(done), done.result()  # taken out, so that what was used up can go
@@ -65,10 +69,21 @@ def _call(item: object) -> object:
 
 def begin_worker() -> None:
     """What a worker does first: signals end it without a word, and so does the end of its parent."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent says what happened
+    for number in SIGNALS:  # the parent says what happened
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     torch.set_num_threads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals come after the block, and to what starts in it once it is ready for them: it inherits that they wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _exit_with_parent() -> None:

@@ -1,11 +1,5 @@
-"""`make retune`: does the report's ranking survive another tuning seed? Writes docs/retuning.md.
+"""Methods tuned and trained again: which intervals hold their fresh scores, which verdicts a wider search moves."""
 
-Some methods go through the whole procedure again with fresh master seeds, and their scores should lie inside the
-intervals that the report prints. One search range is widened, and no verdict should move. Needs a finished
-`dvc repro`; what was trained is kept below results/retuning and found again.
-"""
-
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +8,6 @@ import pandas as pd
 
 from softprompt.backbones.loading import load_configured
 from softprompt.config import Params
-from softprompt.endings import exit_status
 from softprompt.errors import UserError
 from softprompt.evaluation.evaluate import evaluate_backbone
 from softprompt.experiments.checks import load_checked_params
@@ -23,7 +16,6 @@ from softprompt.files import write_atomically
 from softprompt.locks import only_process
 from softprompt.methods import build_method
 from softprompt.paths import Paths
-from softprompt.quiet import keep_quiet
 from softprompt.reporting.analysis.collect import Collected, collect
 from softprompt.reporting.analysis.comparisons import KEY
 from softprompt.reporting.analysis.contributions import SCORE
@@ -73,12 +65,6 @@ class Retuned:
     def inside(self) -> int:
         """How many of the fresh scores the interval holds."""
         return sum(self.low <= score <= self.high for score in self.fresh)
-
-
-def main() -> int:
-    """The exit status: 1 where params.yaml is not valid or the default was not run."""
-    keep_quiet()
-    return exit_status(retune)
 
 
 def retune() -> None:
@@ -215,7 +201,3 @@ def _answer(row: pd.Series) -> str:
     if row.low <= 0 <= row.high:
         return "interval holds 0"
     return "above" if row.effect > 0 else "below"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
