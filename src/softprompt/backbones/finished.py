@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from softprompt.errors import UserError
 from softprompt.files import sha256_of_file, sha256_of_folder, write_atomically
 
 REPORT = ("loss.csv", "cost.csv")
@@ -32,6 +33,20 @@ class Finished:
         try:
             return self.model.is_dir() and self.path.read_bytes() == self._record(key).encode()
         except OSError:  # something is missing
+            return False
+
+    def refuse_changed(self) -> None:
+        """Raises UserError where the model folder is not the one of the record, if there is one."""
+        if self.path.is_file() and not self._describes_model():
+            raise UserError(
+                f"{self.model}: not the model that was pretrained; run `dvc repro backbone@{self.model.name}`, which "
+                "makes it anew"
+            )
+
+    def _describes_model(self) -> bool:
+        try:
+            return bool(json.loads(self.path.read_bytes())["model"] == sha256_of_folder(self.model))
+        except (OSError, ValueError, LookupError, TypeError):
             return False
 
     def _record(self, key: str) -> str:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.backbone import FIRST_SENTINEL, Backbone
+from softprompt.backbones.finished import Finished
 from softprompt.backbones.forward import in_body, with_fused_activation
 from softprompt.backbones.memory import refuse_too_large
 from softprompt.backbones.recomputing import layers_of
 from softprompt.config import Dtype, Kind, Params
 from softprompt.device import choose_device
-from softprompt.errors import UserError
+from softprompt.errors import UserError, reason_of
 from softprompt.files import sha256_of_folder
 from softprompt.finite import not_finite
 from softprompt.paths import Paths
@@ -29,9 +30,11 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}  # otherwise the 
 def load_configured(params: Params, name: str, paths: Paths, *, threads: int) -> Backbone:
     """The backbone that params.yaml names, from models/<name>, on the device of `device.type`.
 
-    Sets PyTorch's CPU threads. Raises UserError as `load_backbone` and `choose_device` do.
+    Sets PyTorch's CPU threads. Raises UserError as `load_backbone` and `choose_device` do, and where the model is
+    another than was pretrained.
     """
     settings, device = params.backbones[name], choose_device(params.device, threads=threads)
+    Finished(paths.backbone(name), paths.pretraining(name)).refuse_changed()
     backbone = load_backbone(name, settings.kind, paths.backbone(name), device, dtype=settings.dtype)
     return recomputing_backbone(backbone) if settings.gradient_checkpointing else backbone
 
@@ -53,7 +56,8 @@ def load_backbone(name: str, kind: Kind, folder: Path, device: torch.device, *, 
     except UserError:
         raise
     except Exception as error:  # whatever the libraries stumble over in files that are damaged or do not fit
-        raise UserError(f"backbone {name}: {folder} cannot be loaded ({_said(error)}); name a whole model") from error
+        reason = reason_of(error)
+        raise UserError(f"backbone {name}: {folder} cannot be loaded ({reason}); name a whole model") from error
     _refuse_damaged(name, folder, model, missing_keys)
     model.requires_grad_(False)
     backbone = Backbone(
@@ -116,12 +120,6 @@ def _refuse_damaged(name: str, folder: Path, model: "PreTrainedModel", missing_k
         raise UserError(f"backbone {name}: {folder}: the weights {lacking[0]} are missing; name a whole model")
 
 
-def _said(error: Exception) -> str:
-    """An error as part of a line."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
-
-
 def refuse_unfit(backbone: Backbone) -> None:
     """Raises UserError where the backbone lacks what its kind needs, or gives other logits than its model by itself."""
     lack = _missing_token(backbone) or _wrong_logits(backbone)
@@ -150,7 +148,7 @@ def _wrong_logits(backbone: Backbone) -> str:
         ours, own = answer_logits(backbone, ids, mask), library_logits(backbone, ids, mask)
         unpadded = answer_logits(backbone, ids[1:, : PROBE_LENGTHS[1]], mask[1:, : PROBE_LENGTHS[1]])
     except Exception as error:  # whatever an architecture that was never tried stumbles over
-        return f"its forward pass from embeddings fails ({_said(error)})"
+        return f"its forward pass from embeddings fails ({reason_of(error)})"
     if not own.isfinite().all():
         return "its logits are not finite"
     tolerance = torch.finfo(backbone.model.dtype).eps ** 0.5 * float(own.abs().max())

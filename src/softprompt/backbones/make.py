@@ -14,6 +14,7 @@ from softprompt.backbones.key import pretraining_key
 from softprompt.backbones.pretraining import pretrain
 from softprompt.backbones.snapshots import expected_weights, fetch_snapshot, weights_in
 from softprompt.config import BackboneSettings, Device
+from softprompt.data.prepared import refuse_damaged
 from softprompt.device import choose_device, device_name
 from softprompt.errors import NotFiniteError, UserError
 from softprompt.files import replaced_folder, write_csv
@@ -81,6 +82,8 @@ def _copy_whole(paths: Iterable[Path], written: dict[str, str], out: Path) -> No
 def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch.device) -> None:
     """Model, report and then the record of both, unless they are there."""
     out, results, texts = paths.backbone(name), paths.pretraining(name), _texts(name, settings, paths)
+    for suite in sorted({text.parents[1] for text in texts}):
+        refuse_damaged(suite)
     answers = json.loads(texts[0].with_name("answers.json").read_text())
     key, finished = pretraining_key(settings, texts, answers, device_name(device)), Finished(out, results)
     if finished.holds(key):

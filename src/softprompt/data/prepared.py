@@ -29,6 +29,29 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def refuse_damaged(folder: Path) -> None:
+    """Raises UserError where a file of a suite is missing or is not the one that was prepared. Asked by a stage before
+    its work: what it cannot read later on may look like what a method cannot do."""
+    again = f"run `dvc repro prepare@{folder.name}` again"
+    try:
+        digests = _digests(read_manifest(folder))
+    except (LookupError, TypeError, AttributeError):
+        raise UserError(f"{folder / MANIFEST}: damaged; {again}") from None
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file() or sha256_of_file(path) != digest:
+            raise UserError(f"{path}: not the file that {MANIFEST} describes; {again}")
+
+
+def _digests(manifest: dict[str, Any]) -> dict[str, str]:
+    """Of all files of a suite, by their names below its folder."""
+    digests = dict(manifest["files"])
+    for task, entry in manifest["tasks"].items():
+        digests |= {f"{task}/{name}": digest for name, digest in entry["files"].items()}
+        digests |= {f"{task}/{table['file']}": table["sha256"] for table in entry["splits"].values()}
+    return digests
+
+
 def _read_json(path: Path) -> Any:
     """The content of a file of a suite. Raises UserError where it is damaged."""
     try:
