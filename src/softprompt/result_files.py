@@ -8,9 +8,37 @@ import pandas as pd
 from pydantic import ValidationError
 
 from softprompt.errors import UserError, listed, reason_of
-from softprompt.results import Record, TrainResult
+from softprompt.files import sha256_of_file
+from softprompt.records import Record, SealedRecord, write_record
+from softprompt.results import TrainResult
 
 FAILURES = "failures.csv"  # of a backbone's evaluation
+WRITTEN = "files.json"
+
+
+class WrittenFiles(SealedRecord):
+    """The digests of all other files of a folder: WRITTEN."""
+
+    digests: dict[str, str]
+
+
+def seal_folder(folder: Path) -> None:
+    """Record what the files of a folder are; to be called last."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != WRITTEN)
+    write_record(folder / WRITTEN, WrittenFiles(digests={path.name: sha256_of_file(path) for path in files}))
+
+
+def refuse_changed(folder: Path) -> None:
+    """Raises UserError where a file of a sealed folder is missing or was changed. One that is not there is whole."""
+    if not folder.is_dir():
+        return
+    try:
+        written = WrittenFiles.read(folder / WRITTEN).digests
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / WRITTEN}: {reason_of(error)}; run `dvc repro` again") from None
+    for name, digest in written.items():
+        if not (folder / name).is_file() or sha256_of_file(folder / name) != digest:
+            raise UserError(f"{folder / name}: not the file that was written there; run `dvc repro` again")
 
 
 class FailedCell(Record):
@@ -25,15 +53,18 @@ class FailedCell(Record):
 
 
 def read_train_result(path: Path) -> TrainResult:
-    """A `result.json`. Raises UserError where it cannot be read, or naming the first field that is wrong."""
+    """A `result.json`. Raises UserError where it cannot be read or was changed, or naming the first field that is
+    wrong."""
     try:
-        return TrainResult.model_validate_json(path.read_bytes())
+        return TrainResult.read(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; make it readable, or run `dvc repro` again") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: field {field!r}: {first['msg']}; delete it and run `dvc repro` again") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; delete it and run `dvc repro` again") from error
 
 
 def read_table(path: Path, record: type[Record]) -> pd.DataFrame:

@@ -1,22 +1,13 @@
 """What a cell and a prediction look like on disk. Written by train and evaluate, read by aggregate and publish."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from softprompt.files import write_atomically
-
-SCHEMA_VERSION = 2
+from softprompt.records import Record, SealedRecord
 
 State = Literal["frozen", "tuned"]
 Status = Literal["done", "failed", "not_applicable"]
 Setting = bool | int | float | str
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")  # a loss may run away
 
 
 class CurvePoint(Record):
@@ -81,7 +72,6 @@ class Cell(Record):
     """One (method, backbone, task, replicate): what was asked, what happened on train and dev, and where. A replicate
     goes by its seed."""
 
-    schema_version: int = SCHEMA_VERSION
     key: str
     suite: str
     task: str
@@ -126,10 +116,9 @@ class TrialRecord(Record):
     paper: bool  # the paper's own setting
 
 
-class TrainResult(Record):
+class TrainResult(SealedRecord):
     """Everything `train` hands on for one (method, backbone): `<train dir>/result.json`."""
 
-    schema_version: int = SCHEMA_VERSION
     method: str
     backbone: str
     cells: list[Cell]
@@ -242,8 +231,3 @@ class StatedFacts(Record):
     template: str
     p_at_1: float
     n: int  # facts stated in it
-
-
-def write_record(path: Path, record: Record) -> None:
-    """One JSON file, sorted by field order of its model, written atomically."""
-    write_atomically(path, record.model_dump_json(indent=1) + "\n")

@@ -18,7 +18,8 @@ from softprompt.experiments.saved_parts import SavedParts
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
-from softprompt.results import TrainResult, write_record
+from softprompt.records import write_record
+from softprompt.results import TrainResult
 from softprompt.usage.cells import TrainedCell
 from softprompt.usage.inputs import read_inputs
 from softprompt.usage.predict import predict
@@ -84,6 +85,17 @@ def test_it_is_listed_with_its_reason_and_has_no_prediction(
     assert reason.startswith("answering the split ")
     assert reason.endswith("examples are not finite")
     assert set(pd.read_parquet(paths.evaluate("tiny_bert") / "predictions.parquet")["seed"]) == {0, 2}
+
+
+def test_what_its_prompt_holds_is_not_described(chosen: TrainedCell, params: Params, bert: Backbone) -> None:
+    """Though it is the first of its task, of which the words nearest to its vectors would be shown."""
+    paths = chosen.trained.paths
+    later = [cell for cell in chosen.trained.cells["lama", "P19"] if cell.seed]
+    result = TrainResult(method="prompt_tuning", backbone=bert.name, cells=later)
+    write_record(paths.train("prompt_tuning", bert.name) / "result.json", result)
+    settings = params.backbones["tiny_bert"].model_copy(update={"source": "local"})
+    evaluate_backbone(params.model_copy(update={"backbones": {"tiny_bert": settings}}), bert, paths)
+    assert set(pd.read_csv(paths.evaluate("tiny_bert") / "nearest_tokens.csv")["seed"]) == {2}
 
 
 def test_where_every_cell_fails_evaluation_says_so(chosen: TrainedCell, params: Params, bert: Backbone) -> None:

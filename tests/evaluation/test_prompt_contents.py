@@ -22,6 +22,7 @@ from softprompt.prompts.pool import PromptPool, draw
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
 from softprompt.prompts.tuned_weights import TunedWeights
+from softprompt.records import write_record
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.rendering.trained_prompts import (
     effective_prompts,
@@ -30,7 +31,7 @@ from softprompt.reporting.rendering.trained_prompts import (
     usage_summary,
 )
 from softprompt.result_files import read_table
-from softprompt.results import Cell, PoolUsage, TrainResult, write_record
+from softprompt.results import Cell, PoolUsage, TrainResult
 from softprompt.tasks.load import load_task
 
 METHODS = ("manual", "fine_tuning", "prompt_tuning", "prompt_pool_topk")
@@ -85,7 +86,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, prepared: Path, bert: Backbon
     store_cells(folders["prompt_tuning"], "prompt_tuning", {place: Trainable(own) for place, own in prompts.items()})
     pools = {(task, seed): Trainable(keyed_pool(bert, seed)) for task, seed in places}
     store_cells(folders["prompt_pool_topk"], "prompt_pool_topk", pools)
-    write_prompt_contents(params.model_copy(update={"run": run}), bert, paths)
+    write_prompt_contents(params.model_copy(update={"run": run}), bert, paths, [])
     return root
 
 

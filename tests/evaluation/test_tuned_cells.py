@@ -16,7 +16,8 @@ from softprompt.experiments.saved_parts import SavedParts
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.prompts.trainable import Trainable
 from softprompt.prompts.tuned_weights import TunedWeights
-from softprompt.results import TrainResult, write_record
+from softprompt.records import write_record
+from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 
 METHOD = "manual_fine_tuning"

@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from helpers.trained_stages import bytes_below, without_spent
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Budget, Params, SuiteSettings, Tuning
 from softprompt.data.prepare import prepare_suite
+from softprompt.experiments import saved_parts
 from softprompt.experiments.fleet_training import _refusing_broken
 from softprompt.experiments.saved_parts import SavedParts
 from softprompt.experiments.store import FleetStore
 from softprompt.experiments.train import train_method
 from softprompt.experiments.tuning import Study, Trial
+from softprompt.files import sha256_of_file
 from softprompt.methods import build_method
 from softprompt.paths import Paths
 from softprompt.results import TrainResult, TrialRecord, total_cost
@@ -317,7 +320,23 @@ def test_parts_that_are_not_as_they_were_saved_are_trained_anew(
         assert (cell.key, cell.chosen, cell.dev_score) == (before.key, before.chosen, before.dev_score)
 
 
-@pytest.mark.parametrize("damage", ["edited", "cut off", "no text", "another version"])
+def test_what_winners_keep_is_read_once_to_see_that_it_is_whole(
+    finished: tuple[Path, TrainResult], bert: Backbone, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished[0] / "results", tmp_path / "results")
+    read: Counter[Path] = Counter()
+
+    def counted(path: Path) -> str:
+        read[path] += 1
+        return sha256_of_file(path)
+
+    monkeypatch.setattr(saved_parts, "sha256_of_file", counted)
+    train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7))
+    assert set(read) == set(tmp_path.rglob("parts/*.safetensors"))
+    assert set(read.values()) == {1}
+
+
+@pytest.mark.parametrize("damage", ["edited", "cut off", "no text", "another version", "another schema"])
 def test_a_fleet_record_that_is_not_as_it_was_written_never_enters_a_result(
     damage: str, finished: tuple[Path, TrainResult], bert: Backbone, few: Path, tmp_path: Path
 ) -> None:
@@ -326,6 +345,8 @@ def test_a_fleet_record_that_is_not_as_it_was_written_never_enters_a_result(
         content = json.loads(path.read_text())
         if damage == "another version":
             del content["sha256"]
+        if damage == "another schema":
+            content["schema_version"] += 1
         for member in content["members"]:
             member["dev_score"] = 1.0
         text = json.dumps(content).encode()

@@ -28,7 +28,7 @@ MEMBER = MemberRecord(
     parts_sha256="",
     curve=[CurvePoint(step=1, train_loss=1.0, dev_loss=1.0, dev_score=0.5)], cost=Cost.model_validate(COST),
 )  # fmt: skip
-FLEET = FleetRecord(key="f", members=[MEMBER]).sealed().model_dump_json(indent=1).encode()
+FLEET = FleetRecord(key="f", members=[MEMBER]).sealed(Path("fleets/f.json")).model_dump_json(indent=1).encode()
 WORLD = World(
     backbones=("tiny_bert",), methods=("majority", "manual", "p_tuning"), tasks={"lama": ("P1",)}, seeds=(100, 101),
     facts=7, templates=2, trials=2, evaluations=2,

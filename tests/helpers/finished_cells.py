@@ -10,7 +10,8 @@ from softprompt.experiments.saved_parts import SavedParts
 from softprompt.methods import METHODS
 from softprompt.paths import Paths
 from softprompt.prompts.trainable import Trainable
-from softprompt.results import Cell, TrainResult, write_record
+from softprompt.records import write_record
+from softprompt.results import Cell, TrainResult
 from softprompt.tasks.load import load_task
 from softprompt.usage.cells import TrainedCell
 

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from softprompt.config import Budget, Run
 from softprompt.files import sha256_of_file, write_atomically
 from softprompt.paths import Paths
+from softprompt.records import write_record
 from softprompt.reporting.context import ReportContext
+from softprompt.result_files import seal_folder
 from softprompt.results import (
     Cell,
     Cost,
@@ -25,7 +27,6 @@ from softprompt.results import (
     TrainResult,
     TrialRecord,
     total_cost,
-    write_record,
 )
 from softprompt.seeding import numpy_generator, stream_seed
 from softprompt.tasks.load import load_task
@@ -350,3 +351,4 @@ def _write_evaluation(folder: Path, predictions: list[Prediction], coverage: lis
     rows.to_parquet(folder / "predictions.parquet", index=False)
     counts = pd.DataFrame([row.__dict__ for row in coverage], columns=list(Coverage.model_fields))
     counts.to_csv(folder / "coverage.csv", index=False)
+    seal_folder(folder)

@@ -21,8 +21,10 @@ from helpers.synthetic_results import World
 from softprompt.data.prepared import fingerprint
 from softprompt.errors import UserError
 from softprompt.paths import Paths
+from softprompt.records import write_record
 from softprompt.reporting.aggregate import aggregate
-from softprompt.results import TrainResult, write_record
+from softprompt.reporting.rendering.digests import PROVENANCE, digest_of, sealed
+from softprompt.results import TrainResult
 from softprompt.tracking import publish
 
 # MLflow 3.17 asks SQLAlchemy 2.1 for a loader that it deprecates; nothing of ours uses it.
@@ -177,7 +179,10 @@ def test_changed_cells_replace_their_run(tmp_path):
 def test_a_report_may_have_more_means_than_one_request_takes(tmp_path):
     make(tmp_path)
     means = {"lama": {"tiny_bert": {f"method_{number}": {"score": number / 2500} for number in range(2500)}}}
-    (tmp_path / "reports/metrics.json").write_text(json.dumps(means))
+    text, provenance = json.dumps(means), tmp_path / "reports" / PROVENANCE
+    (tmp_path / "reports/metrics.json").write_text(text)
+    recorded = json.loads(provenance.read_text())
+    provenance.write_text(sealed(recorded | {"report": recorded["report"] | {"metrics.json": digest_of(text)}}))
     publish_all(tmp_path)
     report = run_named(MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), "report")
     assert len(report.data.metrics) == 2500

@@ -13,7 +13,7 @@ from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import collect
 from softprompt.reporting.analysis.gaps import find_gaps
-from softprompt.result_files import FailedCell
+from softprompt.result_files import FailedCell, seal_folder
 
 WORLD = World(
     backbones=("tiny_bert",),
@@ -37,6 +37,7 @@ def paths(tmp_path: Path) -> Paths:
 def tampered(paths: Paths, tamper: Tamper) -> None:
     path = paths.root / FILE
     tamper(pd.read_parquet(path)).to_parquet(path, index=False)
+    seal_folder(path.parent)
 
 
 def of(frame: pd.DataFrame, method: str = "p_tuning", task: str = "P1") -> "pd.Series[bool]":
@@ -141,6 +142,7 @@ def test_a_cell_that_could_not_answer_is_failed_with_the_reason(paths: Paths) ->
     place = ["lama", "P1", "tiny_bert", "p_tuning", 100]
     failed = pd.DataFrame([[*place, "the logits are not finite"]], columns=list(FailedCell.model_fields))
     failed.to_csv(paths.evaluate("tiny_bert") / "failures.csv", index=False)
+    seal_folder(paths.evaluate("tiny_bert"))
     context = synthetic.context_of(WORLD)
     with pytest.raises(UserError, match="no finished cell has them"):  # predictions all the same
         collect(paths, context)

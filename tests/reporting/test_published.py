@@ -13,9 +13,12 @@ from helpers.synthetic_results import World
 from softprompt.config import SuiteSettings, WorldSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.paths import Paths
+from softprompt.records import write_record
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import Manifest, describe_suite
 from softprompt.reporting.rendering.published import is_comparable, read_published, standard_wordings
+from softprompt.result_files import seal_folder
+from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 
 SUPERGLUE = ("boolq", "cb", "copa", "multirc", "rte", "wic", "wsc")
@@ -62,11 +65,12 @@ def rename_templates(root: Path, world: World) -> None:
     for path in root.glob("results/evaluate/*/predictions.parquet"):
         frame = pd.read_parquet(path)
         frame.assign(template=frame["template"].replace(names)).to_parquet(path, index=False)
+        seal_folder(path.parent)
     for path in root.glob("results/train/*/manual*/result.json"):
         text = path.read_text()
         for name, other in names.items():
             text = text.replace(f'"{name}"', f'"{other}"')
-        path.write_text(text)
+        write_record(path, TrainResult.model_validate_json(text))
     for path in root.glob("data/prepared/lama/*/templates.json"):
         path.write_text(path.read_text().replace(f"{path.parent.name}-t1", "lama"))
 

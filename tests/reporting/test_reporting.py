@@ -13,10 +13,12 @@ from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.errors import UserError
 from softprompt.paths import Paths
+from softprompt.records import write_record
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.controls import verdict_of
 from softprompt.reporting.rendering.markdown import interval, p_value, percent, points, with_margin
-from softprompt.results import TrainResult, write_record
+from softprompt.result_files import read_train_result, seal_folder
+from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 
 HOLES = World(
@@ -30,6 +32,9 @@ pytestmark = pytest.mark.xdist_group("reporting")  # one worker makes what the m
 
 
 def report_on(root: Path, world: World) -> Path:
+    """Whatever a test made of the evaluation, as if it had been written so."""
+    for folder in root.glob("results/evaluate/*"):
+        seal_folder(folder)
     aggregate(Paths(root), synthetic.context_of(world))
     return root / "reports"
 
@@ -302,7 +307,8 @@ def test_every_wording_stands_beside_its_score(root, tmp_path):
     predictions = tmp_path / "results/evaluate/tiny_bert/predictions.parquet"
     pd.read_parquet(predictions).replace({"template": {"cb-t0": first.id}}).to_parquet(predictions, index=False)
     trained = tmp_path / "results/train/tiny_bert/manual/result.json"
-    trained.write_text(trained.read_text().replace('"cb-t0"', f'"{first.id}"'))
+    renamed = trained.read_text().replace('"cb-t0"', f'"{first.id}"')
+    write_record(trained, TrainResult.model_validate_json(renamed))
     wordings = tmp_path / "data/prepared/lama/P1/templates.json"
     wordings.write_text(wordings.read_text().replace("} is 0 {", "} | {"))
     reports = report_on(tmp_path, world)
@@ -389,6 +395,20 @@ def test_a_broken_result_names_file_and_field(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"result\.json: field 'cells\.0\.seed'"):
         report_on(tmp_path, World())
+
+
+def test_a_result_that_was_edited_is_refused_by_all_who_read_it(tmp_path):
+    """Also where it says what might have been: nothing in a report follows from an edited dev score."""
+    synthetic.make(tmp_path, World())
+    path = tmp_path / "results/train/tiny_bert/p_tuning/result.json"
+    content = json.loads(path.read_text())
+    content["cells"][0]["dev_score"] = 1.0
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    said = r"p_tuning/result\.json: changed since it was written; delete it and run `dvc repro` again"
+    with pytest.raises(UserError, match=said):
+        report_on(tmp_path, World())
+    with pytest.raises(UserError, match=said):  # as `evaluate` and `predict` read it
+        read_train_result(path)
 
 
 def test_ways_to_write_numbers():

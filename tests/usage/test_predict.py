@@ -25,7 +25,8 @@ from softprompt.methods import METHODS, build_method
 from softprompt.paths import Paths
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
-from softprompt.results import TrainResult, write_record
+from softprompt.records import write_record
+from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 from softprompt.usage.cells import TrainedCell, find_cell, load_cell
 from softprompt.usage.inputs import read_inputs

@@ -13,8 +13,10 @@ from helpers import synthetic_results as synthetic
 from helpers.synthetic_results import World
 from softprompt.errors import UserError
 from softprompt.paths import Paths
+from softprompt.records import write_record
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.rendering.digests import PROVENANCE, digest_of, sealed
+from softprompt.results import TrainResult
 from softprompt.usage.verify import verify
 
 WORLD = World(
@@ -58,7 +60,9 @@ def test_a_second_report_has_the_same_provenance_whatever_it_cost(restored: Path
     before = (restored.reports / PROVENANCE).read_bytes()
     path = restored.train("p_tuning", "tiny_bert") / "result.json"
     text = path.read_text()
-    path.write_text(re.sub(r'"train_seconds": [0-9.]+', '"train_seconds": 7.5', text))
+    write_record(
+        path, TrainResult.model_validate_json(re.sub(r'"train_seconds": [0-9.]+', '"train_seconds": 7.5', text))
+    )
     assert path.read_text() != text
     with pytest.raises(UserError, match=r"made anew .* differs:\n.*timings\.csv: otherwise"):
         verify(restored, CONTEXT)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params
-from softprompt.data.prepared import SCORED_SPLITS, load_split
+from softprompt.data.prepared import SCORED_SPLITS, load_split, refuse_damaged
 from softprompt.data.prepared import splits as prepared_splits
 from softprompt.errors import NotFiniteError, UserError
 from softprompt.evaluation.coverage import coverage_table
@@ -19,7 +19,7 @@ from softprompt.experiments.workers import map_unordered
 from softprompt.files import write_atomically, write_csv
 from softprompt.inputs.label_space import LabelSpace, keep_answerable
 from softprompt.paths import Paths
-from softprompt.result_files import FAILURES, FailedCell
+from softprompt.result_files import FAILURES, FailedCell, seal_folder
 from softprompt.results import Prediction
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
@@ -28,6 +28,9 @@ from softprompt.tasks.task import Task
 def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     """Write the predictions of all methods of the run on a backbone, coverage, what prompts hold, and which facts a
     backbone knows that was pretrained here."""
+    for suite in params.run.suites:
+        refuse_damaged(paths.suite(suite))
+        refuse_damaged(paths.test_suite(suite))
     predict = partial(_predictions_of_method, params, backbone, paths, _ScoredSplits(paths))
     workers = params.device.workers if backbone.device.type == "cpu" else 1  # a GPU is used by one process
     found = dict(map_unordered(predict, params.run.methods, workers))
@@ -42,9 +45,10 @@ def evaluate_backbone(params: Params, backbone: Backbone, paths: Paths) -> None:
     write_csv(out / "coverage.csv", coverage)
     write_csv(out / FAILURES, pd.DataFrame([one.model_dump() for one in failures], columns=[*FailedCell.model_fields]))
     write_atomically(out / "predictions.parquet", predictions.to_parquet(index=False))
-    write_prompt_contents(params, backbone, paths)
+    write_prompt_contents(params, backbone, paths, failures)
     if params.backbones[backbone.name].source == "pretrain":
         write_knowledge(backbone, paths, params.device.inference_tokens)
+    seal_folder(out)
 
 
 @dataclass(frozen=True)

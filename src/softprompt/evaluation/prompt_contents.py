@@ -20,24 +20,29 @@ from softprompt.inputs.label_space import keep_answerable
 from softprompt.inputs.task_data import encode_split
 from softprompt.paths import Paths
 from softprompt.prompts.pool import PromptPool, draw
-from softprompt.results import Cell, NearestToken, PoolUsage, Record
+from softprompt.records import Record
+from softprompt.result_files import FailedCell
+from softprompt.results import Cell, NearestToken, PoolUsage
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
 NEAREST = 3  # words a vector
 
 
-def write_prompt_contents(params: Params, backbone: Backbone, paths: Paths) -> None:
-    """Write `nearest_tokens.csv`, of the first seed of every task, and `pool_usage.csv`, of all cells with a pool."""
+def write_prompt_contents(params: Params, backbone: Backbone, paths: Paths, failures: Sequence[FailedCell]) -> None:
+    """Write `nearest_tokens.csv`, of the first seed of every task, and `pool_usage.csv`, of all cells with a pool.
+    What holds no answer is not described: the cells that failed are left out."""
+    failed = {(one.method, one.suite, one.task, one.seed) for one in failures}
     nearest: list[NearestToken] = []
     usage: list[PoolUsage] = []
     for name in params.run.methods:
         trained = TrainedCells(params, name, backbone, paths)
         for (suite, task_name), cells in trained.cells.items():
             task = load_task(suite, task_name, paths.prepared)
-            if _has_vectors_in_words(trained, task):
-                nearest += nearest_tokens(trained, min(cells, key=lambda cell: cell.seed))
-                usage += pool_usage(trained, task, cells)
+            answering = [cell for cell in cells if (name, suite, task_name, cell.seed) not in failed]
+            if answering and _has_vectors_in_words(trained, task):
+                nearest += nearest_tokens(trained, min(answering, key=lambda cell: cell.seed))
+                usage += pool_usage(trained, task, answering)
     out = paths.evaluate(backbone.name)
     write_csv(out / "nearest_tokens.csv", _table(nearest, NearestToken))
     write_csv(out / "pool_usage.csv", _table(usage, PoolUsage))

@@ -35,6 +35,7 @@ NOT_FOLLOWED = (
     "paths.py",
     "progress.py",
     "registry.py",
+    "records.py",
     "results.py",
 )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.memory import no_room_to_tune
 from softprompt.config import Params
+from softprompt.data.prepared import refuse_damaged
 from softprompt.data.prepared import tasks as prepared_tasks
 from softprompt.errors import UserError
 from softprompt.experiments.assignment import training_side
@@ -16,7 +17,8 @@ from softprompt.experiments.untrained import untrained_cells
 from softprompt.experiments.workload import Workload
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
-from softprompt.results import TrainResult, write_record
+from softprompt.records import write_record
+from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
@@ -40,8 +42,9 @@ def train_method(params: Params, name: str, method: Method, backbone: Backbone, 
 
 
 def all_tasks(params: Params, paths: Paths) -> Iterator[Task]:
-    """The prepared tasks of the suites in the run, in the order of the run."""
+    """The prepared tasks of the suites in the run, in the order of the run. Raises UserError where one is damaged."""
     for suite in params.run.suites:
+        refuse_damaged(paths.suite(suite))
         for name in prepared_tasks(paths.suite(suite)):
             yield load_task(suite, name, paths.prepared)
 

@@ -57,6 +57,7 @@ class _TrainedStage:
         self.backbone = workload.factory.backbone
         width = fleet_width(method, self.backbone, workload.data, self.budget, self.params.device.fleet_members)
         self.runner = FleetRunner(executor, workload.store, width)
+        self._whole: set[str] = set()  # jobs whose parts were found as they were saved
         self._known_jobs: dict[tuple[str, int, str, int, int], Job] = {}
 
     def units(self, studies: Path) -> Iterator[Unit]:
@@ -113,8 +114,9 @@ class _TrainedStage:
             store.forget_fleet(fleet)
 
     def _lost(self, jobs: Sequence[Job]) -> set[str]:
-        store = self.workload.store
-        return {job.key for job in jobs if job.key not in store or store.lacks_parts(job.key)}
+        store, keys = self.workload.store, {job.key for job in jobs}
+        self._whole |= {key for key in keys - self._whole if key in store and not store.lacks_parts(key)}
+        return {key for key in keys if key not in store or key not in self._whole}
 
     @property
     def _keeps_trials(self) -> bool:
@@ -131,6 +133,7 @@ class _TrainedStage:
         told = {job.key for trial in unit.study.told_trials() for job in self._jobs(unit, unit.seed, trial).values()}
         for key in told - best:
             self.workload.store.parts.drop(key)
+        self._whole -= told - best
 
     def _in_step(self, units: list[Unit]) -> bool:
         """Whether all studies stand at the same batch, and all that they were told of is in the store. Otherwise, after

@@ -23,8 +23,8 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from softprompt.config import Choices, MethodSettings, Range, Tuning
-from softprompt.experiments.sealed_records import SealedRecord
-from softprompt.results import Record, SearchedSetting, Setting, write_record
+from softprompt.records import Record, SealedRecord, write_record
+from softprompt.results import SearchedSetting, Setting
 from softprompt.seeding import stream_seed
 
 
@@ -87,12 +87,12 @@ class Study:
         for trial, score in outcomes:
             self.study.tell(trial.number, score, state=TrialState.FAIL if score is None else None)
         told = [ToldTrial(settings=dict(trial.settings), dev_score=score) for trial, score in outcomes]
-        self.record = StudyRecord(key=self.path.stem, trials=(*self.record.trials, *told))
-        write_record(self.path, self.record.sealed())
+        self.record = StudyRecord(trials=(*self.record.trials, *told))
+        write_record(self.path, self.record)
 
     def begin_anew(self) -> None:
         """Forget all told trials: asked again in the same way, they find what was trained for them."""
-        self.record = StudyRecord(key=self.path.stem)
+        self.record = StudyRecord()
         self.study = self._replayed()
 
     def told_trials(self) -> list[Trial]:
@@ -168,7 +168,7 @@ def _read(path: Path) -> StudyRecord:
     try:
         return StudyRecord.read(path)
     except (OSError, ValueError):
-        return StudyRecord(key=path.stem)
+        return StudyRecord()
 
 
 def _distribution(settings: MethodSettings, name: str) -> BaseDistribution:

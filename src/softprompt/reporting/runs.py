@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from softprompt.data.prepared import fingerprint
+from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import Collected, Trial
@@ -18,6 +19,7 @@ from softprompt.reporting.analysis.curves import mean_curves
 from softprompt.reporting.analysis.frames import groups_of, rows_of, select
 from softprompt.reporting.analysis.summary import cell_scores
 from softprompt.reporting.context import ReportContext
+from softprompt.reporting.rendering.digests import digest_of, read_provenance
 from softprompt.results import Cell
 
 MIB = 1024**2
@@ -94,7 +96,10 @@ def trial_runs(trials: list[Trial], profile: str) -> Iterator[Run]:
 
 def report_run(reports: Path, profile: str) -> Run:
     """Pages, tables and plots, and the means of metrics.json."""
-    means = json.loads((reports / "metrics.json").read_text())
+    path = reports / "metrics.json"
+    if not path.is_file() or digest_of(path.read_bytes()) != read_provenance(reports)["report"].get(path.name):
+        raise UserError(f"{path}: changed since the report was made; run `dvc repro aggregate`")
+    means = json.loads(path.read_bytes())
     metrics = [
         Value(f"{suite}/{backbone}/{method}/{metric}", float(value))
         for suite, backbones in means.items()

@@ -10,7 +10,7 @@ from softprompt.errors import UserError, reason_of
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.context import ReportContext
-from softprompt.reporting.rendering.digests import PROVENANCE, TIMINGS, digest_of, digest_of_input, sealed
+from softprompt.reporting.rendering.digests import PROVENANCE, TIMINGS, digest_of, digest_of_input, read_provenance
 
 KINDS = (".md", ".csv", ".svg", ".json")
 OTHERS = ("bench.json", "gpu.json")  # measured by other commands
@@ -22,7 +22,7 @@ def verify(paths: Paths, context: ReportContext) -> str:
 
     Files of the report always are; its inputs, and the report made anew from them, where `results` is.
     """
-    recorded = _provenance(paths.reports)
+    recorded = read_provenance(paths.reports)
     problems = list(changed_files(paths.reports, recorded))
     inputs = recorded["inputs"] if paths.results.is_dir() else {}
     if inputs:
@@ -38,21 +38,6 @@ def verify(paths: Paths, context: ReportContext) -> str:
     if different:
         raise UserError("made anew from results and data, the report differs:\n" + "\n".join(different))
     return f"{said}, as are its {len(inputs)} inputs; made anew from them it has the same bytes"
-
-
-def _provenance(reports: Path) -> dict[str, Any]:
-    path = reports / PROVENANCE
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; run `dvc repro aggregate` first")
-    text = path.read_bytes()
-    try:
-        content: dict[str, Any] = json.loads(text)
-        whole = sealed(content).encode() == text
-    except (ValueError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
-        raise UserError(f"{path}: changed since it was written; run `dvc repro aggregate`")
-    return content
 
 
 def changed_files(reports: Path, recorded: dict[str, Any]) -> Iterator[str]:

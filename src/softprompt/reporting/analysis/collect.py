@@ -15,11 +15,12 @@ from softprompt.data.manifest import MANIFEST, VOCABULARY
 from softprompt.data.prepared import SCORED_SPLITS, load_split, splits, whole_manifest
 from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
+from softprompt.records import Record
 from softprompt.reporting.analysis.evidence import Asked, Evidence
 from softprompt.reporting.analysis.frames import select
 from softprompt.reporting.analysis.scoring import score_table
 from softprompt.reporting.context import ReportContext
-from softprompt.result_files import FAILURES, FailedCell, empty_table, read_table, read_train_result
+from softprompt.result_files import FAILURES, FailedCell, empty_table, read_table, read_train_result, refuse_changed
 from softprompt.results import (
     Cell,
     Coverage,
@@ -28,7 +29,6 @@ from softprompt.results import (
     PoolUsage,
     Prediction,
     PretrainingLoss,
-    Record,
     StatedFacts,
     TrainResult,
     TrialRecord,
@@ -126,6 +126,8 @@ def collect(paths: Paths, context: ReportContext) -> Collected:
     Raises UserError where predictions are not what the prepared test splits ask for.
     """
     results, evaluations = paths.results, paths.results / "evaluate"
+    for backbone in context.backbones:
+        refuse_changed(paths.evaluate(backbone))
     train = read_train_results(results, context)
     cells = [cell for result in train for cell in result.cells if cell.suite in context.suites]
     manifests = {suite: describe_suite(paths, suite) for suite in context.suites}

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from softprompt.errors import UserError
 from softprompt.files import sha256_of_file
 from softprompt.source_code import PACKAGE, digest_of_files
 
 PROVENANCE, TIMINGS = "provenance.json", "timings.json"
 OWN_DIGEST = "sha256"  # of all the rest of provenance.json
 CODE = ("src", "stages", "profiles", "params.yaml")
-COSTS = ("cost", "search_cost")  # of cells and trials
+COSTS = ("cost", "search_cost", "sha256")  # of cells and trials, and the seal of a file that holds them
 Files = Mapping[str, str | bytes]  # name below reports/ -> content
 
 
@@ -38,6 +39,22 @@ def sealed(content: Mapping[str, Any]) -> str:
     """provenance.json: the content and a digest of it, so that no byte of it can change alone."""
     bare = {key: value for key, value in content.items() if key != OWN_DIGEST}
     return json.dumps(bare | {OWN_DIGEST: digest_of(json.dumps(bare, sort_keys=True))}, indent=1, sort_keys=True) + "\n"
+
+
+def read_provenance(reports: Path) -> dict[str, Any]:
+    """provenance.json. Raises UserError where it is missing or was changed."""
+    path = reports / PROVENANCE
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run `dvc repro aggregate` first")
+    text = path.read_bytes()
+    try:
+        content: dict[str, Any] = json.loads(text)
+        whole = sealed(content).encode() == text
+    except (ValueError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path}: changed since it was written; run `dvc repro aggregate`")
+    return content
 
 
 def digest_of(content: str | bytes) -> str:
