@@ -57,7 +57,11 @@ MISTAKES = {
     "backbones/backbone.py": ("arange(len(read_at), device=hidden.device)", "arange(len(read_at))", "p_tuning_plain"),
     "training/triggers.py": ("torch.cat(found).cpu()", "torch.cat(found)", "autoprompt"),
     "device.py": ("non_blocking=True", "non_blocking=False", "prompt_tuning"),
-    "training/alike.py": ("_parts(), streams)", "_parts(), streams if self.numbers.any() else streams)", "prompt_tuning"),
+    "training/alike.py": (
+        "_parts(), streams)",
+        "_parts(), streams if self.numbers.any() else streams)",
+        "prompt_tuning",
+    ),
     "training/loop.py": ("return losses.detach().float()", "return losses.detach().float().cpu()", "prefix_tuning"),
     "training/fleet.py": ("hidden = hidden[row, place]", "hidden = (hidden + 0 + 0)[row, place]", "lpaqa"),
 }
