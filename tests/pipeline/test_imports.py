@@ -9,7 +9,7 @@ from helpers.paths import ROOT
 # torch, matplotlib and the like may set variables of their own, so they are imported first.
 IMPORT_ALL = """
 import importlib, json, os, pkgutil, sys
-import datasets, matplotlib.pyplot, mlflow, optuna, peft, transformers
+import datasets, matplotlib.pyplot, mlflow, optuna, peft, ray, transformers
 import softprompt
 before = dict(os.environ)
 names = [found.name for found in pkgutil.walk_packages(softprompt.__path__, "softprompt.")]
