@@ -49,7 +49,14 @@ def side_by_side(parameters: Sequence[Float[Tensor, "*parameter"]]) -> Float[Ten
 def linear(layers: Sequence[nn.Linear], inputs: Float[Tensor, "F P I"]) -> Float[Tensor, "F P O"]:
     """Every member's own layer."""
     weight, bias = (side_by_side([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
-    return torch.baddbmm(bias[:, None], inputs, weight.mT)
+    return product(weight, inputs, bias)
+
+
+def product(
+    weight: Float[Tensor, "F O I"], inputs: Float[Tensor, "F P I"], bias: Float[Tensor, "F O"]
+) -> Float[Tensor, "F P O"]:
+    """As nn.functional.linear. With the weights in front their gradient comes as they lie, and is not copied."""
+    return torch.baddbmm(bias[..., None], weight, inputs.mT).mT
 
 
 @contextmanager
