@@ -69,23 +69,22 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Float[Tensor, "P B S"]) -> tuple[Float[Tensor, "P B G"], Float[Tensor, "B G S"]]:
         weight, hidden, memory, opened, new, shown = ctx.saved_tensors
-        size = weight.shape[2]
         enter, forget, _, leave = opened.chunk(4, dim=2)
-        slope = opened * (1 - opened)
-        slope[..., :size] *= new  # of the memory, by what each gate was before it was opened
-        slope[..., size : 2 * size] *= memory[:-1]
-        torch.mul(enter, 1 - new * new, out=slope[..., 2 * size : 3 * size])
-        slope[..., 3 * size :] *= shown  # of the state
-        through = leave * (1 - shown * shown)
-        by_gates = torch.empty_like(opened)
-        by_memory = torch.zeros_like(new[0])
-        by_state = gradients[0][-1]
+        slope = (opened * (1 - opened)).view(*new.shape[:2], 4, -1)  # of the memory by the first three gates
+        slope[:, :, 0] *= new
+        slope[:, :, 1] *= memory[:-1]
+        slope[:, :, 2] = enter * (1 - new * new)
+        slope[:, :, 3] *= shown  # of the state by the last
+        through = leave * (1 - shown * shown)  # of the state by the memory
+        by_gates = torch.empty_like(slope)
+        by_state, by_memory = gradients[0][-1], torch.zeros_like(new[0])
         for now in range(len(opened) - 1, -1, -1):
             by_memory = by_memory.addcmul(by_state, through[now])
-            parts, slopes = by_gates[now].unflatten(1, (4, size)), slope[now].unflatten(1, (4, size))
-            torch.mul(slopes[:, :3], by_memory[:, None], out=parts[:, :3])
-            torch.mul(slopes[:, 3], by_state, out=parts[:, 3])
+            torch.mul(slope[now, :, :3], by_memory[:, None], out=by_gates[now, :, :3])
+            torch.mul(slope[now, :, 3], by_state, out=by_gates[now, :, 3])
             by_memory = by_memory * forget[now]
             if now:
-                by_state = torch.baddbmm(gradients[0][now - 1, :, None], by_gates[now, :, None], weight)[:, 0]
-        return by_gates, torch.bmm(by_gates.permute(1, 2, 0), hidden[:-1].transpose(0, 1))
+                entering = by_gates[now].flatten(1)[:, None]  # (B, 1, G)
+                by_state = torch.baddbmm(gradients[0][now - 1, :, None], entering, weight)[:, 0]
+        flat = by_gates.flatten(2)
+        return flat, torch.bmm(flat.permute(1, 2, 0), hidden[:-1].transpose(0, 1))

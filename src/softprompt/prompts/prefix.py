@@ -82,7 +82,8 @@ class Prefix(Part):
         if mlps := [part.mlp for part in there if part.mlp is not None]:
             first, second = ([cast(nn.Linear, mlp[index]) for mlp in mlps] for index in (0, 2))
             vectors = linear(second, torch.tanh(linear(first, vectors)))
-        return FleetPrefixes(vectors.unflatten(2, (there[0].attentions, 2, -1)), [part.positions for part in there])
+        vectors = vectors.view(*vectors.shape[:2], there[0].attentions, 2, -1)  # (F, P, A, 2, H)
+        return FleetPrefixes(vectors, [part.positions for part in there])
 
     def adapter(self, backbone: Backbone, template: Template) -> Adapter:  # noqa: ARG002
         """PEFT hands keys and values over as a cache, which only causal models take in all of their attentions."""

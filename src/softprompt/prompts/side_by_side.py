@@ -76,9 +76,10 @@ def _leaf(parameters: Sequence[nn.Parameter], parting: ExitStack) -> Float[Tenso
     """A new one, of which these become rows until they part."""
     leaf = _padded([one.detach() for one in parameters], _largest(parameters)).requires_grad_()
     for row, parameter in enumerate(parameters):
-        parameter.data = leaf.detach()[(row, *map(slice, parameter.shape))]
+        parameter.data = leaf.detach()[row][tuple(map(slice, parameter.shape))]
         cast(Any, parameter).place = _Place(leaf, row)
-        parting.callback(parameter.register_post_accumulate_grad_hook(_refuse).remove)
+        refusing = parameter.register_post_accumulate_grad_hook(_refuse)  # type: ignore[no-untyped-call]
+        parting.callback(refusing.remove)
         parting.callback(delattr, parameter, "place")
     return leaf
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.size import OWN_BYTES, STATE_BYTES
 from softprompt.config import Recipe
+from softprompt.device import uploaded
 from softprompt.prompts.side_by_side import Stack
 
 Moves = Callable[[Sequence[Tensor]], Sequence[Tensor]]  # from the gradients of leaves to their steps at rate 1
@@ -30,9 +31,8 @@ class FleetOptimizer:
         self.leaves = [stack.leaf for stack in stacks]
         self.recipe = recipe
         self._rates = rates.to(self.leaves[0])
-        owners = torch.tensor([owner for stack in stacks for owner in stack.owners])
-        self._owners = owners.to(rates.device)  # of the rows of all leaves
-        self._teams = torch.tensor(teams)[owners].to(rates.device)
+        owners = torch.tensor([owner for stack in stacks for owner in stack.owners])  # of the rows of all leaves
+        self._owners, self._teams = uploaded([owners, torch.tensor(teams)[owners]], self.leaves[0].device)
         self._number_of_teams = 1 + max(teams)
         self._moves: Moves = _Adafactor(stacks) if recipe.optimizer == "adafactor" else _Adam(self.leaves)
 
@@ -71,7 +71,7 @@ class FleetOptimizer:
 
     def _by_row(self, values: Float[Tensor, "_"], numbers: Tensor) -> list[Float[Tensor, "N ..."]]:
         """Of each row the value of its number, in the shape to be multiplied by the leaf."""
-        of_leaves = values[numbers].split([len(leaf) for leaf in self.leaves])
+        of_leaves = torch.split(values[numbers], [len(leaf) for leaf in self.leaves])
         return [_shaped(some, leaf) for some, leaf in zip(of_leaves, self.leaves, strict=True)]
 
 
@@ -83,9 +83,9 @@ class _Adam:
         self._adam = torch.optim.Adam(self._moves, lr=1.0, fused=True)
 
     def __call__(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
-        torch._foreach_zero_(self._moves)
         for move, gradient in zip(self._moves, gradients, strict=True):
             move.grad = gradient
+            move.zero_()
         self._adam.step()
         return self._moves
 

@@ -29,13 +29,11 @@ def build_optimizer(
     if not stacks:
         (member,), (factor,) = members, factors
         return LoneOptimizer(member, recipe, factor)
-    rates = [
-        [one.learning_rate * factor(step) for one, factor in zip(members, factors, strict=True)]
-        for step in range(budget.steps)
-    ]
+    rates = torch.tensor([one.learning_rate for one in members], dtype=torch.float64)
+    by_step = [[factor(step) for factor in factors] for step in range(budget.steps)]
+    rates = rates * rates.new_tensor(by_step)  # (S, F)
     team_of = {index: number for number, team in enumerate(teams) for index in team}
-    table = torch.tensor(rates, dtype=torch.float64, device=stacks[0].leaf.device)
-    return FleetOptimizer(stacks, [team_of[index] for index in range(len(members))], table, recipe)
+    return FleetOptimizer(stacks, [team_of[index] for index in range(len(members))], rates, recipe)
 
 
 class LoneOptimizer:
