@@ -17,7 +17,7 @@ from softprompt.check_gpu.comparisons import CLOSE, TOO_LATE, Finding, findings
 from softprompt.check_gpu.peaks import Peak, reckoned_bytes, widened
 from softprompt.check_gpu.small_world import TASKS, exercises, untrained_backbone, write_small_world
 from softprompt.config import Architecture
-from softprompt.prompts import soft_prompt
+from softprompt.prompts import fleet_lstm
 from softprompt.prompts.prefix import FleetPrefixes
 
 pytestmark = pytest.mark.xdist_group("device")
@@ -82,7 +82,7 @@ def test_a_device_that_computes_as_the_cpu_passes(world: Path) -> None:
 def test_a_leak_between_members_fails(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prompt's padding, which reaches the backward direction of the LSTM."""
     too_long = lambda numbers, _: [one + 9 for one in numbers]  # noqa: E731
-    monkeypatch.setattr(soft_prompt, "uploaded", too_long)
+    monkeypatch.setattr(fleet_lstm, "uploaded", too_long)
     first, *_ = found(world, "p_tuning")
     assert first.apart_from_alone > CLOSE
     assert not first.passed

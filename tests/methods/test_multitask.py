@@ -21,13 +21,13 @@ from softprompt.inputs.encoding import ORDINARY
 from softprompt.methods import TrainedMethod, build_method
 from softprompt.methods.multitask_prompt_mpt import FactoredPrompt, as_target, joined
 from softprompt.prompts.selector import Selector
+from softprompt.prompts.side_by_side import stacked
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable, gather, restored
 from softprompt.results import CurvePoint
 from softprompt.training.fleet import Fleet
-from softprompt.training.loop import FleetWork, team_parameters, teams_of
+from softprompt.training.loop import FleetWork, teams_of
 from softprompt.training.member import Member, Trained
-from softprompt.training.optimizers import build_optimizer
 
 SECTIONS = fixture_params().methods
 TOGETHER = ("multitask_prompt", "multitask_prompt_mpt")
@@ -165,7 +165,7 @@ def test_counts_are_the_closed_forms(name: str, bert: Backbone, prepared: Path) 
         rank = SECTIONS[name]["rank"]
         common, own = length * size, (length + size) * rank
         saved = common
-    everyone = team_parameters(members, range(tasks))
+    everyone = {parameter for member in members for parameter in member.trainable.parameters()}
     assert sum(parameter.numel() for parameter in everyone) == common + tasks * own
     for member in members:
         assert member.trainable.trained_numbers == common + own
@@ -173,12 +173,14 @@ def test_counts_are_the_closed_forms(name: str, bert: Backbone, prepared: Path) 
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_the_optimiser_sees_every_parameter_once(name: str, bert: Backbone, prepared: Path) -> None:
-    method = method_named(name)
-    members = members_of(method, bert, prepared, "first", "second")
-    optimizer = build_optimizer(members, method.settings.recipe)
-    seen = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    assert sorted(seen) == sorted({id(p) for member in members for p in member.trainable.parameters()})
+def test_what_a_group_shares_is_one_row_at_the_rate_of_its_first(name: str, bert: Backbone, prepared: Path) -> None:
+    members = members_of(method_named(name), bert, prepared, "first", "second")
+    everyone = {parameter for member in members for parameter in member.trainable.parameters()}
+    with stacked([member.trainable for member in members]) as stacks:
+        assert sum(sum(stack.sizes) for stack in stacks) == sum(parameter.numel() for parameter in everyone)
+        owners = sorted(tuple(stack.owners) for stack in stacks)
+    assert owners[0] == (0, 1, 2, 3, 4, 5)
+    assert owners[-1] == (0, 3)
 
 
 @pytest.mark.parametrize("name", TOGETHER)

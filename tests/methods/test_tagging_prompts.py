@@ -3,6 +3,7 @@ and groups of tasks whose answers differ in form, with weights of their own."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,9 +31,11 @@ from softprompt.prompts.selector import Selector, selected_prompts
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable, gather, restored
 from softprompt.tasks.load import load_task
+from softprompt.training import loop
 from softprompt.training.fleet import Fleet
 from softprompt.training.loop import FleetWork, train_fleet
 from softprompt.training.member import Member, Trained
+from softprompt.training.optimizers import build_optimizer
 
 SECTIONS = profile_params("multitask").methods
 IN_FRONT = sorted(name for name, method in METHODS.items() if issubclass(method, PromptInFront))
@@ -171,10 +174,17 @@ def gradient_of_what_is_shared(
     members = [one for one in members_of(method, reader, extra, "first") if one.identity.partition("-")[2] in tasks]
     parts = members[0].trainable
     shared = parts.part(Selector).pool if Selector.name in parts else parts.part(SoftPrompt).embedding
-    seen: list[Tensor] = []
-    shared.register_hook(seen.append)
-    train_fleet(FleetWork(reader, members, BUDGET.model_copy(update={"steps": 1}), method.settings.recipe, 600))
-    return sum(seen[1:], seen[0])
+    built: list[Any] = []
+
+    def build(*given: Any) -> Any:
+        built.append(build_optimizer(*given))
+        return built[-1]
+
+    with pytest.MonkeyPatch.context() as watching:
+        watching.setattr(loop, "build_optimizer", build)
+        train_fleet(FleetWork(reader, members, BUDGET.model_copy(update={"steps": 1}), method.settings.recipe, 600))
+    (leaf,) = (leaf for leaf in built[0].leaves if leaf.shape in (shared.shape, (1, *shared.shape)))
+    return leaf.grad.view_as(shared)
 
 
 @pytest.mark.parametrize("name", TOGETHER)

@@ -30,7 +30,7 @@ from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.tasks.load import load_task
 from softprompt.tasks.metrics import METRICS
 from softprompt.training.member import Member
-from softprompt.training.optimizers import build_optimizer, build_schedule
+from softprompt.training.optimizers import LoneOptimizer, build_optimizer
 
 METHOD = "p_tuning_tuned"
 
@@ -81,14 +81,12 @@ def test_one_step_moves_prompt_and_backbone_each_at_its_own_rate(backbone: Backb
     rate, decay, steps = 1e-5, 0.1, 4
     one.backbone_learning_rate = rate
     recipe = Recipe(optimizer="adamw", schedule="linear", backbone_weight_decay=decay)
-    optimizer = build_optimizer([one], recipe)
-    schedule = build_schedule(optimizer, [one], recipe, steps, batch_size=8)
+    optimizer = lone_optimizer(one, recipe, steps)
     generator = torch.Generator().manual_seed(0)
     before = {name: value.detach().clone() for name, value in one.trainable.named_parameters()}
     for parameter in one.trainable.parameters():
         parameter.grad = torch.randn(parameter.shape, generator=generator).to(parameter)
-    optimizer.step()
-    schedule.step()
+    optimizer.step(1)
     for name, parameter in one.trainable.named_parameters():
         assert parameter.grad is not None
         of_backbone = name.startswith("weights.")
@@ -97,13 +95,21 @@ def test_one_step_moves_prompt_and_backbone_each_at_its_own_rate(backbone: Backb
         expected = shrunk - rate_here * parameter.grad / (parameter.grad.abs() + 1e-8)
         tolerance = 1e-12 if parameter.dtype == torch.float64 else 1e-6
         torch.testing.assert_close(parameter.detach(), expected, rtol=0, atol=tolerance, msg=name)
-    rates = sorted({group["lr"] for group in optimizer.param_groups})
+    optimizer.step(2)
+    rates = sorted({group["lr"] for group in optimizer.optimizer.param_groups})
     assert rates == pytest.approx([rate * (1 - 1 / steps), one.learning_rate * (1 - 1 / steps)])
 
 
 def test_without_a_rate_of_its_own_the_backbone_trains_at_the_searched_one(bert: Backbone, prepared: Path) -> None:
-    optimizer = build_optimizer([member(bert, prepared)], Recipe(optimizer="adamw"))
-    assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
+    optimizer = lone_optimizer(member(bert, prepared), Recipe(optimizer="adamw"), 4)
+    assert {group["rate"] for group in optimizer.optimizer.param_groups} == {1e-3}
+
+
+def lone_optimizer(one: Member, recipe: Recipe, steps: int) -> LoneOptimizer:
+    budget = Budget(trials=2, steps=steps, batch_size=8, eval_every=steps, patience=1)
+    optimizer = build_optimizer([one], [], [[0]], recipe, budget)
+    assert isinstance(optimizer, LoneOptimizer)
+    return optimizer
 
 
 def embedded(tmp_path: Path, change: dict[str, Any]) -> Path:

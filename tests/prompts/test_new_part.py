@@ -31,6 +31,7 @@ from softprompt.methods import METHODS, TrainedMethod, build_method
 from softprompt.methods.base import Setup
 from softprompt.paths import Paths
 from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.side_by_side import side_by_side
 from softprompt.prompts.soft_prompt import in_slots
 from softprompt.prompts.trainable import Trainable
 from softprompt.reporting.analysis.scoring import score_table
@@ -71,7 +72,7 @@ class Refrain(Part):
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
         there = [part for part in parts if part is not None]
-        return FleetRefrains(torch.stack([one.vector for one in there]), torch.stack([one.sharpness for one in there]))
+        return FleetRefrains(*(side_by_side([getattr(one, name) for one in there]) for name in ("vector", "sharpness")))
 
     def word_like_vectors(self) -> dict[str, Float[Tensor, "D"]]:
         return {"refrain": self.vector.detach()}

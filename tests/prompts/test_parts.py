@@ -21,6 +21,7 @@ from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.pool import PromptPool
 from softprompt.prompts.prefix import Prefix
 from softprompt.prompts.selector import Selector
+from softprompt.prompts.side_by_side import stacked
 from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, Trainable, gather, restored
@@ -170,6 +171,34 @@ def test_members_side_by_side_give_what_each_gives_alone(example: str, data: Tas
     for place, (owner, row) in enumerate(zip(owners, rows, strict=True)):
         (alone,) = logits_of([trainables[owner]], [splits[owner]], data, [0], [row])
         torch.testing.assert_close(together[place, : len(alone)], alone, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("example", IN_A_FLEET)
+def test_members_side_by_side_lead_back_to_the_leaves_of_a_run(example: str, data: TaskData) -> None:
+    """With the gradients that members have apart, and none at the padding."""
+    parts = [EXAMPLES[example](data.backbone, size) for size in SIZES]
+    splits = [split_for(part, data, size) for part, size in zip(parts, SIZES, strict=True)]
+    batch = Pool(splits, data.backbone.device).batch(torch.tensor([1, 0, 1, 0]), torch.tensor([0, 1, 2, 3]))
+
+    def loss() -> Tensor:
+        fleet = Fleet(data.backbone, [data.label_space.outputs] * len(SIZES))
+        reading = fleet.read(batch, gather([Trainable(part) for part in parts]))
+        outputs = [part.linear.out_features if isinstance(part, Head) else None for part in parts]
+        logits = [row[: outputs[owner]] for row, owner in zip(reading.logits, [1, 0, 1, 0], strict=True)]
+        return sum(
+            (row.tanh().sum() for row in logits), torch.zeros(()) if reading.extra is None else reading.extra.sum()
+        )
+
+    names = [name for name, _ in parts[0].named_parameters()]
+    own = [dict(part.named_parameters())[name] for name in names for part in parts]
+    apart = iter(torch.autograd.grad(loss(), own) if own else ())
+    with stacked(parts) as stacks:
+        assert len(stacks) == len(names)
+        for of_leaf in torch.autograd.grad(loss(), [stack.leaf for stack in stacks]) if stacks else ():
+            for row in of_leaf:
+                expected = next(apart)
+                torch.testing.assert_close(row[tuple(map(slice, expected.shape))], expected, rtol=0, atol=1e-12)
+                assert row.count_nonzero() == expected.count_nonzero()
 
 
 @every_example

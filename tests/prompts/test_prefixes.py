@@ -29,6 +29,7 @@ from softprompt.inputs.encoding import ORDINARY
 from softprompt.methods import build_method
 from softprompt.methods.base import fresh_trainable
 from softprompt.prompts.prefix import FleetPrefixes, Prefix
+from softprompt.prompts.side_by_side import side_by_side
 from softprompt.prompts.trainable import gather, restored
 from softprompt.tasks.load import load_task
 from softprompt.training.fleet import Fleet
@@ -76,7 +77,7 @@ def row_prefixes(prefixes: list[Tensor], ids: Tensor, member: Tensor) -> RowPref
     ordinary = torch.full_like(ids, ORDINARY)
     mask, one = torch.ones_like(ids), ids[:, :1]
     batch = Batch(ids, ordinary, mask, one, one, right, member, rows, 0 * rows, rows, (rows, 0 * rows))
-    return FleetPrefixes(prefixes).prefixes(batch)
+    return FleetPrefixes(side_by_side(prefixes), [len(prefix) for prefix in prefixes]).prefixes(batch)
 
 
 def hidden(backbone: Backbone, ids: Tensor, lengths: Tensor, prefixes: RowPrefixes | None = None) -> Tensor:

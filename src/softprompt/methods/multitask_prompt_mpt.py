@@ -13,8 +13,9 @@ tasks of a suite train together, weighed by `task_weights`, by the recipe of `pr
 what is shared. The paper knows T5 only; here a head beside the prompt tags words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,7 @@ from softprompt.errors import UserError
 from softprompt.methods.base import METHODS, Setup
 from softprompt.methods.shared.tasks_together import TasksTogether, TasksTogetherSettings
 from softprompt.prompts.part import copied
+from softprompt.prompts.side_by_side import side_by_side
 from softprompt.prompts.soft_prompt import SoftPrompt, random_prompt, vocabulary_scale
 from softprompt.prompts.trainable import Trainable, restored
 from softprompt.training.loop import FleetWork, train_fleet
@@ -54,8 +56,12 @@ class FactoredPrompt(SoftPrompt):
         self.right = nn.Parameter(right)
         self.saves_factors = saves_factors
 
-    def vectors(self) -> Float[Tensor, "P D"]:
-        return self.embedding * (self.left @ self.right)
+    @classmethod
+    def vectors(cls, prompts: Sequence[Self]) -> Float[Tensor, "F P D"]:
+        embedding, left, right = (
+            side_by_side([getattr(one, name) for one in prompts]) for name in ("embedding", "left", "right")
+        )
+        return embedding * (left @ right)
 
     def saved(self) -> dict[str, Tensor]:
         if not self.saves_factors:

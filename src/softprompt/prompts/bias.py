@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.side_by_side import side_by_side
 
 
 @PARTS.register("bias")
@@ -28,7 +28,7 @@ class Bias(Part):
 
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
-        return FleetBiases(torch.stack([part.values for part in parts if part is not None]))
+        return FleetBiases(side_by_side([part.values for part in parts if part is not None]))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.errors import UserError
 from softprompt.prompts.adapter import Adapter
 from softprompt.prompts.part import PARTS, FleetPart, Part, copied
+from softprompt.prompts.side_by_side import side_by_side
 from softprompt.tasks.task import Task, Template
 
 DEVIATION = 0.02  # of the weights at the start, as BERT's
@@ -62,8 +63,6 @@ class FleetHeads(FleetPart):
     heads: Sequence[nn.Linear]
 
     def outputs(self, hidden: Float[Tensor, "M H"], member: Int[Tensor, "M"]) -> Float[Tensor, "M W"]:
-        width = max(head.out_features for head in self.heads)
-        padded = [(head, width - head.out_features) for head in self.heads]
-        weight = torch.stack([nn.functional.pad(head.weight, (0, 0, 0, missing)) for head, missing in padded])
-        bias = torch.stack([nn.functional.pad(head.bias, (0, missing)) for head, missing in padded])
+        weight = side_by_side([head.weight for head in self.heads])  # (F, W, H)
+        bias = side_by_side([head.bias for head in self.heads])
         return torch.einsum("rh,rwh->rw", hidden, weight[member]) + bias[member]

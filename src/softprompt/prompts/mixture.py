@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.device import uploaded
 from softprompt.inputs.outputs import Reading
 from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.side_by_side import side_by_side
 
 
 @PARTS.register("mixture")
@@ -30,8 +32,13 @@ class Mixture(Part):
 
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
-        weights = [part.logits.softmax(dim=0) for part in parts if part is not None]
-        return FleetMixtures(pad_sequence(weights, batch_first=True))
+        logits = side_by_side([part.logits for part in parts if part is not None])  # (F, C)
+        wordings = [len(part.logits) for part in parts if part is not None]
+        if min(wordings) < max(wordings):
+            (ends,) = uploaded([torch.tensor(wordings)], logits.device)
+            behind = torch.arange(logits.shape[1], device=logits.device) >= ends[:, None]
+            logits = logits.masked_fill(behind, float("-inf"))
+        return FleetMixtures(logits.softmax(dim=1))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from softprompt.device import uploaded
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.questions import asked_at, mean_embedding, question_tokens
+from softprompt.prompts.side_by_side import side_by_side
 from softprompt.prompts.soft_prompt import in_slots, random_prompt, vocabulary_scale
 
 
@@ -157,11 +158,11 @@ def unprompted_state(backbone: Backbone, batch: Batch) -> Float[Tensor, "R H"]:
 def _mixed(pools: Sequence[PromptPool], inputs: Float[Tensor, "R D"], batch: Batch) -> Drawn:
     """Attention: p*_j = sum_i softmax_i(q · p_ij) p_ij with q = tanh(W x + b), for each of the row's vectors j."""
     queries = [pool.query for pool in pools if pool.query is not None]
-    weight, bias = torch.stack([one.weight for one in queries]), torch.stack([one.bias for one in queries])
+    weight, bias = side_by_side([one.weight for one in queries]), side_by_side([one.bias for one in queries])
     everyones = torch.einsum("rd,fed->rfe", inputs.to(weight.dtype), weight) + bias  # (R, F, D)
     rows = torch.arange(len(inputs), device=inputs.device)
     query = torch.tanh(everyones[rows, batch.member])  # (R, D)
-    entries = _stacked_entries(pools)[batch.member]  # (R, M, P, D)
+    entries = side_by_side([pool.entries for pool in pools])[batch.member]  # (R, M, P, D)
     attention = torch.einsum("re,rmpe->rmp", query, entries).softmax(dim=1)
     prompts = torch.einsum("rmp,rmpd->rpd", attention, entries)
     lengths = _prompt_lengths(batch)[:, None]
@@ -172,10 +173,10 @@ def _mixed(pools: Sequence[PromptPool], inputs: Float[Tensor, "R D"], batch: Bat
 
 def _nearest(pools: Sequence[PromptPool], query: Float[Tensor, "R H"], batch: Batch) -> Drawn:
     """The prompts whose keys are nearest to the query by cosine, nearest first, until the row's slots are filled."""
-    keys = torch.stack([pool.keys for pool in pools if pool.keys is not None])[batch.member]  # (R, M, H)
+    keys = side_by_side([pool.keys for pool in pools if pool.keys is not None])[batch.member]  # (R, M, H)
     cosines = nn.functional.cosine_similarity(query.to(keys.dtype)[:, None], keys, dim=2)  # (R, M)
     nearest = cosines.sort(dim=1, descending=True, stable=True)
-    entries = _stacked_entries(pools)  # (F, M, L, D)
+    entries = side_by_side([pool.entries for pool in pools])  # (F, M, L, D)
     length = entries.shape[2]
     lengths = _prompt_lengths(batch)
     slot = torch.arange(max(pool.length for pool in pools), device=keys.device)  # (P)
@@ -187,12 +188,6 @@ def _nearest(pools: Sequence[PromptPool], query: Float[Tensor, "R H"], batch: Ba
     (by_member,) = uploaded([torch.tensor([pool.matching_weight for pool in pools])], keys.device)
     weights = by_member[batch.member]
     return Drawn(prompts, shares.detach(), _by_example(-weights * (nearest.values * taken).sum(dim=1), batch))
-
-
-def _stacked_entries(pools: Sequence[PromptPool]) -> Float[Tensor, "F M L D"]:
-    """All pools, those of shorter prompts followed by vectors that no row refers to."""
-    longest = max(pool.entries.shape[1] for pool in pools)
-    return torch.stack([nn.functional.pad(pool.entries, (0, 0, 0, longest - pool.entries.shape[1])) for pool in pools])
 
 
 def _prompt_lengths(batch: Batch) -> Int[Tensor, "R"]:

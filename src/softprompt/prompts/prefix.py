@@ -7,12 +7,11 @@ value, D hidden size, R rows.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.backbones.attention import WORKING, RowPrefixes
 from softprompt.backbones.backbone import Backbone
@@ -22,6 +21,7 @@ from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.adapter import Adapter
 from softprompt.prompts.part import PARTS, FleetPart, Part, copied
+from softprompt.prompts.side_by_side import linear, side_by_side
 from softprompt.tasks.task import Template
 
 MIDDLE = 512  # hidden size of the network, as for GPT-2 in the paper
@@ -77,7 +77,13 @@ class Prefix(Part):
 
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
-        return FleetPrefixes([part() for part in parts if part is not None])
+        there = [part for part in parts if part is not None]
+        vectors = side_by_side([part.embedding for part in there])  # (F, P, _)
+        if mlps := [part.mlp for part in there if part.mlp is not None]:
+            first, second = ([cast(nn.Linear, mlp[index]) for mlp in mlps] for index in (0, 2))
+            vectors = linear(second, torch.tanh(linear(first, vectors)))
+        vectors = vectors.view(*vectors.shape[:2], there[0].attentions, 2, -1)  # (F, P, A, 2, H)
+        return FleetPrefixes(vectors, [part.positions for part in there])
 
     def adapter(self, backbone: Backbone, template: Template) -> Adapter:  # noqa: ARG002
         """PEFT hands keys and values over as a cache, which only causal models take in all of their attentions."""
@@ -96,14 +102,15 @@ class Prefix(Part):
 
 @dataclass(frozen=True)
 class FleetPrefixes(FleetPart):
-    """The prefixes of all members, (P, A, 2, H) each."""
+    """The prefixes of all members, the shorter ones followed by keys and values that nobody attends to."""
 
-    vectors: Sequence[Tensor]
+    vectors: Float[Tensor, "F P A 2 H"]
+    lengths: Sequence[int]
 
     def prefixes(self, batch: Batch) -> RowPrefixes:
-        """Padded to the longest, for rows that say by number whose they use."""
-        (lengths,) = uploaded([torch.tensor([len(prefix) for prefix in self.vectors])], batch.member.device)
-        return RowPrefixes(pad_sequence(list(self.vectors), batch_first=True), lengths, batch.member)
+        """For rows that say by number whose they use."""
+        (lengths,) = uploaded([torch.tensor(self.lengths)], batch.member.device)
+        return RowPrefixes(self.vectors, lengths, batch.member)
 
 
 def cannot_join(backbone: Backbone) -> str:

@@ -3,20 +3,20 @@
 Axes: R rows, T tokens, F members, N entries of a pool, P prompt vectors of an entry, D word-embedding size.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.device import uploaded
 from softprompt.inputs.batches import Batch
 from softprompt.prompts.part import PARTS, FleetPart, Part
 from softprompt.prompts.questions import mean_embedding
+from softprompt.prompts.side_by_side import side_by_side
 from softprompt.prompts.soft_prompt import in_slots
 
 DEVIATION = 0.02  # of W at the start, where every entry has nearly the same share
@@ -72,8 +72,8 @@ def pool_shares(
     selectors: Sequence[Selector], inputs: Float[Tensor, "R D"], member: Int[Tensor, "R"]
 ) -> Float[Tensor, "R N"]:
     """Each row's shares of the entries under its own member's selector; they add up to 1."""
-    weight = torch.stack([selector.weight for selector in selectors])[member]  # (R, N, D)
-    bias = torch.stack([selector.bias for selector in selectors])[member]
+    weight = side_by_side([selector.weight for selector in selectors])[member]  # (R, N, D)
+    bias = side_by_side([selector.bias for selector in selectors])[member]
     return torch.softmax(torch.einsum("rd,rnd->rn", inputs, weight) + bias, dim=1)
 
 
@@ -82,20 +82,12 @@ def selected_prompts(
 ) -> Float[Tensor, "R P D"]:
     """Each row's prompt, sum_n share_n entry_n; shorter ones are followed by vectors that no row refers to."""
     shares = pool_shares(selectors, inputs, member)
-    longest = max(selector.pool.shape[1] for selector in selectors)
-    prompts = inputs.new_zeros(len(inputs), longest, inputs.shape[1])
-    for pool, rows in _rows_by_pool(selectors, member):
-        mixed = torch.einsum("rn,npd->rpd", shares[rows], pool).to(prompts.dtype)
-        prompts = prompts.index_put((rows,), pad(mixed, (0, 0, 0, longest - pool.shape[1])))
-    return prompts
-
-
-def _rows_by_pool(
-    selectors: Sequence[Selector], member: Int[Tensor, "R"]
-) -> Iterator[tuple[nn.Parameter, Int[Tensor, "S"]]]:
-    """Pool by pool, so that one whose numbers run away leaves the others' rows alone."""
-    pools = list({id(selector.pool): selector.pool for selector in selectors}.values())
-    places = {id(pool): place for place, pool in enumerate(pools)}
+    pools = {id(selector.pool): selector.pool for selector in selectors}
+    places = {pool: place for place, pool in enumerate(pools)}
     (owner,) = uploaded([torch.tensor([places[id(selector.pool)] for selector in selectors])], member.device)
-    for place, pool in enumerate(pools):
-        yield pool, torch.nonzero(owner[member] == place)[:, 0]
+    entries = side_by_side(list(pools.values()))  # of all pools (O, N, P, D)
+    prompts = inputs.new_zeros(len(inputs), *entries.shape[2:])
+    for place, pool in enumerate(entries.unbind()):  # one whose numbers run away leaves the others' rows alone
+        rows = torch.nonzero(owner[member] == place)[:, 0]
+        prompts = prompts.index_put((rows,), torch.einsum("rn,npd->rpd", shares[rows], pool).to(prompts.dtype))
+    return prompts

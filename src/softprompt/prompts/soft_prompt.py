@@ -2,8 +2,7 @@
 
 Source of the encoders: P-tuning (Liu et al. 2021, section 3.2; THUDM/P-tuning LAMA/p_tuning/prompt_encoder.py; the wide
 LSTM: PT-Fewshot/pet/wrapper.py).
-Axes: F members of a fleet, P prompt length, D word-embedding size, S hidden size of one LSTM direction, G = 4 S
-for its gates, E = 2 S; R rows, T tokens.
+Axes: F members of a fleet, P prompt length, D word-embedding size, R rows, T tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +13,15 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.device import uploaded
 from softprompt.errors import UserError
 from softprompt.inputs.batches import Batch
 from softprompt.inputs.encoding import encode_texts
 from softprompt.prompts.adapter import Adapter, around_prompt
+from softprompt.prompts.fleet_lstm import fleet_lstm
 from softprompt.prompts.part import PARTS, FleetPart, Part, copied
+from softprompt.prompts.side_by_side import linear, side_by_side
 from softprompt.tasks.task import SLOT, Template
 
 EncoderName = Literal["lstm", "mlp", "identity"]  # what a section of params.yaml may name
@@ -62,12 +61,13 @@ class SoftPrompt(Part):
             fresh = SoftPrompt(initial, encoder)
         return fresh.to(torch.promote_types(embeddings.dtype, torch.float32))
 
-    def vectors(self) -> Float[Tensor, "P D"]:
-        """What goes into the LSTM or MLP; subclasses may make it of several parameters."""
-        return self.embedding
+    @classmethod
+    def vectors(cls, prompts: Sequence[Self]) -> Float[Tensor, "F P D"]:
+        """What goes into the LSTMs or MLPs of these; subclasses may make it of several parameters."""
+        return side_by_side([one.embedding for one in prompts])
 
     def forward(self) -> Float[Tensor, "P D"]:
-        vectors = self.vectors()
+        vectors = self.vectors([self])[0]
         if self.lstm is not None:
             vectors = self.lstm(vectors[None])[0][0]
         return self.mlp(vectors) if self.mlp is not None else vectors
@@ -78,7 +78,8 @@ class SoftPrompt(Part):
 
     def saved(self) -> dict[str, Tensor]:
         """The vectors without what made them."""
-        return {"vectors": copied(self())}
+        with torch.backends.cudnn.flags(enabled=False):  # whose LSTM takes weights in one piece, not a fleet's rows
+            return {"vectors": copied(self())}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Tensor], backbone: Backbone, positions: int) -> "SoftPrompt":  # noqa: ARG003
@@ -124,72 +125,17 @@ def numbered(vectors: Float[Tensor, "P D"]) -> dict[str, Float[Tensor, "D"]]:
     return {str(number): vector for number, vector in enumerate(vectors)}
 
 
-def padded_prompts(prompts: Sequence[Float[Tensor, "P D"]]) -> Float[Tensor, "F P D"]:
-    """Prompts of any length in one tensor."""
-    return pad_sequence(list(prompts), batch_first=True)
-
-
 def fleet_prompts(encoders: Sequence[SoftPrompt]) -> Float[Tensor, "F P D"]:
     """Every member's prompt in one pass, the shorter ones followed by vectors that no row refers to."""
     if len(encoders) == 1:
         return encoders[0]()[None]
-    vectors = padded_prompts([encoder.vectors() for encoder in encoders])
-    lstms = [encoder.lstm for encoder in encoders if encoder.lstm is not None]
-    if lstms:
-        (lengths,) = uploaded([torch.tensor([len(encoder.embedding) for encoder in encoders])], vectors.device)
-        vectors = _fleet_lstm(lstms, vectors, lengths)
-    mlps = [encoder.mlp for encoder in encoders if encoder.mlp is not None]
-    return _fleet_mlp(mlps, vectors) if mlps else vectors
-
-
-def _fleet_mlp(mlps: Sequence[nn.Sequential], vectors: Float[Tensor, "F P E"]) -> Float[Tensor, "F P D"]:
-    def linear(index: int, inputs: Tensor) -> Tensor:
-        layers = [cast(nn.Linear, mlp[index]) for mlp in mlps]
-        weight = torch.stack([layer.weight for layer in layers])  # (F, D, E)
-        bias = torch.stack([layer.bias for layer in layers])  # (F, D)
-        return torch.baddbmm(bias[:, None], inputs, weight.mT)
-
-    return linear(2, torch.relu(linear(0, vectors)))
-
-
-def _fleet_lstm(lstms: Sequence[nn.LSTM], vectors: Float[Tensor, "F P D"], lengths: Tensor) -> Float[Tensor, "F P E"]:
-    """torch.nn.LSTM (bidirectional, all layers) with weights of its own for every member.
-
-    A member's padding must not reach its backward direction, so states move only at positions below its length.
-    """
-    present = torch.arange(vectors.shape[1], device=vectors.device) < lengths[:, None]  # (F, P)
-    both = torch.stack([present, present.flip(1)])  # (2, F, P): forward and backward reading order
-    for layer in range(lstms[0].num_layers):
-        inputs = torch.stack([vectors, vectors.flip(1)])  # (2, F, P, I)
-        states = _both_directions(lstms, layer, inputs, both)  # (2, F, P, S)
-        vectors = torch.cat([states[0], states[1].flip(1)], dim=-1)  # (F, P, 2 S)
+    vectors = type(encoders[0]).vectors(encoders)
+    if lstms := [encoder.lstm for encoder in encoders if encoder.lstm is not None]:
+        vectors = fleet_lstm(lstms, vectors, [len(encoder.embedding) for encoder in encoders])
+    if mlps := [encoder.mlp for encoder in encoders if encoder.mlp is not None]:
+        first, second = ([cast(nn.Linear, mlp[index]) for mlp in mlps] for index in (0, 2))
+        return linear(second, torch.relu(linear(first, vectors)))
     return vectors
-
-
-def _both_directions(
-    lstms: Sequence[nn.LSTM], layer: int, inputs: Float[Tensor, "2 F P I"], present: Tensor
-) -> Float[Tensor, "2 F P S"]:
-    def stacked(name: str) -> Tensor:
-        return torch.stack(
-            [torch.stack([getattr(lstm, f"{name}_l{layer}{suffix}") for lstm in lstms]) for suffix in ("", "_reverse")]
-        )  # (2, F, ...)
-
-    bias = stacked("bias_ih") + stacked("bias_hh")  # (2, F, G)
-    gates_from_input = torch.einsum("bfpi,bfgi->bfpg", inputs, stacked("weight_ih")) + bias[:, :, None]
-    weight = stacked("weight_hh")  # (2, F, G, S)
-    hidden = inputs.new_zeros(*inputs.shape[:2], weight.shape[-1])  # (2, F, S)
-    memory = torch.zeros_like(hidden)
-    outputs = []
-    for position in range(inputs.shape[2]):
-        gates = gates_from_input[:, :, position] + torch.einsum("bfs,bfgs->bfg", hidden, weight)
-        enter, forget, candidate, leave = gates.chunk(4, dim=-1)
-        new_memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(candidate)
-        new_hidden = torch.sigmoid(leave) * torch.tanh(new_memory)
-        here = present[:, :, position, None]
-        memory = torch.where(here, new_memory, memory)
-        hidden = torch.where(here, new_hidden, hidden)
-        outputs.append(hidden)
-    return torch.stack(outputs, dim=2)
 
 
 def vocabulary_scale(embeddings: Float[Tensor, "V D"]) -> float:

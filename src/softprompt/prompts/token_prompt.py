@@ -9,7 +9,8 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.part import PARTS, FleetPart, Part
-from softprompt.prompts.soft_prompt import FleetPrompts, numbered, padded_prompts
+from softprompt.prompts.side_by_side import side_by_side
+from softprompt.prompts.soft_prompt import FleetPrompts, numbered
 
 
 @PARTS.register("tokens")
@@ -46,7 +47,7 @@ class TokenPrompt(Part):
 
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
-        return FleetPrompts(padded_prompts([part.vectors for part in parts if part is not None]))
+        return FleetPrompts(side_by_side([part.vectors for part in parts if part is not None]))
 
     def word_like_vectors(self) -> dict[str, Float[Tensor, "D"]]:
         return numbered(self.vectors)

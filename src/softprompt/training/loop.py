@@ -8,21 +8,21 @@ from functools import partial
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.dropout import stream_number
-from softprompt.backbones.size import STATE_BYTES
 from softprompt.config import Budget, Recipe
 from softprompt.inputs.batches import Batch, shuffled_rows
 from softprompt.inputs.outputs import Predictions
 from softprompt.inputs.task_data import TaskData
+from softprompt.prompts.side_by_side import Stack, stacked
 from softprompt.results import CurvePoint
 from softprompt.seeding import stream_seed, torch_generator
 from softprompt.training.alike import Alike, read_alike
 from softprompt.training.fitting import PassSize
 from softprompt.training.member import Member, Trained
-from softprompt.training.optimizers import build_optimizer, build_schedule, clip_norm, separate_gradients
+from softprompt.training.optimizers import build_optimizer, separate_gradients
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ class FleetWork:
 
 def train_fleet(work: FleetWork) -> list[Trained]:
     """Train all members together; each keeps its best state on dev (higher score, then lower loss, then later step)."""
-    run, budget = _Run(work), work.budget
-    for step in range(1, budget.steps + 1):
-        if not run.active:
-            break
-        run.step(step)
-        if step % budget.eval_every == 0 or step == budget.steps:
-            run.evaluate(step)
+    with stacked([member.trainable for member in work.members]) as stacks:
+        run, budget = _Run(work, stacks), work.budget
+        for step in range(1, budget.steps + 1):
+            if not run.active:
+                break
+            run.step(step)
+            if step % budget.eval_every == 0 or step == budget.steps:
+                run.evaluate(step)
     for alike in run.alike:
         for index, rows in zip(alike.places, alike.fleet.rows(), strict=True):
             run.trained[index].rows = rows
@@ -58,23 +59,20 @@ def train_fleet(work: FleetWork) -> list[Trained]:
 class _Run:
     """A fleet under way: who still trains, in what order data comes, what each has reached."""
 
-    def __init__(self, work: FleetWork) -> None:
+    def __init__(self, work: FleetWork, stacks: Sequence[Stack]) -> None:
         members, budget, recipe, device = work.members, work.budget, work.recipe, work.backbone.device
         self.members = members
         self.budget = budget
-        self.recipe = recipe
         self.inference_tokens = work.inference_tokens
         self.active = list(range(len(members)))
         self.trained = [Trained() for _ in members]
         self.orders = [
             shuffled_rows(len(m.train), budget.batch_size, torch_generator(m.identity, "order")) for m in members
         ]
-        self.optimizer = build_optimizer(members, recipe)
-        self.schedule = build_schedule(self.optimizer, members, recipe, budget.steps, budget.batch_size)
         self.teams = teams_of(members)
-        self.parameters = [team_parameters(members, team) for team in self.teams]
-        numbers = sum(one.numel() for parameters in self.parameters for one in parameters if one.requires_grad)
-        self.alike = read_alike(work.backbone, members, STATE_BYTES * numbers)
+        self.optimizer = build_optimizer(members, stacks, self.teams, recipe, budget)
+        numbers = sum(leaf.numel() for leaf in self.optimizer.leaves)
+        self.alike = read_alike(work.backbone, members, self.optimizer.state_bytes * numbers)
         self.size = PassSize()
         self.losses: list[tuple[Tensor, Tensor]] = []  # whose they are and the losses (E), since the last look
         drops_out = recipe.backbone_dropout and work.backbone.drops_out
@@ -85,9 +83,7 @@ class _Run:
         drawn = {index: next(self.orders[index]) for index in self.active}
         for member, losses in self.size.fitting(partial(self._gradients, drawn, self._noise(step))):
             self.losses.append((member, losses / self.budget.batch_size))
-        self._clip()
-        self.optimizer.step()
-        self.schedule.step()
+        self.optimizer.step(step)
         for index in self.active:
             self.trained[index].steps = step
 
@@ -95,7 +91,8 @@ class _Run:
         self, drawn: Mapping[int, Int[Tensor, "B"]], noise: Int[Tensor, "F"] | None
     ) -> list[tuple[Int[Tensor, "E"], Float[Tensor, "E"]]]:
         """Leave those of each member's weighted mean loss on what it drew. The member and the loss of every example."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for leaf in self.optimizer.leaves:
+            leaf.grad = None
         found = []
         with ExitStack() as counting:
             for alike in self.alike:
@@ -120,8 +117,7 @@ class _Run:
         weights = alike.weights[reading.batch.member[reading.batch.first]]
         torch.autograd.backward((weights.to(objective) * objective).sum() / self.budget.batch_size)
         if len(member) < self.budget.batch_size * len(self.active):  # there is another pass
-            for parameters in self.parameters:
-                separate_gradients(parameters)
+            separate_gradients(self.optimizer.leaves)
         return losses.detach().float()
 
     def evaluate(self, step: int) -> None:
@@ -138,6 +134,7 @@ class _Run:
             keep_best([self.members[index] for index in team], trained, step, self.budget.patience)
             if trained[0].failure or trained[0].evaluations_since_best >= self.budget.patience:
                 self.active = [index for index in self.active if index not in team]
+                self.optimizer.stop(team)
 
     def _train_losses(self, steps: int) -> list[float]:
         """Each member's mean over the steps since the last look, added up on the CPU in the order of the examples."""
@@ -150,11 +147,6 @@ class _Run:
         if self.streams is None:
             return None
         return stream_number(self.streams, torch.tensor(step))
-
-    def _clip(self) -> None:
-        if self.recipe.clip_norm is not None:
-            for parameters in self.parameters:
-                clip_norm(parameters, self.recipe.clip_norm)
 
 
 def curve_point(member: Member, step: int, train_loss: float, predictions: Predictions) -> CurvePoint:
@@ -202,11 +194,6 @@ def teams_of(members: Sequence[Member]) -> list[list[int]]:
     for index, member in enumerate(members):
         teams.setdefault(member.group or index, []).append(index)
     return list(teams.values())
-
-
-def team_parameters(members: Sequence[Member], team: Sequence[int]) -> list[nn.Parameter]:
-    """Each once, however many members hold it."""
-    return list({id(p): p for index in team for p in members[index].trainable.parameters()}.values())
 
 
 def _dropout_streams(members: Sequence[Member], device: torch.device) -> Int[Tensor, "F"]:

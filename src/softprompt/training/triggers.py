@@ -18,7 +18,8 @@ from torch import Tensor
 from softprompt.backbones.backbone import Backbone
 from softprompt.inputs.batches import Batch, Pool, shuffled_rows
 from softprompt.prompts.label_words import LabelWords
-from softprompt.prompts.soft_prompt import FleetPrompts, padded_prompts
+from softprompt.prompts.side_by_side import side_by_side
+from softprompt.prompts.soft_prompt import FleetPrompts
 from softprompt.prompts.token_prompt import TokenPrompt
 from softprompt.prompts.trainable import FleetParts, gather
 from softprompt.seeding import torch_generator
@@ -190,7 +191,7 @@ class TriggerSearch:
                 self.active.remove(index)
 
     def _prompts(self) -> Float[Tensor, "F P D"]:
-        return padded_prompts([seeker.trigger.vectors for seeker in self.seekers])
+        return side_by_side([seeker.trigger.vectors for seeker in self.seekers])
 
     def _example_losses(self, batch: Batch, prompts: Float[Tensor, "F P D"]) -> Float[Tensor, "E"]:
         """The losses of a batch with other prompts than the members' own."""
