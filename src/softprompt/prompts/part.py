@@ -99,8 +99,8 @@ class Part(nn.Module):
 
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:  # noqa: ARG003 - a kind that acts at no hook
-        """The parts of all members in their order, with the graph that leads back to their parameters. None stands for
-        a member without one, which few kinds allow."""
+        """The parts of all members in their order, with the graph that leads back to their parameters, which
+        `side_by_side` puts in one tensor each. None stands for a member without one, which few kinds allow."""
         return FleetPart()
 
     def applied_to(self, backbone: Backbone) -> Backbone:
