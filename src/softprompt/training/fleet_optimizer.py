@@ -76,14 +76,14 @@ class FleetOptimizer:
 
 
 class _Adam:
-    """PyTorch's own fused step at rate 1 from zero: it depends on gradients alone, so a rate can be a row's."""
+    """PyTorch's own fused step at rate 1 from zero: it depends on gradients alone, so a rate can be a row's. With a
+    decay of 1 it begins by taking back the step before."""
 
     def __init__(self, leaves: Sequence[Tensor]) -> None:
-        self._moves: list[Tensor] = [nn.Parameter(torch.zeros_like(leaf)) for leaf in leaves]
-        self._adam = torch.optim.Adam(self._moves, lr=1.0, fused=True)
+        self._moves = [nn.Parameter(torch.zeros_like(leaf)) for leaf in leaves]
+        self._adam = torch.optim.AdamW(self._moves, lr=1.0, weight_decay=1.0, fused=True)
 
     def __call__(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
-        torch._foreach_zero_(self._moves)
         for move, gradient in zip(self._moves, gradients, strict=True):
             move.grad = gradient
         self._adam.step()
