@@ -1,5 +1,6 @@
 """`softprompt diff` between two commits of a real repository: what was planted is found, what is noise is not."""
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from helpers.pipeline import environment
 from helpers.synthetic_results import World
 from softprompt.__main__ import main
 from softprompt.errors import UserError
+from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.intervals import ALL_TASKS
@@ -26,6 +28,7 @@ BEFORE = {"p_tuning": 0.8, "fine_tuning": 0.75, "random_prompt": 0.05}
 AFTER = {"p_tuning": 0.82, "fine_tuning": 0.2, "random_prompt": 0.6}  # fine_tuning is alone in its state
 PARAMS = "budget: small\nmethods:\n  p_tuning: {{encoder: {encoder}}}\n"
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@b")
+PREDICTIONS = "results/evaluate/tiny_bert/predictions.parquet"
 TABLE = "| suite | task | backbone | method | before | after | difference | p |"
 
 
@@ -120,16 +123,19 @@ def test_differences_are_paired_and_narrower_than_those_of_two_intervals() -> No
     assert ALL_TASKS in set(differing["task"])
 
 
-@pytest.mark.parametrize("lost", ["predictions", "examples"])
+@pytest.mark.parametrize("lost", ["predictions", "those of the report", "examples"])
 def test_without_the_same_examples_at_hand_the_intervals_decide(lost: str, repository: Path) -> None:
-    path = repository / "results/evaluate/tiny_bert/predictions.parquet"
+    path, provenance = repository / PREDICTIONS, repository / "reports/provenance.json"
     content = path.read_bytes()
     try:
-        if lost == "predictions":
-            path.unlink()
-        else:
-            frame = pd.read_parquet(path)
+        frame = pd.read_parquet(path)
+        path.unlink()
+        if lost != "predictions":
             frame.assign(id=frame["id"] + "-new").to_parquet(path)  # no answers to what was asked before
+        if lost == "examples":
+            recorded = json.loads(provenance.read_text())
+            recorded["inputs"][PREDICTIONS] = sha256_of_file(path)
+            provenance.write_text(json.dumps(recorded))
         scores = scores_since("before")
     finally:
         path.write_bytes(content)
