@@ -27,6 +27,7 @@ hashes: .venv/bin/python
 	python .ci/hashes.py
 
 ui: .venv/run.stamp
+	python stages/publish.py
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
