@@ -1,4 +1,4 @@
-# make repro, make test, make torture, make hashes, make ui, make bench, make check-gpu, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
+# make repro, make test, make torture, make hashes, make ui, make diff REV=..., make bench, make check-gpu, make retune, make use PROFILE=..., make local DATA=... CAUSAL=... ENCODER=..., make facts DATA=...
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 5000
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test torture hashes ui bench check-gpu retune use local facts clean
+.PHONY: repro test torture hashes ui diff bench check-gpu retune use local facts clean
 
 repro: .venv/run.stamp
 	dvc repro
@@ -27,8 +27,12 @@ hashes: .venv/bin/python
 	python .ci/hashes.py
 
 ui: .venv/run.stamp
+	python stages/publish.py
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+
+diff: .venv/run.stamp
+	softprompt diff "$(REV)"
 
 bench: .venv/test.stamp
 	python -m softprompt.benchmark

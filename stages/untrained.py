@@ -17,7 +17,8 @@ def untrained(params: "Params", arguments: argparse.Namespace) -> None:
     from softprompt.methods import build_method
 
     paths = Paths()
-    paths.train("untrained", arguments.backbone).mkdir(parents=True, exist_ok=True)  # an out, even where it is empty
+    for out in (paths.train("untrained", arguments.backbone), paths.timings("untrained", arguments.backbone)):
+        out.with_suffix("").mkdir(parents=True, exist_ok=True)  # an out, even where it is empty
     backbone = load_configured(params, arguments.backbone, paths, threads=params.device.workers)
     for name in params.run.untrained:
         train_method(params, name, build_method(name, params.methods[name]), backbone, paths)

@@ -1,5 +1,5 @@
 """`softprompt use` makes params.yaml of a profile; `softprompt plan` says what its run would take; `verify` checks
-its report; `predict`, `export` and `submit` use what was trained."""
+its report; `diff` says what moved; `predict`, `export` and `submit` use what was trained."""
 
 import argparse
 import sys
@@ -27,9 +27,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     submitting.add_argument("--seed", type=int, required=True)
     submitting.add_argument("--out", type=Path, default=Path("submission"))
     commands.add_parser("verify", help="whether reports/ is what was recorded, and follows from results/ and data/")
+    comparing = commands.add_parser("diff", help="what moved since a revision; exit status 3 where something did")
+    comparing.add_argument("rev", help="a branch, a commit, an experiment, or the folder of another working copy")
+    comparing.add_argument("other", nargs="?", help="what to compare it with, if not this working copy")
     add_commands(commands)
     asked = parser.parse_args(arguments)
-    return exit_status(lambda: sys.stdout.write(_page(asked) + "\n"))
+    found: list[int] = []
+
+    def answer() -> None:
+        page, status = diff(asked.rev, asked.other) if asked.command == "diff" else (_page(asked), 0)
+        sys.stdout.write(page + "\n")
+        found.append(status)
+
+    return exit_status(answer) or found[0]
+
+
+def diff(rev: str, other: str | None) -> tuple[str, int]:
+    """The page and the exit status."""
+    from softprompt.usage.diff import diff as compare
+
+    return compare(rev, other)
 
 
 def _page(asked: argparse.Namespace) -> str:

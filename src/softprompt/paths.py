@@ -43,5 +43,13 @@ class Paths:
     def train(self, method: str, backbone: str) -> Path:
         return self.results / "train" / backbone / method
 
+    def timings(self, method: str, backbone: str) -> Path:
+        """Seconds and memory, which no two runs share."""
+        return self.results / "timings" / backbone / f"{method}.csv"
+
+    def journal(self, method: str, backbone: str) -> Path:
+        """What a train stage goes on from; no out of it, so that only what counts is hashed, cached and shared."""
+        return self.results / "journal" / backbone / method
+
     def evaluate(self, backbone: str) -> Path:
         return self.results / "evaluate" / backbone

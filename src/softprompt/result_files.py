@@ -1,5 +1,6 @@
 """Files of records read back through the models of results.py, so that a file of another version is refused."""
 
+import math
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
@@ -8,10 +9,12 @@ import pandas as pd
 from pydantic import ValidationError
 
 from softprompt.errors import UserError, listed, reason_of
-from softprompt.files import sha256_of_file
+from softprompt.files import sha256_of_file, write_csv
 from softprompt.records import Record, SealedRecord, write_record
-from softprompt.results import TrainResult
+from softprompt.results import Cell, Cost, TrainResult
 
+UNKNOWN: dict[str, Any] = {"train_seconds": math.nan, "peak_memory_bytes": 0}
+PREFIXES = {"cost": "", "search_cost": "search_"}  # of UNKNOWN's among the fields of Timing
 FAILURES = "failures.csv"  # of a backbone's evaluation
 WRITTEN = "files.json"
 
@@ -52,6 +55,18 @@ class FailedCell(Record):
     reason: str
 
 
+class Timing(Record):
+    """A row of `results/timings/BACKBONE/METHOD.csv`: what of a cell's costs no other run would find again."""
+
+    suite: str
+    task: str
+    seed: int
+    train_seconds: float
+    peak_memory_bytes: int
+    search_train_seconds: float  # missing, as the next, where there was no search
+    search_peak_memory_bytes: float
+
+
 def read_train_result(path: Path) -> TrainResult:
     """A `result.json`. Raises UserError where it cannot be read or was changed, or naming the first field that is
     wrong."""
@@ -65,6 +80,43 @@ def read_train_result(path: Path) -> TrainResult:
         raise UserError(f"{path}: field {field!r}: {first['msg']}; delete it and run `dvc repro` again") from error
     except ValueError as error:
         raise UserError(f"{path}: {error}; delete it and run `dvc repro` again") from error
+
+
+def write_train_result(path: Path, timings: Path, result: TrainResult) -> None:
+    """A `result.json` that every run of the same makes byte by byte, and beside it what the cells took."""
+    rows = [_timing(cell, cell.cost) for cell in result.cells if cell.cost is not None]
+    write_csv(timings, pd.DataFrame(rows, columns=list(Timing.model_fields)))
+    cells = [_with_costs(cell, dict.fromkeys(PREFIXES, UNKNOWN)) for cell in result.cells]
+    write_record(path, result.model_copy(update={"cells": cells}))
+
+
+def with_timings(result: TrainResult, timings: Path) -> TrainResult:
+    """The result with what its cells took, where the file says."""
+    rows = read_table(timings, Timing).to_dict("records")
+    known = {(row["suite"], row["task"], row["seed"]): row for row in rows}
+    cells = [_timed(cell, known.get((cell.suite, cell.task, cell.seed))) for cell in result.cells]
+    return result.model_copy(update={"cells": cells})
+
+
+def _timing(cell: Cell, cost: Cost) -> tuple[Any, ...]:
+    search = cell.search_cost
+    searched = (search.train_seconds, search.peak_memory_bytes) if search else (math.nan, math.nan)
+    return (cell.suite, cell.task, cell.seed, cost.train_seconds, cost.peak_memory_bytes, *searched)
+
+
+def _timed(cell: Cell, row: dict[Any, Any] | None) -> Cell:
+    if row is None:
+        return cell
+    return _with_costs(
+        cell, {name: {part: row[f"{prefix}{part}"] for part in UNKNOWN} for name, prefix in PREFIXES.items()}
+    )
+
+
+def _with_costs(cell: Cell, spent: dict[str, dict[str, Any]]) -> Cell:
+    costs = {name: getattr(cell, name) for name in PREFIXES}
+    return cell.model_copy(
+        update={name: cost.model_copy(update=spent[name]) for name, cost in costs.items() if cost is not None}
+    )
 
 
 def read_table(path: Path, record: type[Record]) -> pd.DataFrame:

@@ -1,7 +1,11 @@
 """What a cell and a prediction look like on disk. Written by train and evaluate, read by aggregate and publish."""
 
+import math
+import operator
 from collections.abc import Iterable
 from typing import Literal
+
+from pydantic import Field
 
 from softprompt.records import Record, SealedRecord
 
@@ -45,10 +49,9 @@ class SearchedSetting(Record):
 class Cost(Record):
     """What a training cost, or several of them together.
 
-    Seconds and memory are never part of a deterministic report; counts are. Rows are those of training/rows.py:
-    `rows_forward` are all that passed through the backbone, of these a gradient came back through `rows_backward`, and
-    `rows_inference` were only answered. `train_seconds` is a member's share of its fleet's; `peak_memory_bytes` is the
-    fleet's, on a CPU that of the whole process.
+    Seconds and memory are never part of a deterministic report, nor of `result.json`; counts are. Rows are those of
+    training/rows.py: all that passed through the backbone (`rows_forward`), of these those with a gradient, and those
+    only answered. Seconds are a member's share of its fleet's, memory the fleet's, on a CPU that of the whole process.
     """
 
     trainings: int = 1
@@ -56,8 +59,8 @@ class Cost(Record):
     rows_forward: int
     rows_backward: int
     rows_inference: int
-    train_seconds: float
-    peak_memory_bytes: int
+    train_seconds: float = Field(default=math.nan, exclude_if=math.isnan)  # NaN, as 0 below, where nothing says
+    peak_memory_bytes: int = Field(default=0, exclude_if=operator.not_)
 
 
 def total_cost(costs: Iterable[Cost]) -> Cost:

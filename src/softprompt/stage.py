@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from softprompt.endings import STARTED_BY_DVC, end_with_parent, exit_status
 from softprompt.quiet import keep_quiet
+from softprompt.source_code import PACKAGE
 
 if TYPE_CHECKING:  # takes time, in which nobody would see to signals
     from softprompt.config import Params
@@ -26,11 +27,23 @@ def run_stage(
 
     Unless `offline` is false, the Hugging Face hub is switched off for the stage.
     """
+    _take_own_package()
     gc.set_threshold(BETWEEN_COLLECTIONS)
     if STARTED_BY_DVC in os.environ:
         end_with_parent()
     keep_quiet(offline=offline)
     return exit_status(lambda: _alone(work, flags))
+
+
+def _take_own_package() -> None:
+    """Start again where there is a package beside the stages, but another one was imported: DVC runs experiments in
+    copies of a working copy, and what is installed is the original."""
+    own = Path("src", PACKAGE.name)
+    ahead = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    here = str(own.parent.resolve())
+    if own.is_dir() and not own.samefile(PACKAGE) and here not in ahead:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, *ahead)))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _alone(work: Callable[["Params", argparse.Namespace], None], flags: Sequence[str]) -> None:

@@ -250,8 +250,7 @@ def test_a_cell_says_what_its_training_and_all_trials_of_its_study_cost(
     bert: Backbone, few: Path, tmp_path: Path
 ) -> None:
     result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(0, 1))
-    (folder,) = (path.parent for path in tmp_path.rglob("result.json"))
-    trained = FleetStore(folder).members
+    trained = FleetStore(Paths(tmp_path).journal("prompt_tuning", bert.name)).members
     assert len(trained) == 2 * BUDGET.trials
     for cell in result.cells:
         assert cell.cost == trained[cell.key].cost
@@ -307,7 +306,7 @@ def test_parts_that_are_not_as_they_were_saved_are_trained_anew(
     damage: str, finished: tuple[Path, TrainResult], bert: Backbone, few: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(finished[0] / "results", tmp_path / "results")
-    parts = sorted(tmp_path.rglob("parts/*.safetensors"))
+    parts = sorted((tmp_path / "results" / "journal").rglob("parts/*.safetensors"))
     whole = {path: path.read_bytes() for path in parts}
     DAMAGES[damage](parts)
     result = train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7))
@@ -332,7 +331,7 @@ def test_what_winners_keep_is_read_once_to_see_that_it_is_whole(
 
     monkeypatch.setattr(saved_parts, "sha256_of_file", counted)
     train("prompt_tuning", {}, bert, few, tmp_path, seeds=(3, 7))
-    assert set(read) == set(tmp_path.rglob("parts/*.safetensors"))
+    assert set(read) == set((tmp_path / "results" / "journal").rglob("parts/*.safetensors"))
     assert set(read.values()) == {1}
 
 

@@ -87,7 +87,7 @@ def test_counts_are_those_of_a_real_run(prepared: Path, tmp_path: Path) -> None:
     for stage in work.train:
         method = build_method(stage.method, params.methods[stage.method])
         result = train_method(params, stage.method, method, backbone, Paths(tmp_path))
-        members = FleetStore(Paths(tmp_path).train(stage.method, backbone.name)).members
+        members = FleetStore(Paths(tmp_path).journal(stage.method, backbone.name)).members
         assert stage.cells == len(result.cells), stage
         assert stage.trials == len(result.trials), stage
         assert sum(stage.members.values()) == len(members), stage

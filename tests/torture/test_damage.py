@@ -58,9 +58,11 @@ DAMAGES = (truncated, flipped, swapped, deleted)
 
 
 def one_of_each_kind(folder: Path, stage: Stage, rng: random.Random) -> list[Path]:
-    """A file of every folder and ending below the stage's outs."""
+    """A file of every folder and ending below the stage's outs and its journal."""
     kinds: dict[tuple[str, str], list[Path]] = {}
-    for path in sorted(path for out in stage.outs for path in (folder / out).rglob("*") if path.is_file()):
+    for path in sorted(
+        path for out in {*stage.outs, stage.journal} for path in (folder / out).rglob("*") if path.is_file()
+    ):
         kinds.setdefault((str(path.parent.relative_to(folder)), path.suffix), []).append(path)
     return [rng.choice(paths) for paths in kinds.values() if not any(part.startswith(".") for part in paths[0].parts)]
 

@@ -93,7 +93,7 @@ def test_all_of_it_killed_at_a_random_moment(undisturbed: Undisturbed, seed: int
 def test_a_stage_whose_dvc_was_killed_does_not_live_on(undisturbed: Undisturbed, tmp_path: Path) -> None:
     copy = working_copy(TRAIN, undisturbed, tmp_path)
     with started(copy) as process:
-        wait_until(lambda: (copy / TRAIN.outs[0] / "parts").exists(), 120)
+        wait_until(lambda: (copy / TRAIN.journal / "parts").exists(), 120)
         assert stages_in(copy)
         process.kill()
     wait_until(lambda: not stages_in(copy), 3)
@@ -106,7 +106,7 @@ def test_a_terminal_stops_dvc_and_its_stage_in_one_line(
 ) -> None:
     copy = working_copy(TRAIN, undisturbed, tmp_path)
     process = started(copy)
-    wait_until(lambda: (copy / TRAIN.outs[0] / "parts").exists(), 120)
+    wait_until(lambda: (copy / TRAIN.journal / "parts").exists(), 120)
     os.killpg(process.pid, number)
     _, err = process.communicate()
     assert process.returncode

@@ -96,8 +96,9 @@ def _pretrain(name: str, settings: BackboneSettings, paths: Paths, device: torch
         except NotFiniteError as error:
             raise UserError(f"backbones.{name}.pretraining.learning_rate: {error}; write a lower one") from None
     write_csv(results / "loss.csv", pd.DataFrame(report.losses, columns=["step", "loss"]))
-    cost = {column: getattr(report, column) for column in ("parameters", "tokens", "seconds")}
+    cost = {column: getattr(report, column) for column in ("parameters", "tokens")}
     write_csv(results / "cost.csv", pd.DataFrame([cost]))
+    write_csv(paths.journal("pretraining", name) / "seconds.csv", pd.DataFrame({"seconds": [report.seconds]}))
     finished.write(key)
     checkpoint_path(out).unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """What cells keep from training: a safetensors file each, whose digest stands in the records that speak of it."""
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,14 @@ class SavedParts:
         if broken:
             raise UserError(f"{self.path(key)}: {broken} is not finite; delete the file and run `dvc repro`")
         return parts
+
+    def hand_on(self, key: str, other: "SavedParts") -> None:
+        """The same file in another folder: a second name of it, where the file system has such."""
+        other.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            other.path(key).hardlink_to(self.path(key))
+        except OSError:
+            shutil.copyfile(self.path(key), other.path(key))
 
     def drop(self, key: str) -> None:
         """Where a cell answers no more."""

@@ -44,8 +44,8 @@ class FleetRecord(SealedRecord):
 
 
 class FleetStore:
-    """The fleets below one train folder. Records of earlier settings stay, of the parts only those of winners. Where a
-    winner was trained again, the latest generation counts."""
+    """The fleets of one journal. Records of earlier settings stay, of the parts only those of winners. Where one was
+    trained again, the latest generation counts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,5 +1,10 @@
-"""The cells of one method on one backbone, trained or not. It may be killed and called again at any time."""
+"""The cells of one method on one backbone, trained or not. It may be killed and called again at any time.
 
+Fleets, studies and parts lie in a journal, whatever settings they are of. What a stage hands on, its result and the
+parts of its cells, is put together from it at the end.
+"""
+
+import shutil
 from collections.abc import Iterator
 
 from softprompt.backbones.backbone import Backbone
@@ -11,33 +16,40 @@ from softprompt.errors import UserError
 from softprompt.experiments.assignment import training_side
 from softprompt.experiments.cell_factory import CellFactory
 from softprompt.experiments.executors.opening import open_executor
+from softprompt.experiments.saved_parts import SavedParts
 from softprompt.experiments.store import FleetStore
 from softprompt.experiments.trained import train_cells
 from softprompt.experiments.untrained import untrained_cells
 from softprompt.experiments.workload import Workload
 from softprompt.methods.base import Method, TrainedMethod
 from softprompt.paths import Paths
-from softprompt.records import write_record
+from softprompt.result_files import write_train_result
 from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 from softprompt.tasks.task import Task
 
 
 def train_method(params: Params, name: str, method: Method, backbone: Backbone, paths: Paths) -> TrainResult:
-    """Tune and train what is missing, then write `result.json`."""
-    folder = paths.train(params.run.folder_of(name), backbone.name)
+    """Tune and train what is missing, then hand on what came of it."""
+    place = (params.run.folder_of(name), backbone.name)
+    journal = paths.journal(*place)
     prepared = method.prepared_backbone(backbone)
-    workload = Workload(CellFactory(name, method, prepared), params, FleetStore(folder))
+    workload = Workload(CellFactory(name, method, prepared), params, FleetStore(journal))
     for task in all_tasks(params, paths):
         _take_up(workload, task, paths)
-    studies = folder / "studies"
+    studies = journal / "studies"
     if isinstance(method, TrainedMethod):
         with open_executor(workload, method, paths) as executor:
             cells, trials = train_cells(workload, method, studies, executor)
     else:
         cells, trials = untrained_cells(workload, studies)
     result = TrainResult(method=name, backbone=backbone.name, cells=[*cells, *workload.refused], trials=trials)
-    write_record(folder / "result.json", result)
+    out = paths.train(*place)
+    shutil.rmtree(out, ignore_errors=True)
+    for cell in result.cells:
+        if cell.parts_sha256:
+            workload.store.parts.hand_on(cell.key, SavedParts(out / "parts"))
+    write_train_result(out / "result.json", paths.timings(*place), result)
     return result
 
 

@@ -20,7 +20,15 @@ from softprompt.reporting.analysis.evidence import Asked, Evidence
 from softprompt.reporting.analysis.frames import select
 from softprompt.reporting.analysis.scoring import score_table
 from softprompt.reporting.context import ReportContext
-from softprompt.result_files import FAILURES, FailedCell, empty_table, read_table, read_train_result, refuse_changed
+from softprompt.result_files import (
+    FAILURES,
+    FailedCell,
+    empty_table,
+    read_table,
+    read_train_result,
+    refuse_changed,
+    with_timings,
+)
 from softprompt.results import (
     Cell,
     Coverage,
@@ -128,7 +136,7 @@ def collect(paths: Paths, context: ReportContext) -> Collected:
     results, evaluations = paths.results, paths.results / "evaluate"
     for backbone in context.backbones:
         refuse_changed(paths.evaluate(backbone))
-    train = read_train_results(results, context)
+    train = read_train_results(paths, context)
     cells = [cell for result in train for cell in result.cells if cell.suite in context.suites]
     manifests = {suite: describe_suite(paths, suite) for suite in context.suites}
 
@@ -197,14 +205,11 @@ def inputs_of(paths: Paths, context: ReportContext) -> list[Path]:
     return sorted({path for path in wanted if path.is_file()})
 
 
-def read_train_results(results: Path, context: ReportContext) -> list[TrainResult]:
+def read_train_results(paths: Paths, context: ReportContext) -> list[TrainResult]:
     """The result of every planned (backbone, method) that was trained, in grid order."""
-    folders = [
-        results / "train" / backbone / context.run.folder_of(method)
-        for backbone in context.backbones
-        for method in context.methods
-    ]
-    return [read_train_result(path) for folder in folders if (path := folder / "result.json").is_file()]
+    places = [(context.run.folder_of(method), backbone) for backbone in context.backbones for method in context.methods]
+    files = [(paths.train(*place) / "result.json", paths.timings(*place)) for place in places]
+    return [with_timings(read_train_result(path), timings) for path, timings in files if path.is_file()]
 
 
 def read_pretraining(folder: Path, name: str, record: type[Record], backbones: tuple[str, ...]) -> pd.DataFrame:

@@ -74,9 +74,11 @@ def in_headline(frame: pd.DataFrame, collected: Collected) -> pd.DataFrame:
 
 
 def headline_means(suites: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """suite -> backbone -> method -> `score`, with `low` and `high` where there is an interval."""
+    """suite -> backbone -> the highest frozen and the highest tuned method -> `score`, and `low` and `high` where there
+    is an interval: few enough for `dvc metrics show`. Those of all methods are in intervals.csv."""
     nested: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for row in rows_of(suites[suites["split"] == "test"]):
+    whole = suites[(suites["split"] == "test") & (suites["tasks"] == suites["planned"])].dropna(subset="macro")
+    for row in rows_of(whole.loc[whole.groupby(["suite", "backbone", "state"])["macro"].idxmax()]):
         found = {"score": row.macro, "low": row.low, "high": row.high}
         rounded = {name: round(value, 4) for name, value in found.items() if not math.isnan(value)}
         nested.setdefault(row.suite, {}).setdefault(row.backbone, {})[row.method] = rounded
