@@ -6,7 +6,7 @@ import pytest
 
 from helpers.synthetic_results import World, _cells
 from softprompt.reporting.analysis.costs import MIB, costs, timings
-from softprompt.reporting.rendering.cost_tables import cost_table, timing_table
+from softprompt.reporting.rendering.cost_tables import search_table, timing_table, training_table
 from softprompt.results import Cell, Cost, total_cost
 
 NOTHING = Cost(
@@ -72,12 +72,13 @@ def test_timings_are_of_a_cell_and_of_its_search() -> None:
     assert (row["peak_memory_mib"], row["search_peak_memory_mib"]) == (6.0, 6.0)
 
 
-def test_a_cell_without_a_search_has_dashes_and_one_without_costs_no_row() -> None:
+def test_a_cell_without_a_search_or_without_costs_has_no_row() -> None:
     alone = [cell.model_copy(update={"search_cost": None}) for cell in cells_of([2])]
     free = [cell.model_copy(update={"cost": None}) for cell in cells_of([3], "manual")]
-    assert cost_table(costs(alone + free)).splitlines()[2:] == [
-        "| lama | tiny_bert | `p_tuning` | 1 | 12 | 600 | 200 | 52 | – | – | – | – | – |"
+    assert training_table(costs(alone + free)).splitlines()[2:] == [
+        "| lama | tiny_bert | `p_tuning` | 1 | 12 | 600 | 200 | 52 |"
     ]
+    assert search_table(costs(alone + free)) == ""
     assert timing_table(timings(alone + free)).splitlines()[2:] == [
         "| lama | tiny_bert | `p_tuning` | 1 | 0.50 | – | 24.0 | 5 | – |"
     ]

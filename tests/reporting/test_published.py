@@ -101,10 +101,10 @@ def test_a_tasks_number_stands_beside_ours_with_the_difference(real: Real) -> No
         & (scores["metric"] == "accuracy")
         & (scores["split"] == "test")
     ]["value"]
-    assert row[4].startswith(f"{100 * mine.mean():.1f} ± ")
+    assert row[4].startswith(f"{100 * mine.mean():.1f} ±")
     assert row[5].startswith("72.9")
     assert float(row[6]) == pytest.approx(100 * mine.mean() - 72.9, abs=0.051)
-    half = float(row[4].partition("± ")[2])
+    half = float(row[4].partition("±")[2])
     assert row[7] == ("yes" if abs(float(row[6])) <= half else "no")
 
 

@@ -61,7 +61,7 @@ def contents(reports: Path) -> dict[str, bytes]:
 
 def test_made_twice_it_is_the_same_bytes(root):
     first = contents(root / "reports")
-    assert {"README.md", "lama.md", "scores.csv", "plots/scores_lama.svg", "plots/scores_lama.csv"} <= set(first)
+    assert {"README.md", "lama.md", "scores.csv", "plots/scores_lama.svg", "plots/tasks.svg"} <= set(first)
     assert contents(report_on(root, World())) == first
 
 
@@ -96,11 +96,13 @@ def test_pages_end_with_one_newline(root):
         assert re.search(r"\S\n\Z", page.read_text()), page.name
 
 
-def test_every_plot_has_its_numbers_beside_it(root):
-    plots = root / "reports/plots"
-    assert {path.stem for path in plots.glob("*.svg")} == {path.stem for path in plots.glob("*.csv")}
-    expected = {f"{kind}_{suite}" for kind in ("scores", "wordings", "curves") for suite in World().tasks}
-    assert {path.stem for path in plots.glob("*.svg")} == expected | {"pretraining"}
+def test_every_plot_is_shown_or_linked(root):
+    drawn = {path.name for path in (root / "reports/plots").iterdir()}
+    expected = {f"{kind}_{suite}.svg" for kind in ("scores", "wordings", "curves") for suite in World().tasks}
+    overviews = ("tasks", "pareto_rows", "pareto_kept", "expected_validation", "pretraining")
+    assert drawn == expected | {f"{name}.svg" for name in overviews}
+    pages = "".join(path.read_text() for path in (root / "reports").glob("*.md"))
+    assert all(f"](plots/{name})" in pages for name in drawn)
 
 
 def test_scores_have_the_promised_columns_and_a_row_a_cell_and_metric(root):
@@ -198,10 +200,13 @@ def test_headline_marks_all_that_may_be_the_best_of_their_state(root):
 
 
 def test_every_mean_has_its_interval_untrained_ones_too(root):
-    means = pd.read_csv(root / "reports/plots/scores_lama.csv").query("backbone == 'tiny_bert'")
+    means = pd.read_csv(root / "reports/intervals.csv").query(
+        "suite == 'lama' and task == 'all' and metric == 'score' and split == 'test' and backbone == 'tiny_bert'"
+    )
     shown = table_rows(root / "reports/README.md", "of LAMA\n")
+    assert set(means["method"]) == set(shown)
     for row in means.itertuples():
-        assert with_margin(row.macro, row.low, row.high) in shown[row.method][1]
+        assert with_margin(row.score, row.low, row.high) in shown[row.method][1]
         assert "±" in shown[row.method][1]
 
 
@@ -227,7 +232,7 @@ def test_a_shared_study_is_told_beside_every_interval(root, tmp_path):
 
 def test_a_suite_goes_by_the_tasks_that_are_there(root):
     readme = (root / "reports/README.md").read_text()
-    assert re.findall("^## (.* of .*)$", readme, re.MULTILINE)[:3] == [
+    assert re.findall("^### (.* of .*)$", readme, re.MULTILINE) == [
         "4 relations of LAMA", "BoolQ and CB of SuperGLUE", "RTE of FewGLUE",
     ]  # fmt: skip
     assert "mean over 1 task" not in readme
@@ -346,7 +351,7 @@ def test_a_loss_that_ran_away_leaves_the_mean_curve_whole(tmp_path, loss):
     write_record(path, result.model_copy(update={"cells": [diverged, *result.cells[1:]]}))
     last = pd.read_csv(report_on(tmp_path, world) / "curves.csv").iloc[-1]
     others = [cell.curve[-1].train_loss for cell in result.cells[1:]]
-    assert last["train_loss"] == pytest.approx(np.mean([first.curve[-2].train_loss, *others]), abs=1e-6)
+    assert last["train_loss"] == pytest.approx(np.mean([first.curve[-2].train_loss, *others]), abs=1e-3)
 
 
 def test_pages_of_suites_no_longer_planned_go(tmp_path):
@@ -419,7 +424,7 @@ def test_ways_to_write_numbers():
     assert [percent(0.1234), percent(None), percent(1.0), percent(-0.0)] == ["12.3", "–", "100.0", "0.0"]
     assert [points(0.1234), points(-0.02), points(0.0001), points(-0.0001)] == ["+12.3", "-2.0", "0.0", "0.0"]
     assert [p_value(0.0004), p_value(0.0421)] == ["p < 0.001", "p = 0.042"]
-    assert with_margin(0.5, 0.4, 0.6) == "50.0 ± 10.0"
+    assert with_margin(0.5, 0.4, 0.6) == "50.0 ±10.0"
 
 
 def test_a_mostly_undertuned_column_has_no_best(tmp_path):

@@ -9,8 +9,7 @@ import pandas as pd
 from softprompt.files import write_atomically
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import collect, inputs_of
-from softprompt.reporting.analysis.costs import costs, timings
-from softprompt.reporting.analysis.expected_validation import expected_validation
+from softprompt.reporting.analysis.costs import timings
 from softprompt.reporting.analysis.report import Report, build_report, intervals_with_ranks
 from softprompt.reporting.analysis.summary import headline_means
 from softprompt.reporting.context import ReportContext
@@ -25,7 +24,8 @@ from softprompt.reporting.rendering.pages import (
     render_timings,
 )
 
-OWN_FILES = ("*.md", "plots/*.svg", "plots/*.csv")
+OWN_FILES = ("*.md", "plots/*")
+NOISY = 3  # decimals of what rounding in training moves: cosines, shares, losses
 
 
 def aggregate(paths: Paths, context: ReportContext, out: Path | None = None) -> None:
@@ -36,7 +36,6 @@ def aggregate(paths: Paths, context: ReportContext, out: Path | None = None) -> 
     files: dict[str, bytes | str] = {**_tables(report), **_pages(report)}
     for figure in draw_all(report):
         files[f"plots/{figure.name}.svg"] = figure.svg
-        files[f"plots/{figure.name}.csv"] = to_csv(figure.data)
     measured = timings(report.collected.cells)
     files |= {"timings.csv": to_csv(measured), "timings.md": render_timings(measured)}
     files = with_digests(files, context.profile, inputs_of(paths, context), paths.root)
@@ -47,10 +46,10 @@ def aggregate(paths: Paths, context: ReportContext, out: Path | None = None) -> 
             stale.unlink()
 
 
-def to_csv(frame: pd.DataFrame) -> str:
-    """Six decimals for every float, so that rounding noise far behind the point is no difference."""
+def to_csv(frame: pd.DataFrame, decimals: int = 6) -> str:
+    """So many decimals for every float that rounding noise is no difference."""
     buffer = StringIO()
-    frame.to_csv(buffer, index=False, float_format="%.6f", lineterminator="\n")
+    frame.to_csv(buffer, index=False, float_format=f"%.{decimals}f", lineterminator="\n")
     return buffer.getvalue()
 
 
@@ -63,12 +62,13 @@ def _tables(report: Report) -> dict[str, str]:
         "intervals.csv": to_csv(intervals_with_ranks(report)),
         "comparisons.csv": to_csv(report.comparisons),
         "controls.csv": to_csv(report.controls),
-        "curves.csv": to_csv(report.curves),
-        "costs.csv": to_csv(costs(report.collected.cells)),
+        "curves.csv": to_csv(report.curves.round({"train_loss": NOISY})),
+        "known_facts.csv": to_csv(report.known_facts),
+        "costs.csv": to_csv(report.costs),
         "undertuned.csv": to_csv(report.undertuned),
-        "expected_validation.csv": to_csv(expected_validation(report.collected.trials)),
-        "nearest_tokens.csv": to_csv(report.collected.nearest_tokens),
-        "pool_usage.csv": to_csv(report.collected.pool_usage),
+        "expected_validation.csv": to_csv(report.expected),
+        "nearest_tokens.csv": to_csv(report.collected.nearest_tokens, NOISY),
+        "pool_usage.csv": to_csv(report.collected.pool_usage, NOISY),
         "metrics.json": json.dumps(headline_means(report.suites), indent=1, sort_keys=True) + "\n",
     }
 
@@ -78,7 +78,7 @@ def _pages(report: Report) -> dict[str, str]:
     prompts = {"prompts.md": render_prompts(report)} if report.collected.has_prompts else {}
     return {
         "README.md": render_readme(report),
-        "costs.md": render_costs(costs(report.collected.cells)),
+        "costs.md": render_costs(report.costs),
         "parameters.md": render_parameters(report),
         **suites,
         **prompts,

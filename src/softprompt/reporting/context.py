@@ -1,6 +1,6 @@
 """What a report has to know about the run that the results themselves do not say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from softprompt.config import Budget, Params, Run
@@ -10,6 +10,11 @@ BASELINES = ("manual", "manual_best")
 # A control may lead the majority answer by less than this: one fact in twenty, the smallest step that the withheld
 # facts of a relation can show, and below every lead that a report draws a conclusion from.
 CONTROL_MARGIN = 0.05
+
+
+def controls_last(methods: Sequence[str]) -> list[str]:
+    """The same in order but for the controls, for what is about learning."""
+    return sorted(methods, key=CONTROLS.__contains__)
 
 
 @dataclass(frozen=True)

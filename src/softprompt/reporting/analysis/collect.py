@@ -120,6 +120,12 @@ class Collected:
         """The cells of one stage."""
         return self._by_stage.get((backbone, method), [])
 
+    def draws(self, backbone: str, method: str) -> bool:
+        """Whether another replicate of the method could have scored differently."""
+        cells = self.cells_of(backbone, method)
+        learnt = any(cell.curve or cell.searched or cell.parameters_kept for cell in cells)
+        return learnt or len({cell.seed for cell in cells}) > 1
+
     @cached_property
     def _by_stage(self) -> dict[tuple[str, str], list[Cell]]:
         stages: dict[tuple[str, str], list[Cell]] = {}

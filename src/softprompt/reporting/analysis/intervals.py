@@ -12,10 +12,12 @@ from numpy import ndarray
 
 from softprompt.reporting.analysis.collect import Collected
 from softprompt.reporting.analysis.contributions import SCORE, Place, Sample
+from softprompt.reporting.analysis.frames import rows_of
 from softprompt.reporting.analysis.two_way import Layout, Scored, score, spread_of
 from softprompt.tasks.load import LAMA
 
 ALL_TASKS = "all"
+FEWEST_REPLICATES = 3  # that say how far a method scatters: Student's t of two is 12.7
 MICRO = "micro"  # LAMA's score with relations weighted by their facts
 COLUMNS = [
     "suite", "task", "backbone", "method", "state", "split", "metric", "score", "low", "high", "replicates",
@@ -88,6 +90,14 @@ def interval_table(scores: Scores, samples: Mapping[Place, Sample], collected: C
         numbers = (value, value - margin, value + margin, scored.replicates, len(scored.layout.names), sum(sizes))
         rows.append((*names, *numbers, len(sizes), len(among)))
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:7]).reset_index(drop=True)
+
+
+def shown_intervals(intervals: pd.DataFrame, collected: Collected) -> pd.DataFrame:
+    """The same without bounds where a method that draws has too few replicates: it still competes, by its wide ones."""
+    places = [(row.backbone, row.method) for row in rows_of(intervals)]
+    drawing = {place for place in set(places) if collected.draws(*place)}
+    few = np.array([place in drawing for place in places], dtype=bool) & (intervals["replicates"] < FEWEST_REPLICATES)
+    return intervals.assign(low=intervals["low"].mask(few), high=intervals["high"].mask(few))
 
 
 def _seeds(samples: Any) -> list[int]:

@@ -15,10 +15,12 @@ from softprompt.reporting.analysis.comparisons import (
 )
 from softprompt.reporting.analysis.contributions import SCORE, samples_of
 from softprompt.reporting.analysis.controls import control_verdicts
+from softprompt.reporting.analysis.costs import costs
 from softprompt.reporting.analysis.curves import mean_curves
+from softprompt.reporting.analysis.expected_validation import expected_validation
 from softprompt.reporting.analysis.gaps import Gap, find_gaps
 from softprompt.reporting.analysis.hyperparameters import chosen_settings
-from softprompt.reporting.analysis.intervals import ALL_TASKS, interval_table, scores_of
+from softprompt.reporting.analysis.intervals import ALL_TASKS, interval_table, scores_of, shown_intervals
 from softprompt.reporting.analysis.ranks import Ranking, rank_table, rankings
 from softprompt.reporting.analysis.summary import cell_scores, headline_scores, suite_means, task_means
 from softprompt.reporting.analysis.undertuned import EVERY_TASK, mostly_undertuned, undertuned_cells
@@ -47,6 +49,8 @@ class Report:
     spread: pd.DataFrame
     settings: pd.DataFrame
     undertuned: pd.DataFrame
+    costs: pd.DataFrame
+    expected: pd.DataFrame
     curves: pd.DataFrame
     losses: pd.DataFrame
     known_facts: pd.DataFrame
@@ -58,6 +62,7 @@ def build_report(collected: Collected, context: ReportContext) -> Report:
     samples = samples_of(collected)
     scored = scores_of(samples, collected)
     intervals = interval_table(scored, samples, collected)
+    shown = shown_intervals(intervals, collected)
     controls = control_pairs(context)
     comparisons = compare([*key_pairs(context), *controls, *table_pairs(scored, intervals)], scored)
     undertuned = undertuned_cells(collected, context.budget)
@@ -69,9 +74,9 @@ def build_report(collected: Collected, context: ReportContext) -> Report:
         gaps=find_gaps(collected, context),
         scores=scores,
         headline=headline_scores(scores, collected),
-        tasks=task_means(intervals),
-        suites=suite_means(intervals),
-        intervals=intervals,
+        tasks=task_means(shown),
+        suites=suite_means(shown),
+        intervals=shown,
         comparisons=comparisons,
         controls=control_verdicts(controls, scored),
         best=_without_undertuned(may_be_best(scored, intervals, comparisons), undertuned),
@@ -81,6 +86,8 @@ def build_report(collected: Collected, context: ReportContext) -> Report:
         spread=template_spread(templates, collected),
         settings=chosen_settings(collected.cells),
         undertuned=undertuned,
+        costs=costs(collected.cells),
+        expected=expected_validation(collected.trials),
         curves=mean_curves(collected.cells),
         losses=collected.losses,
         known_facts=collected.known_facts,

@@ -1,5 +1,6 @@
 """The words around the tables of scores: what a suite is called, what ± covers, what the mark means."""
 
+from softprompt.reporting.analysis.intervals import FEWEST_REPLICATES
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.rendering.lama_tables import probe_sentence
@@ -28,29 +29,29 @@ def suite_title(report: Report, suite: str) -> str:
 
 
 def headline_caption(report: Report, suite: str) -> str:
-    """How to read a table of means over tasks."""
+    """What a table of means over tasks shows."""
     tasks = report.collected.manifests[suite].headline_tasks
-    if suite == LAMA:
-        what = f"P@1 in %, macro over {counted(len(tasks), 'relation')}"
-        what += f" ({probe_sentence(report)})" if probe_sentence(report) else ""
-        clusters = "relations" if len(tasks) > 1 else "facts"
-    else:
+    if suite != LAMA:
         over = f", mean over {len(tasks)} tasks" if len(tasks) > 1 else ""
-        what = f"Score in % (the mean of the metrics that form a task's score){over}"
-        clusters = "examples, those of a passage together"
-    return f"{what}. {interval_words(report, clusters)} {mark_words(report, 'column')}"
+        return f"Score in % (the mean of the metrics that form a task's score){over}."
+    what = f"P@1 in %, macro over {counted(len(tasks), 'relation')}" if len(tasks) > 1 else "P@1 in %"
+    return f"{what} ({probe_sentence(report)})." if probe_sentence(report) else f"{what}."
+
+
+def clusters_in_words(report: Report) -> str:
+    """What the intervals of suites are over, beside replicates."""
+    relations = report.collected.manifests[LAMA].headline_tasks if LAMA in report.context.suites else ()
+    examples = "examples, those of a passage together"
+    return f"relations of LAMA or {examples}" if len(relations) > 1 else examples
 
 
 def interval_words(report: Report, clusters: str) -> str:
     """What ± is half of, and what it leaves out."""
-    replicates = counted(len(report.context.seeds), "replicate")
-    words = (
-        f"±: half of the {whole_percent(CONFIDENCE)} interval over {replicates} and {clusters}; "
-        "where nothing is drawn there is one replicate, and the interval is over the latter alone."
-    )
-    if len(report.context.seeds) == 1:
-        words = f"±: half of the {whole_percent(CONFIDENCE)} interval over {clusters}; one replicate shows no spread."
-    return words + tuning_words(report)
+    replicates, least = len(report.context.seeds), FEWEST_REPLICATES
+    over = f"{replicates} replicates and {clusters}; over the latter alone of methods that draw nothing."
+    if replicates < least:
+        over = f"{clusters}; none beside methods that draw, whose scatter takes {least} replicates to show."
+    return f"±: half of the {whole_percent(CONFIDENCE)} interval over {over}{tuning_words(report)}"
 
 
 def tuning_words(report: Report) -> str:
@@ -60,12 +61,12 @@ def tuning_words(report: Report) -> str:
     return " **It leaves tuning out: one study chose the settings of all replicates.**"
 
 
-def mark_words(report: Report, line: str) -> str:
-    """What the marks say, of a column or row."""
+def mark_words(report: Report) -> str:
+    """What the marks in a table say."""
     words = (
-        f"{MAY_BE_BEST}: may be the best of its {line}, frozen and tuned methods apart: no other one beats it "
+        f"{MAY_BE_BEST}: may be the best of its column, frozen and tuned methods apart: no other one beats it "
         f"at {whole_percent(ALPHA)} for all pairs together."
     )
     if report.undertuned["undertuned"].any():
-        words += f" {marks_in_words()} Where that is most of a {line}, nothing in it is called the best."
+        words += f" {marks_in_words()} Where that is most of a column, nothing in it is called the best."
     return words

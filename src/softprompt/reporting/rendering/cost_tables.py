@@ -5,18 +5,27 @@ from typing import Any
 
 import pandas as pd
 
-from softprompt.reporting.analysis.costs import COUNTS
+from softprompt.reporting.analysis.costs import COUNTS, SEARCH
 from softprompt.reporting.analysis.frames import rows_of
 from softprompt.reporting.rendering.markdown import DASH, table
 
 PLACE = ["suite", "backbone", "method"]
 
 
-def cost_table(costs: pd.DataFrame) -> str:
-    """Counts of one cell: its own training, then all trials of its search."""
-    header = [*PLACE, "cells", "steps", "rows forward", "backward", "inference"]
-    header += ["trials", "their steps", "rows forward", "backward", "inference"]
-    counts = ["cells", *COUNTS, "search_trainings", *(f"search_{name}" for name in COUNTS)]
+def training_table(costs: pd.DataFrame) -> str:
+    """Counts of one cell's own training."""
+    return _counts(costs, "cells", "")
+
+
+def search_table(costs: pd.DataFrame) -> str:
+    """Counts of all trials that led to one cell; nothing where none was searched for."""
+    searched = costs[costs["search_trainings"].notna()]
+    return "" if searched.empty else _counts(searched, "search_trainings", SEARCH)
+
+
+def _counts(costs: pd.DataFrame, number: str, before: str) -> str:
+    header = [*PLACE, "trials" if before else "cells", "steps", "rows forward", "backward", "inference"]
+    counts = [number, *(before + name for name in COUNTS)]
     rows = [_place(row) + [_number(getattr(row, name)) for name in counts] for row in rows_of(costs)]
     return table(header, rows, left=len(PLACE))
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from softprompt.reporting.analysis.frames import groups_of, rows_of, select
 from softprompt.reporting.analysis.report import Report
-from softprompt.reporting.rendering.markdown import DASH, counted, percent, table
+from softprompt.reporting.rendering.markdown import DASH, counted, percent, table, wrapped_table
 
 METRICS = ("p_at_1", "p_at_10", "mrr")
 SPLITS = ("train", "dev", "test")
@@ -37,39 +37,44 @@ def facts_table(report: Report, backbone: str) -> str:
 
 
 def type_table(report: Report, backbone: str) -> str:
-    """A row a type of relation: P@1 macro over its relations and micro over its facts, a column a method."""
+    """A row a method, a column a type of relation, of which there are several: P@1 over its relations."""
     manifest = report.collected.manifests[LAMA]
     means = select(report.tasks, suite=LAMA, backbone=backbone, split="test")
     means = means[means["task"].isin(manifest.headline_tasks)]
     means = means.assign(type=means["task"].map(manifest.types))
     methods = [method for method in report.context.rows() if method in set(means["method"])]
-    rows = []
+    columns = {}
     for kind in TYPES:
         here = means[means["type"] == kind]
         if not here.empty:
             relations = here.drop_duplicates("task")
-            named = [kind, str(len(relations)), str(relations["n_examples"].sum())]
-            rows.append([*named, *(_macro_micro(select(here, method=m), len(relations)) for m in methods)])
-    return table(["type", "relations", "facts", *(f"`{method}`" for method in methods)], rows) if rows else ""
+            facts = counted(int(relations["n_examples"].sum()), "fact")
+            head = f"{kind} ({counted(len(relations), 'relation')}, {facts})"
+            columns[head] = [_macro_micro(select(here, method=method), relations) for method in methods]
+    return wrapped_table([f"`{method}`" for method in methods], columns) if len(columns) > 1 else ""
 
 
-def _macro_micro(means: pd.DataFrame, relations: int) -> str:
-    """`macro / micro` in %, and how many relations they are over where some are missing."""
+def _macro_micro(means: pd.DataFrame, relations: pd.DataFrame) -> str:
+    """`macro / micro` in %, one number where all relations have as many facts, and how many relations they are over
+    where some are missing."""
     if means.empty:
         return DASH
-    micro = (means["mean"] * means["n_examples"]).sum() / means["n_examples"].sum()
-    text = f"{percent(means['mean'].mean())} / {percent(float(micro))}"
-    return text if len(means) == relations else f"{text} ({len(means)} of {relations})"
+    text = percent(means["mean"].mean())
+    if relations["n_examples"].nunique() > 1:
+        micro = (means["mean"] * means["n_examples"]).sum() / means["n_examples"].sum()
+        text += f" / {percent(float(micro))}"
+    return text if len(means) == len(relations) else f"{text} ({len(means)} of {len(relations)})"
 
 
 def relation_table(report: Report, backbone: str) -> str:
-    """A row a relation with train and dev facts: P@1, P@10 and MRR, a column a method."""
-    return _metric_rows(report, backbone, report.collected.manifests[LAMA].headline_tasks)
+    """A row a method, a column a relation with train and dev facts, of which there are several: P@10 and MRR."""
+    relations = report.collected.manifests[LAMA].headline_tasks
+    return _metric_columns(report, backbone, relations, METRICS[1:]) if len(relations) > 1 else ""
 
 
 def probe_table(report: Report, backbone: str) -> str:
-    """The same for zero-shot probes."""
-    return _metric_rows(report, backbone, report.collected.manifests[LAMA].probes)
+    """The same for zero-shot probes, P@1 included."""
+    return _metric_columns(report, backbone, report.collected.manifests[LAMA].probes, METRICS)
 
 
 def probe_sentence(report: Report) -> str:
@@ -80,21 +85,20 @@ def probe_sentence(report: Report) -> str:
     return f"not over {counted(len(probes), 'zero-shot probe')} without train or dev facts: {', '.join(probes)}"
 
 
-def _metric_rows(report: Report, backbone: str, tasks: tuple[str, ...]) -> str:
+def _metric_columns(report: Report, backbone: str, tasks: tuple[str, ...], metrics: tuple[str, ...]) -> str:
     scores = select(report.scores, suite=LAMA, backbone=backbone, split="test")
     means = scores[scores["task"].isin(tasks)].groupby(["task", "method", "metric"])["value"].mean()
     there = {(task, method) for task, method, _ in means.index}
     methods = [method for method in report.context.rows() if any(name == method for _, name in there)]
     types = report.collected.manifests[LAMA].types
-    rows = [
-        [task, types.get(task, DASH), *(_metrics(means, task, method, there) for method in methods)]
+    columns = {
+        f"{task} ({types[task]})" if task in types else task: [
+            " / ".join(percent(float(means[task, method, metric])) for metric in metrics)
+            if (task, method) in there
+            else DASH
+            for method in methods
+        ]
         for task in tasks
         if any((task, method) in there for method in methods)
-    ]
-    return table(["relation", "type", *(f"`{method}`" for method in methods)], rows, left=2) if rows else ""
-
-
-def _metrics(means: pd.Series, task: str, method: str, there: set[tuple[str, str]]) -> str:
-    if (task, method) not in there:
-        return DASH
-    return " / ".join(percent(float(means[task, method, metric])) for metric in METRICS)
+    }
+    return wrapped_table([f"`{method}`" for method in methods], columns)

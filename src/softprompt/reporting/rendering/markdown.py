@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 DASH = "–"
 NOT_APPLICABLE = "n/a"
 MAY_BE_BEST = "●"
+COLUMNS_A_TABLE = 8  # of a score with its interval and marks: ten are wider than a page
 MEANT = re.compile(r"[\\`*\[\]<>&|~]|(?<!\w)_|_(?!\w)")
 BACKTICKS = re.compile("`+")
 
@@ -36,10 +37,10 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def with_margin(mean: float, low: float | None, high: float | None) -> str:
-    """`63.1 ± 1.2`, the half width of a symmetric interval; the mean alone where there is no interval."""
+    """`63.1 ±1.2`, the half width of a symmetric interval; the mean alone where there is no interval."""
     if low is None or high is None or math.isnan(low):
         return percent(mean)
-    return f"{percent(mean)} ± {percent((high - low) / 2)}"
+    return f"{percent(mean)} ±{percent((high - low) / 2)}"
 
 
 def p_value(p: float | None) -> str:
@@ -52,6 +53,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
     """A Markdown table whose first `left` columns are text and the others numbers, aligned right."""
     rule = ["---"] * left + ["---:"] * (len(header) - left)
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
+
+
+def wrapped_table(rows: Sequence[str], columns: Mapping[str, Sequence[str]], *, corner: str = "method") -> str:
+    """Tables below each other: names of the rows, and as many columns, by their heads, as a page is wide."""
+    heads = list(columns)
+    parts = [heads[start : start + COLUMNS_A_TABLE] for start in range(0, len(heads), COLUMNS_A_TABLE)]
+    return "\n\n".join(
+        table([corner, *part], [[name, *(columns[head][row] for head in part)] for row, name in enumerate(rows)])
+        for part in parts
+    )
 
 
 def as_text(text: str) -> str:

@@ -9,14 +9,16 @@ from softprompt.reporting.analysis.hyperparameters import ranges_in_words
 from softprompt.reporting.analysis.report import Report
 from softprompt.reporting.analysis.two_way import ALPHA, CONFIDENCE
 from softprompt.reporting.context import CONTROL_MARGIN
+from softprompt.reporting.rendering.answer_tables import answer_tables
 from softprompt.reporting.rendering.captions import (
+    clusters_in_words,
     headline_caption,
     interval_words,
     mark_words,
     suite_title,
     tuning_words,
 )
-from softprompt.reporting.rendering.cost_tables import cost_table, timing_table
+from softprompt.reporting.rendering.cost_tables import search_table, timing_table, training_table
 from softprompt.reporting.rendering.findings import (
     control_table,
     control_verdict,
@@ -42,10 +44,11 @@ from softprompt.reporting.rendering.scoreboard import (
     control_split_table,
     headline_table,
     lama_metric_table,
+    metric_table,
     score_words,
     task_table,
 )
-from softprompt.reporting.rendering.trained_prompts import SHOWN_VECTORS, nearest_table, usage_table
+from softprompt.reporting.rendering.trained_prompts import SHOWN_VECTORS, likeness_table, nearest_table, usage_table
 from softprompt.reporting.rendering.undertuning import undertuned_sentence, undertuned_table
 
 SHOWN_GAPS = 12
@@ -53,7 +56,7 @@ SHOWN_GAPS = 12
 
 def render_readme(report: Report) -> str:
     """The page that is read in a minute."""
-    gaps = gap_lines(report.gaps)
+    gaps, found = gap_lines(report.gaps), answer_tables(report)
     return _render(
         "README.md",
         report,
@@ -61,12 +64,16 @@ def render_readme(report: Report) -> str:
             {
                 "name": suite,
                 "title": suite_title(report, suite),
+                "answers": found.get(suite, ""),
                 "table": headline_table(report, suite),
                 "caption": headline_caption(report, suite),
                 "dropped": dropped_lines(report, suite),
             }
             for suite in report.context.suites
         ],
+        interval_words=interval_words(report, clusters_in_words(report)),
+        mark_words=mark_words(report),
+        expected=not report.expected.empty,
         scored=len(select(report.headline, split="test")),
         without_score=sum(len(gap.cells) for gap in report.gaps),
         key=key_lines(report),
@@ -96,15 +103,13 @@ def render_suite(report: Report, suite: str) -> str:
         report,
         suite=suite,
         title=suite_title(report, suite),
-        headline=headline_table(report, suite),
-        caption=headline_caption(report, suite),
+        what=headline_caption(report, suite),
         dropped=dropped_lines(report, suite),
-        metrics={name: lama_metric_table(report, name) for name in report.context.backbones if suite == "lama"},
         relations=lama_tables(report) if suite == "lama" else {},
         overlaps=overlap_lines(report.collected.manifests[suite]),
-        tasks={name: task_table(report, suite, name) for name in report.context.backbones},
+        tables={name: _backbone_tables(report, suite, name) for name in report.context.backbones},
         task_caption=interval_words(report, "facts" if suite == "lama" else "examples, those of a passage together"),
-        row_mark=mark_words(report, "row"),
+        column_mark=mark_words(report),
         ranks=rank_table(report, suite),
         rank_words=rank_words(report, suite),
         scored=score_words(report.collected.manifests[suite]),
@@ -121,6 +126,16 @@ def render_suite(report: Report, suite: str) -> str:
     )
 
 
+def _backbone_tables(report: Report, suite: str, backbone: str) -> dict[str, str]:
+    """Means, tasks and single metrics, by their names in the page; empty where there is nothing more to say."""
+    lama = suite == "lama"
+    return {
+        "means": lama_metric_table(report, backbone) if lama else "",
+        "tasks": task_table(report, suite, backbone),
+        "metrics": "" if lama else metric_table(report, suite, backbone),
+    }
+
+
 def render_parameters(report: Report) -> str:
     """Parameters trained and kept, of this run and of sources."""
     return _render("parameters.md", report, run=run_parameters(report), sources=source_parameters())
@@ -130,12 +145,14 @@ def render_prompts(report: Report) -> str:
     """What trained prompts hold."""
     tables = {backbone: nearest_table(report, backbone) for backbone in report.context.backbones}
     nearest = {backbone: words for backbone, words in tables.items() if words}
-    return _render("prompts.md", report, nearest=nearest, usage=usage_table(report), shown=SHOWN_VECTORS)
+    likeness, usage = likeness_table(report), usage_table(report)
+    return _render("prompts.md", report, likeness=likeness, nearest=nearest, usage=usage, shown=SHOWN_VECTORS)
 
 
 def render_costs(costs: pd.DataFrame) -> str:
     """Trials, steps and rows."""
-    return _environment().get_template("costs.md").render(table=cost_table(costs))
+    tables = {"training": training_table(costs), "search": search_table(costs)}
+    return _environment().get_template("costs.md").render(**tables)
 
 
 def render_timings(timings: pd.DataFrame) -> str:

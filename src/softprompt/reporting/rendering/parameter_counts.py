@@ -6,7 +6,7 @@ Letters: P prompt vectors, D word-embedding size, H hidden size, L layers, M mid
 from dataclasses import dataclass
 
 from softprompt.reporting.analysis.report import Report
-from softprompt.reporting.rendering.markdown import DASH, table
+from softprompt.reporting.rendering.markdown import table
 from softprompt.reporting.rendering.scoreboard import state_of
 
 
@@ -154,14 +154,13 @@ def source_parameters() -> str:
             count.method,
             count.backbone,
             count.convention,
-            DASH if count.published is None else f"{count.published:,}",
             f"{count.by_convention:,}",
             f"{count.trained:,}",
             f"{count.kept:,}",
         ]
         for count in source_counts()
     ]
-    header = ["source", "method", "backbone", "its convention", "its count", "recounted", "ours trained", "ours kept"]
+    header = ["source", "method", "backbone", "its convention", "its count", "trained", "kept"]
     return table(header, rows, left=4)
 
 

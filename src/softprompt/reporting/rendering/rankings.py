@@ -57,7 +57,7 @@ def draw_ranks(report: Report, suite: str) -> Drawing | None:
     panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights).flat
     for axis, ranking in zip(panels, shown, strict=True):
         _draw_ranking(report, axis, ranking)
-    return Drawing(f"ranks_{suite}", to_svg(figure), select(report.ranks, suite=suite, task=ALL_TASKS))
+    return Drawing(f"ranks_{suite}", to_svg(figure))
 
 
 def cliques(means: list[float], critical: float) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from softprompt.reporting.rendering.markdown import (
     percent,
     table,
     with_margin,
+    wrapped_table,
 )
 from softprompt.results import Cell
 
@@ -30,36 +31,46 @@ def headline_table(report: Report, suite: str) -> str:
 
 
 def task_table(report: Report, suite: str, backbone: str) -> str:
-    """A row a task and, where a task has several metrics, a row each below it; a column a method."""
+    """A row a method, a column a task; nothing of a lone task, whose scores are the suite's."""
+    methods, tasks = report.context.rows(), report.collected.manifests[suite].headline_tasks
+    if len(tasks) == 1:
+        return ""
+    columns = {task: [_task_cell(report, suite, task, backbone, method) for method in methods] for task in tasks}
+    return wrapped_table([with_state(report, method) for method in methods], columns)
+
+
+def metric_table(report: Report, suite: str, backbone: str) -> str:
+    """A row a method, a column a metric of the tasks that have several."""
     methods = report.context.rows()
-    rows = []
+    columns = {}
     for task in report.collected.manifests[suite].headline_tasks:
-        rows.append([task, *(_task_cell(report, suite, task, backbone, method) for method in methods)])
         metrics = sorted(select(report.scores, suite=suite, task=task)["metric"].unique())
-        for metric in metrics if suite != "lama" and len(metrics) > 1 else ():
-            means = [metric_mean(report, metric, suite=suite, task=task, backbone=backbone, method=m) for m in methods]
-            rows.append([f"... {metric}", *means])
-    return table(["task", *(with_state(report, method) for method in methods)], rows)
+        for metric in metrics if len(metrics) > 1 else ():
+            place = {"suite": suite, "task": task, "backbone": backbone}
+            columns[f"{task} {metric}"] = [metric_mean(report, metric, **place, method=method) for method in methods]
+    return wrapped_table([with_state(report, method) for method in methods], columns)
 
 
 def with_state(report: Report, method: str) -> str:
-    """A method as the head of a column: those that tune the backbone say so."""
+    """A method as the head of a row: those that tune the backbone say so."""
     return f"`{method}` (tuned)" if state_of(report, method) == "tuned" else f"`{method}`"
 
 
 def lama_metric_table(report: Report, backbone: str) -> str:
-    """P@1 macro and micro, the other metrics (macro) and parameter counts; a row a method."""
+    """P@1 macro, micro where it differs, the other metrics (macro) and parameter counts; a row a method."""
     test = {row.method: row for row in rows_of(select(report.suites, suite="lama", backbone=backbone, split="test"))}
+    differs = any(percent(row.macro) != percent(row.micro) for row in test.values())
     rows = []
     for method in (method for method in report.context.rows() if method in test):
         row = test[method]
         macro = with_margin(row.macro, row.low, row.high)
-        micro = with_margin(row.micro, row.micro_low, row.micro_high)
+        micro = [with_margin(row.micro, row.micro_low, row.micro_high)] if differs else []
         place = {"suite": "lama", "backbone": backbone, "method": method}
         others = [metric_mean(report, metric, **place) for metric in ("p_at_10", "mrr")]
         cells = [cell for cell in report.collected.cells_of(backbone, method) if cell.suite == "lama"]
-        rows.append([f"`{method}`", macro, micro, *others, *_parameters(cells)])
-    return table(["method", "P@1 macro", "P@1 micro", "P@10 macro", "MRR macro", "trained", "kept"], rows)
+        rows.append([f"`{method}`", macro, *micro, *others, *_parameters(cells)])
+    heads = ["P@1 macro", *(["P@1 micro"] if differs else []), "P@10 macro", "MRR macro", "trained", "kept"]
+    return table(["method", *heads], rows)
 
 
 def control_split_table(report: Report, suite: str, split: str) -> str:
@@ -131,7 +142,7 @@ def _fewer_replicates(report: Report, backbone: str, method: str, replicates: in
 
 
 def _marked(text: str, undertuned: str, may_be_best: bool) -> str:
-    return " ".join(part for part in (text, undertuned, MAY_BE_BEST if may_be_best else "") if part)
+    return f"{text} {undertuned}{MAY_BE_BEST if may_be_best else ''}".rstrip()
 
 
 def _empty(cells: list[Cell]) -> str:

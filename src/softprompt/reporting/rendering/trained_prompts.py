@@ -5,6 +5,7 @@ import pandas as pd
 
 from softprompt.reporting.analysis.frames import groups_of, rows_of, select
 from softprompt.reporting.analysis.report import Report
+from softprompt.reporting.context import controls_last
 from softprompt.reporting.rendering.markdown import DASH, as_code, percent, table
 
 USAGE = ["backbone", "method", "suite", "cells", "prompts", "effective", "least_effective", "largest", "unused"]
@@ -16,12 +17,25 @@ def shown_tasks(report: Report) -> list[tuple[str, str]]:
     return [(suite, report.collected.manifests[suite].headline_tasks[0]) for suite in report.context.suites]
 
 
+def likeness_table(report: Report) -> str:
+    """How near a vector's nearest word is: mean cosine over vectors, tasks and replicates; a column a backbone."""
+    nearest = select(report.collected.nearest_tokens, rank=1)
+    means = nearest.groupby(["method", "backbone"])["cosine"].mean().to_dict()
+    backbones = report.context.backbones
+    rows = [
+        [f"`{method}`", *(f"{means[method, one]:.2f}" if (method, one) in means else DASH for one in backbones)]
+        for method in controls_last(report.context.rows())
+        if any((method, one) in means for one in backbones)
+    ]
+    return table(["method", *backbones], rows) if rows else ""
+
+
 def nearest_table(report: Report, backbone: str) -> str:
     """A row a method and vector, a column a task: three words, and the cosine of the first."""
     tasks = shown_tasks(report)
     nearest = select(report.collected.nearest_tokens, backbone=backbone)
     rows = []
-    for method in report.context.rows():
+    for method in controls_last(report.context.rows()):
         found = {task: _words(select(nearest, method=method, suite=task[0], task=task[1])) for task in tasks}
         vectors = list(dict.fromkeys(vector for words in found.values() for vector in words))
         for vector in vectors[:SHOWN_VECTORS]:
