@@ -28,7 +28,7 @@ hashes: .venv/bin/python
 
 ui: .venv/run.stamp
 	python stages/publish.py
-	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
+	@python -m softprompt.tracking http://127.0.0.1:$(PORT)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 diff: .venv/run.stamp

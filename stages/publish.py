@@ -17,14 +17,7 @@ def publish(params: "Params", arguments: argparse.Namespace) -> None:  # noqa: A
     from softprompt.reporting.context import report_context
     from softprompt.tracking import publish as publish_results
 
-    paths = Paths()
-    publish_results(
-        paths,
-        report_context(params),
-        store="sqlite:///mlflow.db",
-        artifacts=paths.root / "mlartifacts",
-        git_commit=git_commit(),
-    )
+    publish_results(Paths(), report_context(params), git_commit=git_commit())
 
 
 def git_commit() -> str | None:

@@ -44,7 +44,7 @@ def test_every_script_of_a_stage_has_a_file() -> None:
     ("name", "stages"),
     [
         ("reporting/rendering/pages.py", {"aggregate"}),
-        ("tracking.py", {"publish"}),
+        ("tracking/rows.py", {"publish"}),
         ("evaluation/coverage.py", {"evaluate"}),
         ("methods/p_tuning_v2.py", {"train/p_tuning_v2", "evaluate"}),
         ("methods/manual.py", {"untrained", "evaluate"}),

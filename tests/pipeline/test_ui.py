@@ -49,12 +49,7 @@ def store(tmp_path_factory):
     context = synthetic.context_of(SMALL)
     synthetic.make(root, SMALL)
     aggregate(Paths(root), context)
-    publish(
-        Paths(root),
-        context,
-        store=f"sqlite:///{root}/mlflow.db",
-        artifacts=root / "mlartifacts",
-    )
+    publish(Paths(root), context)
     return root
 
 

@@ -199,13 +199,12 @@ def outs_of(folder: Path, stage: Stage) -> dict[str, bytes]:
 
 
 def published(folder: Path) -> list[tuple[str, str]]:
-    """Experiment and name of every run in mlflow.db that is whole and not in the trash."""
+    """Experiment and name of every run in mlflow.db that is not in the trash; none is there in part."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as store:
         return sorted(
             store.execute(
                 "select experiments.name, runs.name from runs join experiments using (experiment_id)"
-                " join tags using (run_uuid) where runs.lifecycle_stage = 'active'"
-                " and tags.key = 'softprompt.content_key'"
+                " where runs.lifecycle_stage = 'active'"
             ).fetchall()
         )
 

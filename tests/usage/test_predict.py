@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from helpers.finished_cells import all_methods, finished_cell, paths_with
-from helpers.profiles import fixture_content, listed
+from helpers.profiles import listed
 from softprompt import __main__
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import Params, SuiteSettings, WorldSettings
@@ -23,10 +22,7 @@ from softprompt.experiments.train import train_method
 from softprompt.inputs.label_space import keep_answerable
 from softprompt.methods import METHODS, build_method
 from softprompt.paths import Paths
-from softprompt.prompts.soft_prompt import SoftPrompt
 from softprompt.prompts.trainable import Trainable
-from softprompt.records import write_record
-from softprompt.results import TrainResult
 from softprompt.tasks.load import load_task
 from softprompt.usage.cells import TrainedCell, find_cell, load_cell
 from softprompt.usage.inputs import read_inputs
@@ -156,28 +152,6 @@ def test_a_generated_answer_has_its_tokens_likelihood(gpt2: Backbone, prepared: 
     assert predicted["probability_1"][0] == pytest.approx(float(each.mean().exp()), abs=1e-6)
     assert predicted["answer_1"].tolist() == ["false"]
     assert "answer_2" not in predicted
-
-
-@pytest.fixture
-def project(bert: Backbone, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where `softprompt` can be run: params.yaml, data, a model, and one cell."""
-    paths = paths_with(prepared, tmp_path)
-    content = fixture_content()
-    content["run"] |= {**listed(["prompt_tuning", "manual"]), "backbones": ["tiny_bert"]}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
-    bert.with_model(bert.tuned_copy().model.float()).model.save_pretrained(tmp_path / "models" / "tiny_bert")
-    bert.tokenizer.save_pretrained(tmp_path / "models" / "tiny_bert")
-    prompt = SoftPrompt(torch.ones(2, 16), "identity")
-    loaded = finished_cell("prompt_tuning", bert, "lama/P19", "prompt+plain", Trainable(prompt), paths, all_methods())
-    path = paths.train("prompt_tuning", "tiny_bert") / "result.json"
-    from softprompt.backbones.loading import load_backbone
-
-    revision = load_backbone("tiny_bert", "masked", paths.backbone("tiny_bert"), torch.device("cpu")).revision
-    cell = loaded.cell.model_copy(update={"provenance": {"backbone": revision}})
-    refused = cell.model_copy(update={"task": "P36", "status": "not_applicable", "reason": "no facts"})
-    write_record(path, TrainResult(method="prompt_tuning", backbone="tiny_bert", cells=[cell, refused]))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def cell_flags(command: str, task: str = "lama/P19", seed: str = "0", method: str = "prompt_tuning") -> list[str]:

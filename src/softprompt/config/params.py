@@ -95,6 +95,10 @@ class Run(Frozen):
         """Where a method's results lie among those of its backbone."""
         return f"untrained/{method}" if method in self.untrained else method
 
+    def stage_of(self, method: str, backbone: str) -> str:
+        """The pipeline's stage that makes a method's cells."""
+        return f"untrained@{backbone}" if method in self.untrained else f"train@{method}-{backbone}"
+
 
 class Params(Frozen):
     """All of params.yaml, in its order. `methods` holds raw sections, each parsed by its method's own class."""

@@ -38,7 +38,7 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     one_of([backbone], params.run.backbones, what="backbone of the run")
     path = paths.train(params.run.folder_of(method), backbone) / "result.json"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run `dvc repro {stage_of(params, method, backbone)}` first")
+        raise UserError(f"{path}: no such file; run `dvc repro {params.run.stage_of(method, backbone)}` first")
     cells = read_train_result(path).cells
     for cell in cells:
         if (f"{cell.suite}/{cell.task}", cell.seed) == (task, seed):
@@ -51,11 +51,6 @@ def find_cell(params: Params, paths: Paths, method: str, backbone: str, task: st
     )
 
 
-def stage_of(params: Params, method: str, backbone: str) -> str:
-    """The pipeline's stage that makes a method's cells."""
-    return f"untrained@{backbone}" if method in params.run.untrained else f"train@{method}-{backbone}"
-
-
 def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
     """The cell with its backbone.
 
@@ -64,7 +59,7 @@ def load_cell(params: Params, paths: Paths, cell: Cell) -> TrainedCell:
     """
     backbone = load_configured(params, cell.backbone, paths, threads=params.device.workers)
     trained = TrainedCells(params, cell.method, backbone, paths)
-    again = f"run `dvc repro {stage_of(params, cell.method, cell.backbone)}`"
+    again = f"run `dvc repro {params.run.stage_of(cell.method, cell.backbone)}`"
     if cell.parameters_kept and not trained.parts.holds(cell.key, cell.parts_sha256):
         raise UserError(f"{trained.parts.path(cell.key)}: not the file that training saved; {again}")
     if cell.provenance.get("backbone") != trained.backbone.revision:

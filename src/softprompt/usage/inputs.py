@@ -4,7 +4,7 @@ A row may hold all fields of the task, or the ones that the task's official rows
 beside them are then derived as `prepare` derives them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from softprompt.errors import UserError, listed, shown
 from softprompt.tasks.load import LAMA, load_data_section
 from softprompt.tasks.task import Task
 
-COMMAND_LINE = Path("command line")
+COMMAND_LINE, TABLE = Path("command line"), Path("table")
 
 
 def read_inputs(task: Task, file: Path | None, texts: Sequence[str]) -> pd.DataFrame:
@@ -30,9 +30,19 @@ def read_inputs(task: Task, file: Path | None, texts: Sequence[str]) -> pd.DataF
         if not text.isprintable() and LONE_SURROGATE.search(text):
             raise UserError(f"{shown(text)}: bytes that are not UTF-8; write UTF-8 text, or put it into a file")
     records = _file_records(task, file) if file is not None else _text_records(task, texts)
+    return _inputs(task, records, file or COMMAND_LINE)
+
+
+def inputs_of(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same of a table with a row an example, which `row` counts from 1."""
+    rows = enumerate(frame.to_dict("records"), start=1)
+    return _inputs(task, [RawRecord(TABLE, n, {str(name): row[name] for name in row}) for n, row in rows], TABLE)
+
+
+def _inputs(task: Task, records: Iterable[RawRecord], place: Path) -> pd.DataFrame:
     rows = [{"row": record.line, **fields} for record in records for fields in _fields_of(task, record)]
     if not rows:
-        raise UserError(f"{file or COMMAND_LINE}: no text to predict for; expected {_expected(task)}")
+        raise UserError(f"{place}: no text to predict for; expected {_expected(task)}")
     return pd.DataFrame(rows, columns=["row", *task.fields], dtype=object)
 
 

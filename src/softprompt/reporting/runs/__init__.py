@@ -1,0 +1,1 @@
+"""What is published about a run of the pipeline, before any tracking store is opened."""
