@@ -20,7 +20,7 @@ SHOWN_PREDICTION = ["id", "gold", "prediction", "gold_rank", "seed", "split", "t
 def result_runs(published: Published, trials: str) -> Iterator[Run]:
     """Means over replicates, each replicate as a step, the mean curve, predictions, words of the prompt, the trained
     parts. A mean over tasks has scores and costs alone. `trials` is the id of the experiment of trials."""
-    for place, cells in (published.cells | _whole_suites(published)).items():
+    for place, cells in (published.cells | whole_suites(published)).items():
         yield _result_run(published, place, cells, trials)
 
 
@@ -85,7 +85,7 @@ def name_of(place: Place) -> str:
     return f"{method} {backbone} {suite}/{task}"
 
 
-def _whole_suites(published: Published) -> dict[Place, list[Cell]]:
+def whole_suites(published: Published) -> dict[Place, list[Cell]]:
     """The cells of every backbone and method, over all tasks of a suite."""
     found: dict[Place, list[Cell]] = {}
     for (suite, _, backbone, method), cells in published.cells.items():

@@ -6,7 +6,7 @@ Nobody tests a trial: it has no `test/score`.
 from collections.abc import Iterator, Mapping, Sequence
 
 from softprompt.reporting.runs.published import Place, Published
-from softprompt.reporting.runs.results import name_of, trained_on
+from softprompt.reporting.runs.results import name_of, trained_on, whole_suites
 from softprompt.reporting.runs.run import ALL, Run, Value
 from softprompt.reporting.runs.values import is_rate, log10_of
 from softprompt.results import Cell, TrialRecord
@@ -14,16 +14,13 @@ from softprompt.results import Cell, TrialRecord
 
 def trial_runs(published: Published, results: Mapping[str, str]) -> Iterator[Run]:
     """`results` are the ids of their runs by name."""
-    studied: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in (cell for cells in published.cells.values() for cell in cells):
-        studied.setdefault((cell.backbone, cell.method, cell.study), []).append(cell)
+    cells = published.cells | whole_suites(published)
     for (backbone, method), trials in published.trials.items():
         for trial in trials:
-            tried_for = studied.get((backbone, method, trial.study), [])
             suite, _, task = trial.study.partition("/")
             place = (suite, task or ALL, backbone, method)
-            if tried_for:
-                yield _trial_run(published, place, trial, tried_for, results[name_of(place)])
+            if place in cells:
+                yield _trial_run(published, place, trial, cells[place], results[name_of(place)])
 
 
 def _trial_run(published: Published, place: Place, trial: TrialRecord, tried_for: Sequence[Cell], parent: str) -> Run:

@@ -5,37 +5,37 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from softprompt.reporting.analysis.contributions import SCORE
 from softprompt.reporting.analysis.curves import mean_curves
 from softprompt.reporting.analysis.frames import groups_of, rows_of
+from softprompt.reporting.analysis.intervals import MICRO
 from softprompt.reporting.runs.run import Value
 from softprompt.results import Cell, total_cost
 
 MIB = 1024**2
 
 
-def interval_values(rows: pd.DataFrame | None) -> list[Value]:
-    """`test/score` with `test/low` and `test/high`; of other metrics the mean alone, as of other splits."""
+def interval_values(rows: pd.DataFrame | None) -> Iterator[Value]:
+    """`test/score` with `test/low` and `test/high`, alike of other splits; of test the share of undertuned cells."""
     if rows is None:
-        return []
-    values = []
-    for row in rows_of(rows):
-        values.append(Value(f"{row.split}/{row.metric}", float(row.score)))
-        if row.metric == "score":
-            ends = {"low": row.low, "high": row.high}
-            values += [Value(f"{row.split}/{name}", float(end)) for name, end in ends.items() if not math.isnan(end)]
-        if row.metric == "score" and row.split == "test" and not math.isnan(row.undertuned):
-            values.append(Value("undertuned", float(row.undertuned)))
-    return values
+        return
+    for row in rows_of(rows[rows["metric"].isin((SCORE, MICRO))]):
+        yield Value(f"{row.split}/{row.metric}", float(row.score))
+        if row.metric == SCORE:
+            ends = {f"{row.split}/low": row.low, f"{row.split}/high": row.high}
+            more = ends | ({"undertuned": row.undertuned} if row.split == "test" else {})
+            yield from (Value(name, float(value)) for name, value in more.items() if not math.isnan(value))
 
 
 def seed_values(scores: pd.DataFrame | None) -> Iterator[Value]:
-    """Where there are several replicates each of them, its number as the step."""
+    """Official metrics: the mean over replicates, and of several each, its number as the step."""
     if scores is not None:
         for (split, metric), group in groups_of(scores, ["split", "metric"]):
+            name = f"{split}/{metric}"
+            yield Value(name, float(group["value"].mean()))
             if len(group) > 1:
-                yield from (
-                    Value(f"{split}/{metric}/by_seed", float(row.value), int(row.seed)) for row in rows_of(group)
-                )
+                numbers = zip(group["seed"], group["value"], strict=True)
+                yield from (Value(f"{name}/by_seed", float(value), int(seed)) for seed, value in numbers)
 
 
 def cell_values(done: Sequence[Cell], *, curve: bool) -> Iterator[Value]:
