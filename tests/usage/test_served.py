@@ -10,8 +10,8 @@ import yaml
 from helpers.finished_cells import all_methods
 from softprompt.errors import UserError
 from softprompt.paths import Paths
-from softprompt.reporting.runs.champions import Champion
 from softprompt.records import write_record
+from softprompt.reporting.runs.champions import Champion
 from softprompt.results import TrainResult
 from softprompt.tracking.registry import register
 from softprompt.tracking.store import open_store

@@ -45,7 +45,7 @@ def _publish(store: "SqlAlchemyStore", published: Published, git_commit: str | N
     results = list(result_runs(published, experiments[TRIALS]))
     numbers = {run.name: run.id for run in results}
     runs = {
-        RESULTS: [*results, report_run(paths.reports, context.profile)],
+        RESULTS: [*results, report_run(published)],
         TRIALS: list(trial_runs(published, numbers)),
     }
     tags = {PROFILE: context.profile} | ({COMMIT: git_commit} if git_commit else {})

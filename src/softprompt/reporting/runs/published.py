@@ -1,11 +1,13 @@
 """Reads what is published: the records of training, and the numbers of the report, which are not computed again."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.reporting.analysis.collect import (
     PREDICTIONS,
@@ -15,7 +17,8 @@ from softprompt.reporting.analysis.collect import (
     with_failures,
 )
 from softprompt.reporting.context import ReportContext
-from softprompt.result_files import FAILURES, FailedCell, read_table
+from softprompt.reporting.rendering.digests import digest_of, read_provenance
+from softprompt.result_files import FAILURES, FailedCell, read_table, refuse_changed
 from softprompt.results import Cell, Prediction, TrialRecord
 
 NAMES = ("suite", "task", "backbone", "method", "state", "split", "metric", "vector", "token")
@@ -50,8 +53,26 @@ class Published:
         folders = [self.paths.evaluate(backbone) for backbone in self.context.backbones]
         return _by_place(pd.concat([read_table(folder / PREDICTIONS, Prediction) for folder in folders]))
 
+    @cached_property
+    def means(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        """metrics.json: suite -> backbone -> method -> score, low, high."""
+        found: dict[str, dict[str, dict[str, dict[str, float]]]] = json.loads(self._whole("metrics.json").read_bytes())
+        return found
+
     def _table(self, name: str) -> pd.DataFrame:
-        return _read_csv(self.paths.reports / name)
+        return _read_csv(self._whole(name))
+
+    def _whole(self, name: str) -> Path:
+        """A file of the report. Raises UserError where it is not what `aggregate` wrote."""
+        path = self.paths.reports / name
+        if not path.is_file() or digest_of(path.read_bytes()) != self._digests.get(name):
+            raise UserError(f"{path}: changed since the report was made; run `dvc repro aggregate`")
+        return path
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        digests: dict[str, str] = read_provenance(self.paths.reports)["report"]
+        return digests
 
     def made_at(self, cell: Cell) -> float:
         """When training wrote its last file of a cell, in seconds since 1970."""
@@ -67,7 +88,9 @@ class Published:
 
 def read_published(paths: Paths, context: ReportContext) -> Published:
     """Cells that could not answer count as failed, and those that are not applicable are left out."""
-    results = read_train_results(paths.results, context)
+    for backbone in context.backbones:
+        refuse_changed(paths.evaluate(backbone))
+    results = read_train_results(paths, context)
     failures = pd.concat([read_table(paths.evaluate(name) / FAILURES, FailedCell) for name in context.backbones])
     cells: dict[Place, list[Cell]] = {}
     for cell in with_failures([cell for result in results for cell in result.cells], failures):

@@ -1,6 +1,6 @@
 """A run a result: of a method on a backbone and task, and of the mean over a suite's tasks; and one for the report."""
 
-import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -54,12 +54,12 @@ def _result_run(published: Published, place: Place, cells: list[Cell], trials: s
     )  # fmt: skip
 
 
-def report_run(reports: Path, profile: str) -> Run:
+def report_run(published: Published) -> Run:
     """Pages, tables and plots, and the means of metrics.json."""
-    means = json.loads((reports / "metrics.json").read_text())
+    reports, profile = published.paths.reports, published.context.profile
     metrics = [
         Value(f"{suite}/{backbone}/{method}/{metric}", float(value))
-        for suite, backbones in means.items()
+        for suite, backbones in published.means.items()
         for backbone, methods in backbones.items()
         for method, metrics in methods.items()
         for metric, value in metrics.items()
@@ -135,4 +135,5 @@ def _dataset(published: Published, suite: str, task: str, splits: tuple[str, ...
 
 def _seconds(done: Sequence[Cell]) -> float:
     """Of training all cells, their searches included."""
-    return sum(cost.train_seconds for cell in done for cost in (cell.search_cost or cell.cost,) if cost)
+    costs = [cost for cell in done for cost in (cell.search_cost or cell.cost,) if cost]
+    return sum(cost.train_seconds for cost in costs if not math.isnan(cost.train_seconds))

@@ -73,8 +73,9 @@ def _cost_values(done: Sequence[Cell]) -> Iterator[Value]:
             cost = total_cost(costs)
             yield Value(f"rows/{name}", float(cost.rows_forward))
             yield Value(f"rows/{name}_backward", float(cost.rows_backward))
-            yield Value(f"seconds/{name}", round(cost.train_seconds, 2))
-            yield Value(f"memory_mib/{name}", round(cost.peak_memory_bytes / MIB))
+            if not math.isnan(cost.train_seconds):
+                yield Value(f"seconds/{name}", round(cost.train_seconds, 2))
+                yield Value(f"memory_mib/{name}", round(cost.peak_memory_bytes / MIB))
 
 
 def settings_of(cells: Sequence[Cell]) -> dict[str, str]:
