@@ -12,6 +12,7 @@ from softprompt.backbones.checkpoint import checkpoint_path
 from softprompt.backbones.make import make_backbone
 from softprompt.config import BackboneSettings, Device
 from softprompt.errors import UserError
+from softprompt.files import sha256_of_file
 from softprompt.paths import Paths
 
 DEVICE = Device(type="cpu", workers=1)
@@ -23,6 +24,13 @@ SETTINGS = BackboneSettings.model_validate(
         "pretraining": {"steps": 3, "batch_size": 4},
     }
 )
+
+
+def write_manifests(paths: Paths) -> None:
+    for suite in ("lama", "superglue"):
+        folder = paths.suite(suite)
+        digests = {f"text/{path.name}": sha256_of_file(path) for path in (folder / "text").iterdir()}
+        (folder / "manifest.json").write_text(json.dumps({"tasks": {}, "files": digests}))
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True)
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (Paths(root).suite("lama") / "text" / "answers.json").write_text(json.dumps(["Lund"]))
+    write_manifests(Paths(root))
     make_backbone("tiny", SETTINGS, Paths(root), DEVICE)
     return root
 
@@ -103,6 +112,7 @@ def test_other_settings_or_texts_are_pretrained_and_leave_nothing_old(paths: Pat
     documents = paths.suite("superglue") / "text" / "documents.jsonl"
     with documents.open("a") as handle:
         handle.write(json.dumps({"text": "One more line.", "answers": []}) + "\n")
+    write_manifests(paths)
     make_backbone("tiny", longer, paths, DEVICE)
     assert len(pretrained) == 2
 
