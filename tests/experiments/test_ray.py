@@ -126,7 +126,9 @@ def test_gpus_are_shared_and_nodes_that_join_and_leave_are_noticed(
     assert sorted(int(key.split()[0]) for key, *_ in found) == list(range(8))
     assert len({process for *_, process, _ in found}) == 4
     assert {(keep, gpu) for _, keep, _, gpu in found} == {(True, "0")}
-    assert Counter(number for number, _ in begun(tmp_path)) == Counter(range(8))
+    times = Counter(number for number, _ in begun(tmp_path))
+    assert set(times) == set(range(8))
+    assert all(times[number] == 1 for number in range(6))  # 6 and 7 may have begun on the node that was leaving
 
 
 def test_signals_end_a_stage_as_they_do_without_ray(cluster: Cluster, nodes: Callable[..., Any]) -> None:

@@ -40,12 +40,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.part import PARTS, FleetPart, Part
+from softprompt.prompts.side_by_side import side_by_side
 
 
 @PARTS.register("temperature")
@@ -60,7 +60,7 @@ class Temperature(Part):
 
     @classmethod
     def gathered(cls, parts: Sequence[Self | None]) -> FleetPart:
-        return FleetTemperatures(torch.stack([part.factor for part in parts if part is not None]))
+        return FleetTemperatures(side_by_side([part.factor for part in parts if part is not None]))
 
 
 @dataclass(frozen=True)
