@@ -14,7 +14,8 @@ from softprompt.errors import UserError
 from softprompt.paths import Paths
 from softprompt.reporting.aggregate import aggregate
 from softprompt.reporting.analysis.collect import collect
-from softprompt.reporting.runs import report_run
+from softprompt.reporting.runs.published import read_published
+from softprompt.reporting.runs.results import report_run
 
 WORLD = World(backbones=("tiny_bert",), methods=("majority", "p_tuning"), tasks={"lama": ("P1",)}, seeds=(100, 101))
 CONTEXT = synthetic.context_of(WORLD)
@@ -80,8 +81,8 @@ def test_an_evaluation_is_whole_or_refused(name: str, damage: object, paths: Pat
 
 def test_means_that_the_report_did_not_make_are_not_published(paths: Paths) -> None:
     aggregate(paths, CONTEXT)
-    assert report_run(paths.reports, "embedded").metrics
+    assert report_run(read_published(paths, CONTEXT)).metrics
     path = paths.reports / "metrics.json"
     path.write_text(path.read_text().replace("0.", "1.", 1))
     with pytest.raises(UserError, match=r"metrics\.json: changed since the report was made; run `dvc repro aggregate`"):
-        report_run(paths.reports, "embedded")
+        report_run(read_published(paths, CONTEXT))
