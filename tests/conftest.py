@@ -15,6 +15,9 @@ from softprompt.config import SuiteSettings
 from softprompt.data.prepare import prepare_suite
 from softprompt.paths import Paths
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell, and so in all that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 NO_REAL_DATA = "there is no real data"
 
 
